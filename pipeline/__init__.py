@@ -1,0 +1,1 @@
+"""The data plane: records, planning, decoding, the Ray Data graph, loading, state and search."""

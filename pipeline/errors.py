@@ -1,0 +1,116 @@
+"""Every error that sensedex raises on purpose; the class says whether a retry can help.
+
+    SensedexError
+    ├── Transient                 the same call may succeed later
+    │   ├── StoreUnavailable      S3 or the state location: throttled, 5xx, connection lost
+    │   ├── IndexUnavailable      Qdrant cannot be reached, or did not finish in time
+    │   ├── LeaseHeld             another run writes this collection
+    │   └── ObjectChanged         the object changed between the plan and the GET
+    └── Permanent                 only a person, or another input, can change the outcome
+        ├── SettingsError         a field of the settings, a flag or an environment variable
+        ├── BucketNotFound        no such bucket
+        ├── CredentialsMissing    no credentials, or refused ones
+        ├── IndexMismatch         the collection is of another dimension, distance or space
+        ├── StateCorrupt          a file under the state location is not what it should be
+        ├── PlanRefused           the plan would remove more than it is allowed to
+        ├── ObjectDenied          one object: no permission to read it
+        ├── ObjectArchived        one object: in cold storage, must be restored first
+        └── MediaRejected         one object: not media, broken, or over a limit
+
+Foreign errors are mapped where their library lives: boto3's in `pipeline.s3`, qdrant_client's in
+`pipeline.qdrant`, ffmpeg's and PyAV's in `pipeline.media`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SensedexError(Exception):
+    """What went wrong, the thing it went wrong with, and what to do about it.
+
+    `code` is short, stable and machine readable; `remedy` is one sentence for a person.
+    """
+
+    retryable: ClassVar[bool] = False
+    default_code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, code: str | None = None, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders (Ray, the decoder's child); keyword arguments must too.
+        return (_rebuild, (type(self), self.message, self.code, self.remedy))
+
+
+def _rebuild(cls: type[SensedexError], message: str, code: str, remedy: str) -> SensedexError:
+    return cls(message, code=code, remedy=remedy)
+
+
+class Transient(SensedexError):
+    retryable = True
+    default_code = "transient"
+
+
+class StoreUnavailable(Transient):
+    default_code = "store_unavailable"
+
+
+class IndexUnavailable(Transient):
+    default_code = "index_unavailable"
+
+
+class LeaseHeld(Transient):
+    default_code = "lease_held"
+
+
+class ObjectChanged(Transient):
+    default_code = "object_changed"
+
+
+class Permanent(SensedexError):
+    default_code = "permanent"
+
+
+class SettingsError(Permanent):
+    default_code = "settings"
+
+
+class BucketNotFound(Permanent):
+    default_code = "bucket_not_found"
+
+
+class CredentialsMissing(Permanent):
+    default_code = "credentials"
+
+
+class IndexMismatch(Permanent):
+    default_code = "index_mismatch"
+
+
+class StateCorrupt(Permanent):
+    default_code = "state_corrupt"
+
+
+class PlanRefused(Permanent):
+    default_code = "plan_refused"
+
+
+class ObjectDenied(Permanent):
+    default_code = "denied"
+
+
+class ObjectArchived(Permanent):
+    default_code = "archived"
+
+
+class MediaRejected(Permanent):
+    """`code` is one of those in docs/media.md: `no_streams`, `undecodable`, `too_many_pixels`, ..."""
+
+    default_code = "undecodable"

@@ -1,0 +1,246 @@
+"""The records that travel through a run: frozen, checked where they are made, units in the names.
+
+    MediaObject -> PlanRow -> (MediaInfo, Segment, vectors) -> SegmentRow -> a point in Qdrant
+                                                           `-> ObjectOutcome, one an object, always
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from encoders.modality import Modality
+from pipeline.errors import SensedexError
+
+
+class MediaType(StrEnum):
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class Status(StrEnum):
+    """How an object ends a run; every listed object ends in exactly one of these."""
+
+    INDEXED = "indexed"
+    PARTIAL = "partial"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    DENIED = "denied"
+    ARCHIVED = "archived"
+    MOVED = "moved"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
+class Action(StrEnum):
+    """What a run is going to do about an object."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    RETRY = "retry"
+    UNCHANGED = "unchanged"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaObject:
+    """One listed S3 object. `last_modified` is ISO 8601 in UTC; `etag` is without quotes."""
+
+    bucket: str
+    key: str
+    etag: str
+    size_bytes: int
+    last_modified: str
+    storage_class: str = "STANDARD"
+    version_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.bucket or not self.key:
+            raise ValueError("an object needs a bucket and a key")
+        if self.size_bytes < 0:
+            raise ValueError(f"size_bytes of {self.key!r} is {self.size_bytes}, below zero")
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an object did not get through: a row, never only a log line."""
+
+    stage: str
+    code: str
+    retryable: bool
+    message: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, stage: str, error: SensedexError) -> Failure:
+        return cls(stage, error.code, error.retryable, error.message, error.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What the container says (`declared_ms`), before anything is decoded."""
+
+    media_type: MediaType
+    container: str
+    declared_ms: int
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    video_codec: str = ""
+    audio_codec: str = ""
+    sample_rate_hz: int = 0
+    channels: int = 0
+    rotation_degrees: int = 0
+
+    def __post_init__(self) -> None:
+        if self.declared_ms < 0 or self.width < 0 or self.height < 0:
+            raise ValueError("durations and sizes of media are not negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One window of one asset: [start_ms, end_ms). A still image is [0, 0)."""
+
+    index: int
+    start_ms: int
+    end_ms: int
+
+    def __post_init__(self) -> None:
+        if self.index < 0 or not 0 <= self.start_ms <= self.end_ms:
+            raise ValueError(f"no such segment: {self.index} [{self.start_ms}, {self.end_ms})")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """What will be done about one object, and why. Sidecars travel with the object they describe."""
+
+    action: Action
+    object: MediaObject
+    asset_id: str
+    generation: str
+    reason: str
+    sidecars: tuple[MediaObject, ...] = ()
+    previous_generation: str | None = None
+    shard: int = -1
+
+    def __post_init__(self) -> None:
+        if self.action in (Action.NEW, Action.CHANGED, Action.RETRY) and not self.generation:
+            raise ValueError(f"{self.object.key!r} is to be embedded but has no generation")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One point to be: a row of a shard's Parquet file.
+
+    `vectors` maps a vector name to unit-length float32 values; `payload` is the point's whole
+    payload but for `live`, `run_id` and `sequence`, which belong to the load.
+    """
+
+    point_id: str
+    asset_id: str
+    generation: str
+    segment: Segment
+    vectors: Mapping[str, Any]
+    payload: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.vectors:
+            raise ValueError(f"segment {self.segment.index} of {self.asset_id} has no vector")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOutcome:
+    """How one object left the graph; kept in the shard's receipt and, later, in the state."""
+
+    key: str
+    asset_id: str
+    generation: str
+    etag: str
+    version_id: str | None
+    size_bytes: int
+    status: Status
+    media_type: MediaType | None = None
+    segments: int = 0
+    segments_by_modality: Mapping[str, int] = field(default_factory=dict)
+    declared_ms: int = 0
+    decoded_ms: int = 0
+    failure: Failure | None = None
+    sidecars: tuple[str, ...] = ()
+    seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        done = self.status in (Status.INDEXED, Status.PARTIAL)
+        if done and self.segments == 0:
+            raise ValueError(f"{self.key!r} is {self.status} without a segment")
+        if not done and self.segments:
+            raise ValueError(f"{self.key!r} is {self.status} but has {self.segments} segments")
+        if self.status in (Status.REJECTED, Status.FAILED, Status.DENIED) and not self.failure:
+            raise ValueError(f"{self.key!r} is {self.status} without a reason")
+
+    def to_json(self) -> dict[str, Any]:
+        row = {name: getattr(self, name) for name in self.__slots__}
+        row["failure"] = (
+            None
+            if self.failure is None
+            else {n: getattr(self.failure, n) for n in Failure.__slots__}
+        )
+        row["segments_by_modality"] = dict(self.segments_by_modality)
+        row["seconds_by_stage"] = dict(self.seconds_by_stage)
+        row["sidecars"] = list(self.sidecars)
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> ObjectOutcome:
+        values = dict(row)
+        values["status"] = Status(values["status"])
+        values["media_type"] = MediaType(values["media_type"]) if values["media_type"] else None
+        values["failure"] = Failure(**values["failure"]) if values["failure"] else None
+        values["sidecars"] = tuple(values["sidecars"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReceipt:
+    """The promise that a shard's data is committed: which file, its digest, what is in it."""
+
+    run_id: str
+    sequence: int
+    shard: int
+    data_file: str | None
+    data_sha256: str | None
+    segments: int
+    outcomes: tuple[ObjectOutcome, ...]
+
+    def to_bytes(self) -> bytes:
+        row = {name: getattr(self, name) for name in self.__slots__}
+        row["outcomes"] = [outcome.to_json() for outcome in self.outcomes]
+        return json.dumps(row, ensure_ascii=True, sort_keys=True).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ShardReceipt:
+        row = json.loads(data)
+        row["outcomes"] = tuple(ObjectOutcome.from_json(o) for o in row["outcomes"])
+        return cls(**row)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpace:
+    """One named vector of the collection: its modality, dimension, and where it comes from."""
+
+    vector_name: str
+    modality: Modality
+    dimension: int
+    encoder: str
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if self.dimension <= 0:
+            raise ValueError(f"vector {self.vector_name!r} has dimension {self.dimension}")

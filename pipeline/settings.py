@@ -1,0 +1,182 @@
+"""Settings: one typed model a part, from a file, the environment and flags, checked at the start.
+
+Later wins: defaults < `sensedex.toml` < environment (`SENSEDEX_SOURCE__BUCKET=...`) < flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipeline.errors import SettingsError
+
+MEDIA_SUFFIXES = (
+    ".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .heic "
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .3gp .ogv .oggtheora "
+    ".wav .mp3 .m4a .aac .flac .ogg .oga .opus .wma"
+).split()
+SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Part):
+    """Where the media is. Credentials come from the usual AWS chain, never from here."""
+
+    bucket: str = Field("", description="name of the bucket")
+    prefix: str = Field("", description="only keys that begin with this")
+    endpoint_url: str | None = Field(None, description="any S3-compatible endpoint; empty for AWS")
+    region: str | None = Field(None, description="region; empty for the AWS chain's own")
+    profile: str | None = Field(None, description="a profile of the AWS configuration")
+    suffixes: tuple[str, ...] = Field(
+        tuple(MEDIA_SUFFIXES), description="only keys that end so (case does not matter)"
+    )
+    sidecar_suffixes: tuple[str, ...] = Field(
+        SIDECAR_SUFFIXES, description="text beside a media object of the same stem"
+    )
+    min_size_bytes: int = Field(0, ge=0, description="smaller objects are left out")
+    max_size_bytes: int = Field(50 * 2**30, gt=0, description="larger objects are left out")
+    storage_classes: tuple[str, ...] = Field(
+        ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY",
+         "GLACIER_IR", "EXPRESS_ONEZONE"),
+        description="classes that a GET can read at once; others end as `archived`",
+    )  # fmt: skip
+
+
+class DecodeSettings(_Part):
+    """How time is cut, and the limits that hostile media runs into."""
+
+    window_ms: int = Field(2000, ge=100, le=60_000, description="length of a window")
+    frames_per_window: int = Field(2, ge=1, le=8, description="frames taken from each window")
+    decoder: Literal["auto", "pyav", "ffmpeg"] = Field(
+        "auto", description="pyav drops what no sample needs; ffmpeg reads any format"
+    )
+    ffmpeg_path: Path | None = Field(None, description="ffmpeg to use instead of the one found")
+    max_pixels: int = Field(100_000_000, gt=0, description="of one frame or picture")
+    max_streams: int = Field(64, gt=0, description="streams in one container")
+    max_duration_s: int = Field(36 * 3600, gt=0, description="longer media is cut there: partial")
+    max_wall_s: int = Field(1800, gt=0, description="wall time of the decoder for one object")
+    max_cpu_s: int = Field(3600, gt=0, description="CPU time of the decoder for one object")
+    max_memory_mb: int = Field(2048, ge=256, description="address space of the decoder's child")
+    processes: int = Field(1, ge=1, description="decode actors (one CPU each)")
+
+
+class EncodeSettings(_Part):
+    """Which encoder, with which weights, on what."""
+
+    encoder: str = Field("imagebind-demo", description="a name that `sensedex doctor` lists")
+    weights: Path | None = Field(None, description="checkpoint: .pth or .safetensors")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of the arithmetic")
+    batch_size: int = Field(32, ge=1, le=4096, description="windows a batch, over all objects")
+    seed: int = Field(0, description="of the demo encoder's weights")
+    processes: int = Field(1, ge=1, description="encode actors (one GPU or one CPU each)")
+
+
+class IndexSettings(_Part):
+    """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
+
+    url: str | None = Field(None, description="of a Qdrant server; empty for local mode")
+    path: Path = Field(Path(".sensedex/qdrant"), description="folder of the local mode")
+    api_key: SecretStr | None = Field(None, description="better given as SENSEDEX_INDEX__API_KEY")
+    prefer_grpc: bool = Field(True, description="gRPC to a server")
+    collection: str = Field("media", pattern=r"^[A-Za-z0-9_-]{1,200}$", description="public name")
+    upsert_points: int = Field(128, ge=1, le=4096, description="points a request")
+    timeout_s: int = Field(60, gt=0, description="of a request")
+
+
+class StateSettings(_Part):
+    """What each object was last time, the plans, the embeddings and the receipts."""
+
+    location: str = Field(".sensedex/state", description="a folder, or s3://bucket/prefix")
+    shard_objects: int = Field(256, ge=1, description="objects a shard, at most")
+    shard_mb: int = Field(2048, ge=1, description="megabytes of media a shard, at most")
+    lease_ttl_s: int = Field(120, ge=5, description="a lease that is not renewed ends after this")
+    max_removed_share: float = Field(
+        0.2, ge=0, le=1, description="a plan that removes a larger share stops"
+    )
+
+
+class Settings(BaseSettings):
+    """All parts. `load_settings` is the way to make one: it names the field that is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SENSEDEX_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    source: SourceSettings = SourceSettings()
+    decode: DecodeSettings = DecodeSettings()
+    encode: EncodeSettings = EncodeSettings()
+    index: IndexSettings = IndexSettings()
+    state: StateSettings = StateSettings()
+
+    @model_validator(mode="after")
+    def _frames_fit_the_window(self) -> Settings:
+        if self.decode.window_ms // self.decode.frames_per_window < 20:
+            raise ValueError("decode.frames_per_window: more than one frame every 20 ms")
+        return self
+
+
+def load_settings(
+    file: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read the settings; `overrides` has dotted names, as in `{"source.bucket": "films"}`.
+
+    Raises SettingsError that names the field and where its value came from.
+    """
+    if file is not None and not file.is_file():
+        raise SettingsError(
+            f"There is no settings file {file}.", remedy="`sensedex init` writes one."
+        )
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in (overrides or {}).items():
+        if value is None:
+            continue
+        part, _, field = name.partition(".")
+        nested.setdefault(part, {})[field] = value
+
+    class _WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
+            return init_settings, env_settings, toml
+
+    try:
+        merged = _WithFile(**nested)
+        return Settings.model_construct(
+            **{name: getattr(merged, name) for name in Settings.model_fields}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(
+            f"Setting {name}: {first['msg']} (it is {_shown(first.get('input'))}).",
+            remedy=f"Set it in {file or 'sensedex.toml'}, as a flag, or as "
+            f"SENSEDEX_{name.upper().replace('.', '__')}.",
+        ) from error
+    except ValueError as error:  # the TOML itself does not parse
+        raise SettingsError(
+            f"{file} cannot be read as TOML: {error}.", remedy="Mend that line."
+        ) from error
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, (str, int, float, bool)) else type(value).__name__
