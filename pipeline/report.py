@@ -1,0 +1,127 @@
+"""The run report as a record: what a run did to every object, and where the time went."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.records import ObjectOutcome, Status
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """One object that did not get through, as a person reads it."""
+
+    key: str
+    status: str
+    stage: str
+    code: str
+    retryable: bool
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """`busy_seconds` is summed over the stage's workers; `unit` names what `items` counts."""
+
+    name: str
+    busy_seconds: float
+    items: int
+    unit: str
+    media_seconds: float = 0.0
+
+    @property
+    def items_per_second(self) -> float:
+        return self.items / self.busy_seconds if self.busy_seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Kept as report.json beside the run's plan and receipts."""
+
+    run_id: str
+    sequence: int
+    bucket: str
+    prefix: str
+    collection: str
+    encoder: str
+    meaningful: bool
+    started_at: str
+    wall_seconds: float
+    objects_by_status: Mapping[str, int]
+    objects_by_action: Mapping[str, int]
+    segments_by_modality: Mapping[str, int]
+    segments: int
+    media_seconds: float
+    bytes_fetched: int
+    points_in_index: int
+    failures: tuple[FailureRow, ...] = ()
+    stages: tuple[StageTime, ...] = ()
+    seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
+    recovered_objects: int = 0
+
+    @property
+    def objects(self) -> int:
+        return sum(self.objects_by_status.values())
+
+    @property
+    def media_seconds_per_second(self) -> float:
+        embed = self.seconds_by_phase.get("embed and load", 0.0)
+        return self.media_seconds / embed if embed else 0.0
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True, indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RunReport:
+        row: dict[str, Any] = json.loads(data)
+        row["failures"] = tuple(FailureRow(**f) for f in row["failures"])
+        row["stages"] = tuple(StageTime(**s) for s in row["stages"])
+        return cls(**row)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over outcomes, so that a report of 10^6 objects holds only its failures."""
+
+    objects_by_status: Counter[str] = field(default_factory=Counter)
+    segments_by_modality: Counter[str] = field(default_factory=Counter)
+    segments: int = 0
+    decoded_ms: int = 0
+    failures: list[FailureRow] = field(default_factory=list)
+
+    def add(self, outcome: ObjectOutcome) -> None:
+        # A sidecar shares the fate of the object that it describes.
+        self.objects_by_status[outcome.status] += 1 + len(outcome.sidecars)
+        self.segments_by_modality.update(outcome.segments_by_modality)
+        self.segments += outcome.segments
+        self.decoded_ms += outcome.decoded_ms
+        if outcome.failure is not None:
+            self.failures.append(failure_row(outcome))
+
+    def add_all(self, outcomes: Iterable[ObjectOutcome]) -> None:
+        for outcome in outcomes:
+            self.add(outcome)
+
+    def add_count(self, status: Status, objects: int) -> None:
+        if objects:
+            self.objects_by_status[status] += objects
+
+
+def failure_row(outcome: ObjectOutcome) -> FailureRow:
+    failure = outcome.failure
+    if failure is None:
+        raise ValueError(f"{outcome.key!r} has no failure to show")
+    return FailureRow(
+        outcome.key,
+        outcome.status,
+        failure.stage,
+        failure.code,
+        failure.retryable,
+        failure.message,
+        failure.remedy,
+    )
