@@ -1,0 +1,45 @@
+# make demo   sets itself up, then indexes a bucket of real media and searches it
+# make test   sets itself up, then checks types and style and runs every test
+# make bench  speed and memory: a table, and JSON under build/bench/
+#
+# VENV may name another folder for the virtual environment; PYTHON another Python >= 3.11.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(shell sha256sum requirements.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
+
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export RAY_USAGE_STATS_ENABLED := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench setup clean help
+
+help:
+	@sed -n 's/^# //p' Makefile | head -5
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@bash infra/setup/venv.sh "$(PYTHON)" "$(VENV)"
+	@rm -f $(VENV)/.ready-*
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/sensedex demo $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf build .sensedex .mypy_cache .ruff_cache .pytest_cache
