@@ -1,0 +1,93 @@
+"""The rule of imports: encoders <- pipeline <- flows, never back; one home for each library."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("encoders", "pipeline", "flows")
+FORBIDDEN = {
+    "encoders": {"pipeline", "flows", "ray", "prefect", "qdrant_client", "boto3", "botocore"},
+    "pipeline": {"flows", "prefect", "typer", "rich"},
+    "flows": {"boto3", "botocore", "qdrant_client", "ray", "av", "ffmpeg", "pyarrow"},
+}
+HOMES = {
+    "boto3": ("pipeline/s3.py",),
+    "botocore": ("pipeline/s3.py",),
+    "qdrant_client": ("pipeline/qdrant",),
+    "ray": ("pipeline/graph.py", "pipeline/ray_session.py"),
+    "ffmpeg": ("pipeline/media/ffmpeg.py",),
+    "pysubs2": ("pipeline/sidecars.py",),
+    "matplotlib": ("pipeline/report_",),
+    "moto": ("flows/cli/demo_server.py",),
+}
+
+
+def modules(root: Path) -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from sorted((root / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that the file names in an import, wherever in the file, in full."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides where it leads"
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_import_goes_back(root_dir: Path, package: str) -> None:
+    files = sorted((root_dir / package).rglob("*.py"))
+    assert files, f"no module in {package}/"
+    breaches = [
+        f"{path.relative_to(root_dir)} imports {name}"
+        for path in files
+        for name in imports(path)
+        if name.split(".")[0] in FORBIDDEN[package]
+    ]
+    assert breaches == []
+
+
+def test_one_home_for_each_client_library(root_dir: Path) -> None:
+    breaches = []
+    for path in modules(root_dir):
+        place = path.relative_to(root_dir).as_posix()
+        for name in imports(path):
+            homes = HOMES.get(name.split(".")[0])
+            if homes is not None and not place.startswith(homes):
+                breaches.append(f"{place} imports {name}, whose home is {homes}")
+    assert breaches == []
+
+
+def test_the_rule_sees_a_breach(tmp_path: Path) -> None:
+    """The test above must be able to fail."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("def f():\n    from flows.index import index_flow\n    import qdrant_client.http\n")
+    assert imports(bad) == {"flows.index", "qdrant_client.http"}
+
+
+def test_modules_are_pages_not_books(root_dir: Path) -> None:
+    long = {
+        path.relative_to(root_dir).as_posix(): count
+        for path in modules(root_dir)
+        if (count := len(path.read_text().splitlines())) > 300
+    }
+    assert long == {}
+
+
+def test_no_registry_host_and_no_machine_path(root_dir: Path) -> None:
+    """What is committed must hold for everybody: no host of a package registry, no home folder."""
+    words = ["pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "deb." + "debian", "/work" + "/"]
+    listed = [p for p in (root_dir / "requirements.lock", root_dir / "Makefile")]
+    listed += [*modules(root_dir), *(root_dir / "docs").glob("*.md"), *root_dir.glob("*.md")]
+    listed += [p for p in (root_dir / "infra").rglob("*") if p.suffix in {".sh", ".yaml", ".md", ".tsv"}]
+    hits = [f"{p.name}: {w}" for p in listed for w in words if w in p.read_text()]
+    assert hits == []
