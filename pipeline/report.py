@@ -73,12 +73,19 @@ class RunReport:
         embed = self.seconds_by_phase.get("embed and load", 0.0)
         return self.media_seconds / embed if embed else 0.0
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
     def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True, indent=1).encode()
+        return json.dumps(self.to_json(), ensure_ascii=True, sort_keys=True, indent=1).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunReport:
-        row: dict[str, Any] = json.loads(data)
+        return cls.from_json(json.loads(data))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunReport:
+        row = dict(values)
         row["failures"] = tuple(FailureRow(**f) for f in row["failures"])
         row["stages"] = tuple(StageTime(**s) for s in row["stages"])
         return cls(**row)

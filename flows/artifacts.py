@@ -1,0 +1,117 @@
+"""What a person sees of a run in Prefect's own pages: the plan, the progress, the report."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from pipeline.progress import Stage
+from pipeline.report import RunReport
+from pipeline.run import Planned, Watch
+
+PLAN_KEY = "index-plan"
+PROGRESS_KEY = "index-progress"
+REPORT_KEY = "index-report"
+FAILURES_SHOWN = 50
+PROGRESS_EVERY_S = 5.0
+
+
+def publish_plan(planned: Planned) -> None:
+    summary = planned.summary
+    rows = [
+        {"action": str(action), "objects": count, "bytes": summary.bytes.get(action, 0)}
+        for action, count in sorted(summary.objects.items())
+    ]
+    rows.append({"action": "recovered", "objects": len(planned.recovered_generations), "bytes": 0})
+    create_table_artifact(
+        rows, key=PLAN_KEY, description=f"{planned.to_embed} objects to embed in this run"
+    )
+
+
+def publish_report(report: RunReport) -> None:
+    create_markdown_artifact(
+        report_markdown(report), key=REPORT_KEY, description=f"Run {report.run_id}"
+    )
+
+
+def report_markdown(report: RunReport) -> str:
+    """The report as Markdown. Keys are hostile: they stand in code spans, with breaks shown."""
+    lines = [
+        f"# {report.objects} objects, {report.segments} segments, "
+        f"{report.media_seconds:.1f} media-seconds",
+        "",
+        f"Bucket `{report.bucket}`, collection `{report.collection}`, encoder `{report.encoder}`, "
+        f"{report.wall_seconds:.1f} s.",
+        "",
+        "| status | objects |",
+        "| --- | ---: |",
+        *(f"| {status} | {count} |" for status, count in sorted(report.objects_by_status.items())),
+        "",
+        "| stage | busy s | items | items/s |",
+        "| --- | ---: | ---: | ---: |",
+        *(
+            f"| {s.name} | {s.busy_seconds:.2f} | {s.items} {s.unit} | {s.items_per_second:.1f} |"
+            for s in report.stages
+        ),
+    ]
+    if report.failures:
+        lines += ["", "| key | status | code | what | remedy |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {_code(f.key)} | {f.status} | {f.code} | {_code(f.message)} | {_code(f.remedy)} |"
+            for f in report.failures[:FAILURES_SHOWN]
+        ]
+        left = len(report.failures) - FAILURES_SHOWN
+        if left > 0:
+            lines.append(f"\n{left} more: `sensedex failures`.")
+    return "\n".join(lines)
+
+
+def _code(text: str) -> str:
+    shown = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return "`" + shown.replace("`", "'").replace("|", "\\|") + "`" if shown else ""
+
+
+class ProgressArtifact:
+    """Keeps a progress artifact up to date while a block runs, from a thread of its own."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="progress")
+        self._id: UUID | None = None
+
+    def __enter__(self) -> ProgressArtifact:
+        made = create_progress_artifact(0.0, key=PROGRESS_KEY, description="objects written")
+        self._id = made if isinstance(made, UUID) else None
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=PROGRESS_EVERY_S * 2)
+        if kind is None:
+            self._update(100.0)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(PROGRESS_EVERY_S):
+            progress = self._watch.latest
+            if progress.total_objects:
+                done = progress.of(Stage.WRITE).objects / progress.total_objects
+                self._update(min(100.0, 100.0 * done))
+
+    def _update(self, percent: float) -> None:
+        if self._id is not None:
+            update_progress_artifact(self._id, progress=percent)

@@ -1,0 +1,226 @@
+"""The flow `index`: makes the collection true to the bucket. Thin: the steps are `pipeline.run`'s.
+
+Prefect sees plan, embed, one load a shard, sweep and state; never one task a file.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.artifacts import ProgressArtifact, publish_plan, publish_report
+from pipeline import run as steps
+from pipeline.errors import SensedexError
+from pipeline.lease import held
+from pipeline.load import LoadReceipt
+from pipeline.progress import OnProgress, ignore_progress
+from pipeline.qdrant import VectorIndex, open_index
+from pipeline.ray_session import prepare_environment, ray_session
+from pipeline.records import ShardReceipt
+from pipeline.report import RunReport
+from pipeline.settings import (
+    DecodeSettings,
+    EncodeSettings,
+    IndexSettings,
+    Settings,
+    SourceSettings,
+    StateSettings,
+    load_settings,
+)
+from pipeline.store import open_store
+
+# A callback cannot be a flow's parameter; whoever runs the flow in this process sets it here.
+on_progress_here: ContextVar[OnProgress] = ContextVar("on_progress_here", default=ignore_progress)
+
+
+class Options(BaseModel):
+    """What a person may ask of one run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    retry_failed: bool = Field(False, description="try again what was rejected or failed before")
+    retry_keys: tuple[str, ...] = Field((), description="try these keys again")
+    allow_removals: bool = Field(False, description="remove more than state.max_removed_share")
+
+    def for_run(self) -> steps.RunOptions:
+        return steps.RunOptions(self.retry_failed, self.retry_keys, self.allow_removals)
+
+
+def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """The error's class says whether a retry can help; a defect of ours is not tried again."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, SensedexError) and error.retryable
+
+
+@task(
+    name="plan",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_worth_a_retry,
+)
+def plan_task(planner: steps.Planner, path: Path) -> steps.Planned:
+    return planner.plan(path)
+
+
+@task(name="embed", cache_policy=NO_CACHE)
+def embed_task(run: steps.Run, planned: steps.Planned, watch: steps.Watch) -> Iterator[ShardReceipt]:
+    yield from steps.embed(run, planned, watch)
+
+
+@task(
+    name="load",
+    task_run_name="load-shard-{number:05d}",
+    cache_policy=NO_CACHE,
+    retries=5,
+    retry_delay_seconds=[1, 5, 20, 60, 120],
+    retry_jitter_factor=0.3,
+    retry_condition_fn=_worth_a_retry,
+)
+def load_task(
+    run: steps.Run,
+    planned: steps.Planned,
+    index: VectorIndex,
+    receipt: ShardReceipt,
+    watch: steps.Watch,
+    number: int,
+) -> LoadReceipt:
+    return steps.load(run, planned, index, receipt, watch)
+
+
+@task(
+    name="sweep",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_worth_a_retry,
+)
+def sweep_task(run: steps.Run, planned: steps.Planned, index: VectorIndex) -> int:
+    return steps.sweep_gone(run, planned, index)
+
+
+@task(
+    name="state",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_worth_a_retry,
+)
+def state_task(
+    run: steps.Run,
+    planned: steps.Planned,
+    receipts: list[ShardReceipt],
+    watch: steps.Watch,
+    points: int,
+) -> RunReport:
+    return steps.finish(run, planned, receipts, watch, points)
+
+
+@flow(
+    name="index",
+    description="Make the Qdrant collection true to the bucket: plan, embed, load, sweep, state.",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
+    validate_parameters=True,
+)
+def index_flow(
+    source: SourceSettings | None = None,
+    decode: DecodeSettings | None = None,
+    encode: EncodeSettings | None = None,
+    index: IndexSettings | None = None,
+    state: StateSettings | None = None,
+    options: Options | None = None,
+    settings_file: Path | None = None,
+) -> dict[str, Any]:
+    """Fields that are given here win over the environment and the settings file.
+
+    Returns the run's report as plain JSON values.
+    """
+    parts = {"source": source, "decode": decode, "encode": encode, "index": index, "state": state}
+    settings = load_settings(settings_file, given_fields(parts))
+    asked = (options or Options()).for_run()
+    watch = steps.Watch(on_progress_here.get())
+    planner = steps.Planner(settings, asked, watch)
+    store = open_store(settings.state.location, settings.source)
+    with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+        planned = plan_task(planner, Path(folder) / "plan.parquet")
+        publish_plan(planned)
+        if planned.nothing_to_do:
+            report = steps.unchanged_report(planner, planned, watch)
+        else:
+            with held(store, settings.state, steps.new_run_id()) as lease:
+                run = steps.start(planner, planned, store, lease)
+                report = _index(run, planned, watch)
+    publish_report(report)
+    return report.to_json()
+
+
+def _index(run: steps.Run, planned: steps.Planned, watch: steps.Watch) -> RunReport:
+    """Everything that writes; the lease is held."""
+    with open_index(run.settings.index) as index:
+        index.ensure_collection(run.spaces)
+        receipts: list[ShardReceipt] = []
+        loads: list[PrefectFuture[LoadReceipt]] = []
+
+        def submit(receipt: ShardReceipt) -> None:
+            loads.append(load_task.submit(run, planned, index, receipt, watch, len(loads)))
+            receipts.append(receipt)
+
+        for receipt in planned.recovered:
+            submit(receipt)
+        if planned.to_embed:
+            watch.phase("starting Ray")
+            prepare_environment()
+            with ray_session(run.settings), ProgressArtifact(watch):
+                for receipt in embed_task(run, planned, watch):
+                    submit(receipt)
+        watch.phase("loading")
+        for future in loads:
+            future.result()
+        watch.lap("embed and load")
+        sweep_task(run, planned, index)
+        points = index.count()
+        report = state_task(run, planned, receipts, watch, points)
+    get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
+    return report
+
+
+def given_fields(parts: dict[str, BaseModel | None]) -> dict[str, Any]:
+    """Only what was set by name: a default must not hide the environment or the file."""
+    return {
+        f"{name}.{field}": getattr(part, field)
+        for name, part in parts.items()
+        if part is not None
+        for field in part.model_fields_set
+    }
+
+
+def run_index(settings: Settings, options: steps.RunOptions, on_progress: OnProgress) -> RunReport:
+    """Run the flow in this process, with whatever Prefect API is configured or an ephemeral one."""
+    token = on_progress_here.set(on_progress)
+    try:
+        report = index_flow(
+            source=settings.source,
+            decode=settings.decode,
+            encode=settings.encode,
+            index=settings.index,
+            state=settings.state,
+            options=Options(
+                retry_failed=options.retry_failed,
+                retry_keys=options.retry_keys,
+                allow_removals=options.allow_removals,
+            ),
+        )
+    finally:
+        on_progress_here.reset(token)
+    return RunReport.from_json(report)
