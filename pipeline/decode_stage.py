@@ -1,0 +1,208 @@
+"""Stage 1 of the graph: an object in, its windows out, and always one last row with its outcome."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import s3
+from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
+from pipeline.media.child import decode_in_child
+from pipeline.media.decode import DecodeEnd, Window
+from pipeline.payload import segment_payload
+from pipeline.plan import verdict_without_get
+from pipeline.progress import Stage, StageProgress
+from pipeline.records import Failure, MediaInfo, ObjectOutcome, PlanRow, Status
+from pipeline.rows import DecodedRow
+from pipeline.settings import DecodeSettings, SourceSettings
+from pipeline.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
+
+AddProgress = Callable[[Stage, StageProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which shard an object belongs to, and how many objects the shard waits for."""
+
+    number: int
+    objects: int
+
+
+class DecodeStage:
+    """Fetches, decodes and cuts one object at a time. It never raises for an object's sake."""
+
+    def __init__(
+        self,
+        source: SourceSettings,
+        decode: DecodeSettings,
+        encoder_name: str,
+        spaces: tuple[str, ...],
+        add_progress: AddProgress,
+    ) -> None:
+        self._source = source
+        self._decode = decode
+        self._encoder_name = encoder_name
+        self._spaces = spaces
+        self._add_progress = add_progress
+        self._client = s3.make_client(source)
+
+    def rows(self, planned: PlanRow, shard: Shard) -> Iterator[DecodedRow]:
+        """Windows in their order, then the end. Windows of an object that fails half way are
+        followed by an outcome that says so; the writer drops them."""
+        started = time.perf_counter()
+        counts: Counter[str] = Counter()
+        info: MediaInfo | None = None
+        end: DecodeEnd | None = None
+        failure: Failure | None = None
+        status = Status.FAILED
+        windows = 0
+        try:
+            verdict = verdict_without_get(planned, self._source)
+            if verdict is not None:
+                yield self._end(planned, shard, verdict)
+                self._add_progress(Stage.DECODE, StageProgress(objects=1))
+                return
+            with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+                # The object's own name never reaches the disk: a key can hold anything.
+                path = Path(folder) / "object"
+                fetched = s3.fetch_to_file(self._client, planned.object, path)
+                sidecars = self._fetch_sidecars(planned, Path(folder))
+                failure = sidecars.failures[0] if sidecars.failures else None
+                for item in decode_in_child(path, self._decode):
+                    if isinstance(item, MediaInfo):
+                        info = item
+                    elif isinstance(item, Window):
+                        if info is None:
+                            raise ValueError("the decoder gave a window before the media's info")
+                        row = self._window(planned, shard, info, item, sidecars, fetched)
+                        counts.update(_modalities(row))
+                        windows += 1
+                        yield row
+                    else:
+                        end = item
+            if end is None or windows == 0:
+                raise MediaRejected(
+                    f"{planned.object.uri} gave no window.",
+                    code="empty_stream",
+                    remedy="Look at it with ffprobe; replace or remove it.",
+                )
+            status = end.status
+            if end.status is Status.PARTIAL:
+                failure = Failure("decode", "partial", False, end.note, "See docs/media.md.")
+        except SensedexError as error:
+            failure, status = Failure.of("decode", error), _status_of(error)
+        except Exception as error:  # noqa: BLE001  a defect of ours costs one object, as a row
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            failure = Failure(
+                "decode",
+                "internal",
+                True,
+                f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})",
+                "A defect of sensedex; please report it with this line.",
+            )
+            status = Status.FAILED
+        done = status in (Status.INDEXED, Status.PARTIAL)
+        decoded_ms = end.decoded_ms if end is not None and done else 0
+        seconds = time.perf_counter() - started
+        outcome = ObjectOutcome(
+            key=planned.object.key,
+            asset_id=planned.asset_id,
+            generation=planned.generation,
+            etag=planned.object.etag,
+            version_id=planned.object.version_id,
+            size_bytes=planned.object.size_bytes,
+            status=status,
+            media_type=info.media_type if info is not None else None,
+            segments=windows if done else 0,
+            segments_by_modality=dict(counts) if done else {},
+            declared_ms=info.declared_ms if info is not None else 0,
+            decoded_ms=decoded_ms,
+            failure=failure,
+            sidecars=tuple(sidecar.key for sidecar in planned.sidecars),
+            seconds_by_stage={"decode": round(seconds, 4)},
+        )
+        yield self._end(planned, shard, outcome)
+        self._add_progress(
+            Stage.DECODE,
+            StageProgress(1, windows, decoded_ms, planned.object.size_bytes, seconds),
+        )
+
+    def _fetch_sidecars(self, planned: PlanRow, folder: Path) -> Sidecars:
+        files = []
+        for number, sidecar in enumerate(planned.sidecars):
+            if sidecar.size_bytes > MAX_SIDECAR_BYTES:
+                files.append((sidecar.key, b"\0"))  # reported as what it is: no text to read
+                continue
+            path = folder / f"sidecar-{number}"
+            s3.fetch_to_file(self._client, sidecar, path)
+            files.append((sidecar.key, path.read_bytes()))
+        return read_sidecars(files)
+
+    def _window(
+        self,
+        planned: PlanRow,
+        shard: Shard,
+        info: MediaInfo,
+        window: Window,
+        sidecars: Sidecars,
+        fetched: s3.FetchedObject,
+    ) -> DecodedRow:
+        text = sidecars.text_of(window.segment)
+        payload = segment_payload(
+            obj=planned.object,
+            sidecars=planned.sidecars,
+            asset_id=planned.asset_id,
+            generation=planned.generation,
+            info=info,
+            segment=window.segment,
+            has_vision=window.frames is not None,
+            has_audio=window.sound is not None,
+            text=text,
+            user_metadata=fetched.metadata,
+            content_type=fetched.content_type,
+            silent=window.sound is not None and not window.sound.any(),
+            spaces=self._spaces,
+            encoder=self._encoder_name,
+        )
+        return DecodedRow(
+            shard.number,
+            shard.objects,
+            planned.asset_id,
+            planned.generation,
+            window.segment.index,
+            window.segment.start_ms,
+            window.segment.end_ms,
+            payload=json.dumps(payload, ensure_ascii=True),
+            frames=None if window.frames is None else window.frames.tobytes(),
+            sound=None if window.sound is None else window.sound.tobytes(),
+            text=text or None,
+        )
+
+    @staticmethod
+    def _end(planned: PlanRow, shard: Shard, outcome: ObjectOutcome) -> DecodedRow:
+        return DecodedRow(
+            shard.number,
+            shard.objects,
+            planned.asset_id,
+            planned.generation,
+            outcome=json.dumps(outcome.to_json(), ensure_ascii=True),
+        )
+
+
+def _modalities(row: DecodedRow) -> list[str]:
+    cells = {"vision": row.frames, "audio": row.sound, "text": row.text}
+    return [name for name, cell in cells.items() if cell is not None]
+
+
+def _status_of(error: SensedexError) -> Status:
+    if isinstance(error, ObjectDenied):
+        return Status.DENIED
+    if isinstance(error, ObjectArchived):
+        return Status.ARCHIVED
+    return Status.REJECTED if isinstance(error, MediaRejected) else Status.FAILED

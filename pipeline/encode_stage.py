@@ -1,0 +1,129 @@
+"""Stage 2 of the graph: batches of windows of all objects in, unit vectors out.
+
+A batch holds windows of many objects and of several modalities. Each modality is encoded as one
+or a few full arrays; a window that the encoder cannot take costs its own object alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from encoders.modality import Modality
+from encoders.protocol import Encoder
+from pipeline.decode_stage import AddProgress
+from pipeline.progress import Stage, StageProgress
+from pipeline.records import Failure, VectorSpace
+from pipeline.rows import encoded_schema, frames_of, sound_of, vector_column
+
+Vectors = list[NDArray[np.float32] | None]
+
+
+class EncodeStage:
+    """Loads the model once, in its own process."""
+
+    def __init__(
+        self,
+        load: Callable[[], Encoder],
+        spaces: Sequence[VectorSpace],
+        add_progress: AddProgress,
+    ) -> None:
+        self._encoder = load()
+        self._spaces = {space.modality: space.vector_name for space in spaces}
+        self._schema = encoded_schema([space.vector_name for space in spaces])
+        self._add_progress = add_progress
+
+    def table(self, decoded: pa.Table) -> pa.Table:
+        """A table of `rows.DECODED` in, one of `rows.encoded_schema` out, row for row."""
+        started = time.perf_counter()
+        failures: list[str | None] = [None] * decoded.num_rows
+        columns: dict[str, Any] = {}
+        inputs = {
+            Modality.VISION: [_read(cell, frames_of) for cell in decoded.column("frames")],
+            Modality.AUDIO: [_read(cell, sound_of) for cell in decoded.column("sound")],
+            Modality.TEXT: decoded.column("text").to_pylist(),
+        }
+        for modality, name in self._spaces.items():
+            columns[name] = vector_column(
+                self._encode_some(modality, inputs.get(modality, []), failures, decoded.num_rows)
+            )
+        for name in self._schema.names:
+            if name == "failure":
+                columns[name] = pa.array(failures, type=pa.string())
+            elif name not in columns:
+                columns[name] = decoded.column(name)
+        windows = decoded.num_rows - decoded.column("payload").null_count
+        ends = decoded.num_rows - windows
+        self._add_progress(
+            Stage.ENCODE,
+            StageProgress(
+                objects=ends,
+                segments=windows,
+                media_ms=_media_ms(decoded),
+                busy_seconds=time.perf_counter() - started,
+            ),
+        )
+        return pa.Table.from_pydict({n: columns[n] for n in self._schema.names}, self._schema)
+
+    def _encode_some(
+        self,
+        modality: Modality,
+        inputs: Sequence[Any],
+        failures: list[str | None],
+        rows: int,
+    ) -> Vectors:
+        vectors: Vectors = [None] * rows
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for row, item in enumerate(inputs):
+            if item is not None:
+                groups[item.shape if isinstance(item, np.ndarray) else "text"].append(row)
+        for members in groups.values():
+            self._encode_group(modality, inputs, members, vectors, failures)
+        return vectors
+
+    def _encode_group(
+        self,
+        modality: Modality,
+        inputs: Sequence[Any],
+        members: list[int],
+        vectors: Vectors,
+        failures: list[str | None],
+    ) -> None:
+        """Encode rows of one shape; halve the batch where it fails, down to the row at fault."""
+        items = [inputs[row] for row in members]
+        try:
+            batch = items if modality is Modality.TEXT else np.stack(items)
+            for row, vector in zip(members, self._encoder.encode(modality, batch), strict=True):
+                if not np.isfinite(vector).all():
+                    failures[row] = _failure("not_finite", f"the {modality} vector is not finite")
+                vectors[row] = vector
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if len(members) == 1:
+                what = f"{modality}: {type(error).__name__}: {error}"
+                failures[members[0]] = _failure("encoder", what)
+                return
+            middle = len(members) // 2
+            for half in (members[:middle], members[middle:]):
+                self._encode_group(modality, inputs, half, vectors, failures)
+
+
+def _failure(code: str, message: str) -> str:
+    failure = Failure("encode", code, True, message, "`sensedex retry` tries it again.")
+    return json.dumps(asdict(failure))
+
+
+def _read(cell: pa.Scalar, reader: Callable[[bytes], NDArray[Any]]) -> NDArray[Any] | None:
+    return reader(cell.as_buffer()) if cell.is_valid else None
+
+
+def _media_ms(table: pa.Table) -> int:
+    spans = zip(table.column("end_ms").to_pylist(), table.column("start_ms").to_pylist(), strict=True)
+    return sum(end - start for end, start in spans)

@@ -1,0 +1,226 @@
+"""The main path as one Ray Data graph: planned objects in, receipts of committed shards out.
+
+    plan rows -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
+
+One execution a run, streaming: the model loads once, windows of all objects share full batches,
+and a shard's receipt comes out while later shards are still being decoded. `run_in_loop` runs the
+same three stages without Ray.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext
+
+from encoders.catalogue import load_encoder
+from encoders.protocol import Encoder
+from pipeline.decode_stage import AddProgress, DecodeStage, Shard
+from pipeline.encode_stage import EncodeStage
+from pipeline.errors import Transient
+from pipeline.plan import plan_row_from, plan_table
+from pipeline.progress import Stage, StageProgress
+from pipeline.receipts import RunFolder
+from pipeline.records import PlanRow, ShardReceipt, VectorSpace
+from pipeline.rows import DecodedRow, decoded_table
+from pipeline.settings import Settings
+from pipeline.store import Store, open_store
+from pipeline.write_stage import WriteStage
+
+T = TypeVar("T")
+
+# A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
+WINDOWS_A_BLOCK = 16
+BLOCK_BYTES = 16 * 2**20
+OBJECTS_A_TASK = 4
+
+
+class GraphBroken(Transient):
+    """Ray itself failed (an actor or a node died). What was committed is kept; run again."""
+
+    default_code = "graph_broken"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    """Everything that the stages need to know; it travels to every actor."""
+
+    settings: Settings
+    run: RunFolder
+    spaces: tuple[VectorSpace, ...]
+    objects_by_shard: dict[int, int]
+
+    def decode_stage(self, add_progress: AddProgress) -> DecodeStage:
+        fingerprints = tuple(sorted({space.fingerprint for space in self.spaces}))
+        encoder = self.settings.encode.encoder
+        return DecodeStage(
+            self.settings.source, self.settings.decode, encoder, fingerprints, add_progress
+        )
+
+    def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
+        return EncodeStage(self.load_encoder, self.spaces, add_progress)
+
+    def write_stage(self, add_progress: AddProgress) -> WriteStage:
+        return WriteStage(self.open_store, self.run, self.spaces, add_progress)
+
+    def load_encoder(self) -> Encoder:
+        encode = self.settings.encode
+        return load_encoder(
+            encode.encoder,
+            encode.weights,
+            device=encode.device,
+            precision=encode.precision,
+            seed=encode.seed,
+        )
+
+    def open_store(self) -> Store:
+        return open_store(self.settings.state.location, self.settings.source)
+
+    def shard_of(self, row: PlanRow) -> Shard:
+        return Shard(row.shard, self.objects_by_shard[row.shard])
+
+
+def run_graph(
+    plan: GraphPlan, rows: Iterator[PlanRow], board: ProgressBoard
+) -> Iterator[ShardReceipt]:
+    """The same receipts as `run_in_loop`, from one Ray Data execution on the current session.
+
+    Raises GraphBroken when Ray gives up; no object's own fault can do that.
+    """
+    _configure()
+    encode = plan.settings.encode
+    on_gpu = encode.device.startswith("cuda") or (
+        encode.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
+    )
+    blocks = [plan_table(chunk) for chunk in _chunks(rows, OBJECTS_A_TASK)]
+    receipts = (
+        ray.data.from_arrow(blocks)
+        .map_batches(
+            _RayDecode,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=plan.settings.decode.processes),
+            num_cpus=1,
+            fn_constructor_args=(plan, board.handle),
+        )
+        .map_batches(
+            _RayEncode,
+            batch_size=encode.batch_size,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=encode.processes),
+            num_cpus=0 if on_gpu else 1,
+            num_gpus=1 if on_gpu else 0,
+            fn_constructor_args=(plan, board.handle),
+        )
+        .map_batches(
+            _RayWrite,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=1),
+            num_cpus=0,
+            fn_constructor_args=(plan, board.handle),
+        )
+    )
+    try:
+        for batch in receipts.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+        ):
+            for cell in batch.column("receipt"):
+                yield ShardReceipt.from_bytes(cell.as_py())
+    except ray.exceptions.RayError as error:
+        raise GraphBroken(
+            f"Ray stopped the graph: {str(error).splitlines()[0] if str(error) else error!r}",
+            remedy="Run again: committed shards are kept. Ray's own log has the details.",
+        ) from error
+
+
+def run_in_loop(
+    plan: GraphPlan, rows: Iterator[PlanRow], add_progress: AddProgress
+) -> Iterator[ShardReceipt]:
+    """Decode, encode and write in this process, one after the other."""
+    decode = plan.decode_stage(add_progress)
+    encode = plan.encode_stage(add_progress)
+    write = plan.write_stage(add_progress)
+    decoded = (item for row in rows for item in decode.rows(row, plan.shard_of(row)))
+    for chunk in _chunks(decoded, plan.settings.encode.batch_size):
+        yield from write.receipts(encode.table(decoded_table(chunk)))
+
+
+class ProgressBoard:
+    """Adds up what the stages report, wherever they run."""
+
+    def __init__(self) -> None:
+        self.handle = ray.remote(num_cpus=0)(_Board).remote()
+
+    def snapshot(self) -> dict[Stage, StageProgress]:
+        stages: dict[Stage, StageProgress] = ray.get(self.handle.snapshot.remote())
+        return stages
+
+
+class _Board:
+    def __init__(self) -> None:
+        self._stages: dict[Stage, StageProgress] = {}
+
+    def add(self, stage: Stage, progress: StageProgress) -> None:
+        self._stages[stage] = self._stages.get(stage, StageProgress()).plus(progress)
+
+    def snapshot(self) -> dict[Stage, StageProgress]:
+        return dict(self._stages)
+
+
+def _adder(board: Any) -> AddProgress:
+    def add(stage: Stage, progress: StageProgress) -> None:
+        board.add.remote(stage, progress)  # fire and forget: counting must not slow the work
+
+    return add
+
+
+class _RayDecode:
+    def __init__(self, plan: GraphPlan, board: Any) -> None:
+        self._plan = plan
+        self._stage = plan.decode_stage(_adder(board))
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        for row in table.to_pylist():
+            planned = plan_row_from(row)
+            rows: Iterator[DecodedRow] = self._stage.rows(planned, self._plan.shard_of(planned))
+            for chunk in _chunks(rows, WINDOWS_A_BLOCK):
+                yield decoded_table(chunk)
+
+
+class _RayEncode:
+    def __init__(self, plan: GraphPlan, board: Any) -> None:
+        self._stage = plan.encode_stage(_adder(board))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return self._stage.table(table)
+
+
+class _RayWrite:
+    def __init__(self, plan: GraphPlan, board: Any) -> None:
+        self._stage = plan.write_stage(_adder(board))
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        receipts = [receipt.to_bytes() for receipt in self._stage.receipts(table)]
+        yield pa.table({"receipt": pa.array(receipts, type=pa.binary())})
+
+
+def _configure() -> None:
+    context = DataContext.get_current()
+    context.target_max_block_size = BLOCK_BYTES
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # Nothing that an object can do raises in a stage, so what does raise is ours or Ray's: stop.
+    context.max_errored_blocks = 0
+    context.raise_original_map_exception = False
+
+
+def _chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
