@@ -1,0 +1,218 @@
+"""`sensedex demo`: a bucket of real media, indexed and searched, on this machine alone.
+
+The same flow, graph, protocol and search as in production; only the S3 server is a small one in
+this process, and Qdrant is the client's local mode.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+
+from flows.cli.demo_bucket import Sync, sync_bucket
+from flows.cli.demo_server import DemoServer, demo_server
+from pipeline.errors import SettingsError
+from pipeline.settings import Settings, load_settings
+
+BUCKET = "demo"
+# moto takes any; real ones never come near the demo.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A search whose right answer is known: which object, and where in it."""
+
+    kind: str
+    query: str
+    expected_key: str
+    expected_start_ms: int
+    expected_end_ms: int
+
+
+def demo(
+    console: Console,
+    *,
+    folder: Path = Path(".sensedex/demo"),
+    media: Path | None = None,
+    weights: Path | None = None,
+    encoder: str | None = None,
+    fresh: bool = False,
+    examples: bool = True,
+) -> int:
+    """Index `media` (the project's own by default) and search it. Returns the exit status."""
+    started = time.perf_counter()
+    infra = Path(__file__).resolve().parents[2] / "infra" / "demo"
+    media = media or infra / "media"
+    if not media.is_dir():
+        raise SettingsError(
+            f"There is no demo media in {media}.",
+            remedy="Run the demo from a checkout, or name a folder of media with --media.",
+        )
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    with _demo_environment(folder), demo_server() as server:
+        console.print(Rule("[bold]1. A bucket", align="left"))
+        settings = _settings(server, folder, weights, encoder)
+        sync = sync_bucket(settings.source, media)
+        _tell_bucket(console, server, sync)
+        server.requests.clear()
+
+        console.print(Rule("[bold]2. The flow `index`", align="left"))
+        _run(console, settings, server, folder)
+
+        if examples and (infra / "queries" / "queries.tsv").is_file() and media == infra / "media":
+            console.print(Rule("[bold]3. Searches", align="left"))
+            wrong = _search_examples(console, settings, infra, started)
+            if wrong:
+                return 1
+        _what_next(console, folder)
+    return 0
+
+
+def _settings(
+    server: DemoServer, folder: Path, weights: Path | None, encoder: str | None
+) -> Settings:
+    return load_settings(
+        None,
+        {
+            "source.bucket": BUCKET,
+            "source.endpoint_url": server.url,
+            "source.region": "us-east-1",
+            "encode.encoder": encoder or ("imagebind-huge" if weights else "imagebind-demo"),
+            "encode.weights": weights,
+            "index.path": folder / "qdrant",
+            "index.collection": "demo",
+            "state.location": str(folder / "state"),
+            # Whoever takes a folder away to see what happens wants it to happen.
+            "state.max_removed_share": 0.5,
+            "state.shard_objects": 24,
+        },
+    )
+
+
+def _tell_bucket(console: Console, server: DemoServer, sync: Sync) -> None:
+    console.print(
+        f"S3-compatible server on {server.url}, bucket [bold]{BUCKET}[/bold]: {sync.objects} "
+        f"objects, {sync.bytes / 1e6:.1f} MB, put there with boto3 in {sync.seconds:.1f} s."
+    )
+
+
+def _run(console: Console, settings: Settings, server: DemoServer, folder: Path) -> None:
+    console.print(
+        "[dim]Prefect starts a server of its own for this (about 15 s the first time), then Ray, "
+        "then the encoder; all of it ends with this command.[/dim]"
+    )
+    from flows.cli.console import render_report
+    from flows.cli.live import live_progress
+    from flows.index import run_index
+    from pipeline.encoder_note import meaning_note
+    from pipeline.report_html import write_report_html
+    from pipeline.run import RunOptions
+
+    with live_progress(console) as on_progress:
+        report = run_index(settings, RunOptions(), on_progress)
+    gets = server.requests["GET object"]
+    new = report.objects_by_action.get("new", 0)
+    unchanged = report.objects_by_status.get("unchanged", 0)
+    console.print(
+        f"[bold]{new} new, {unchanged} unchanged[/bold]; the server saw {gets} GETs of objects."
+    )
+    console.print(render_report(report))
+    console.print(meaning_note(report.encoder, report.meaningful))
+    page = folder / "report.html"
+    write_report_html(report, page)
+    console.print(f"The same with plots: [link=file://{page.resolve()}]{page}[/link]\n")
+
+
+def read_examples(infra: Path) -> list[Example]:
+    """The rows of queries.tsv: kind, query (a file beside it, or words), and the right answer."""
+    with (infra / "queries" / "queries.tsv").open(encoding="utf-8", newline="") as file:
+        return [
+            Example(r["kind"], r["query"], r["key"], int(r["start_ms"]), int(r["end_ms"]))
+            for r in csv.DictReader(file, delimiter="\t")
+        ]
+
+
+def _search_examples(console: Console, settings: Settings, infra: Path, started: float) -> int:
+    """Run the example searches; the number of those whose first hit is not their source."""
+    from flows.cli.console import render_moments
+    from pipeline.search import Searcher, open_searcher
+
+    wrong = 0
+    with open_searcher(settings) as searcher:
+        for number, example in enumerate(read_examples(infra)):
+            moments = _ask(searcher, example, infra)
+            shown = example.query if example.kind == "words" else f"infra/demo/queries/{example.query}"
+            console.print(f"\n[bold]By {example.kind}:[/bold] {shown}")
+            if number == 0:
+                console.print(f"[dim]first search {time.perf_counter() - started:.0f} s after start[/dim]")
+            console.print(render_moments(moments, play=lambda m: _path_of(infra, m.key, m.start_ms)))
+            first = moments[0] if moments else None
+            right = (
+                first is not None
+                and first.key == example.expected_key
+                and first.start_ms <= example.expected_end_ms
+                and first.end_ms >= example.expected_start_ms
+            )
+            wrong += not right
+            console.print(
+                f"[green]The first hit is its source, {example.expected_key}.[/green]"
+                if right
+                else f"[red]Expected {example.expected_key} first.[/red]"
+            )
+    _ = Searcher
+    return wrong
+
+
+def _ask(searcher: object, example: Example, infra: Path) -> list[object]:
+    raise NotImplementedError
+
+
+def _path_of(infra: Path, key: str, start_ms: int) -> str:
+    path = infra / "media" / key
+    shown = os.path.relpath(path)
+    return f"{shown}#t={start_ms // 1000}" if start_ms else shown
+
+
+def _what_next(console: Console, folder: Path) -> None:
+    console.print(Rule("[bold]What next", align="left"))
+    console.print(
+        "[bold]make demo[/bold]                       again: nothing is new, nothing is fetched\n"
+        "put a file into infra/demo/media, then make demo: that object alone is indexed\n"
+        "[bold]sensedex init[/bold]                   writes sensedex.toml; name your bucket in it\n"
+        "[bold]sensedex doctor[/bold]                 looks at what a run needs\n"
+        "[bold]sensedex plan[/bold]                   what a run would do, and writes nothing\n"
+        "[bold]sensedex run[/bold]                    does it\n"
+        "[bold]sensedex search --picture FILE[/bold]  finds the moments\n"
+        f"[dim]Everything of the demo is in {folder}; `rm -r {folder}` forgets it.[/dim]"
+    )
+
+
+@contextmanager
+def _demo_environment(folder: Path) -> Iterator[None]:
+    """Credentials for the small server, and a home of its own for Prefect's ephemeral server."""
+    home = {"PREFECT_HOME": str((folder / "prefect").resolve())}
+    wanted = {**CREDENTIALS, **home, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    before = {name: os.environ.get(name) for name in (*wanted, "AWS_PROFILE", "AWS_SESSION_TOKEN")}
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.update(wanted)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
