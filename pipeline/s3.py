@@ -1,0 +1,297 @@
+"""The only module that talks to S3: listing, reading with a precondition, conditional writing.
+
+Every error that leaves here is one of `pipeline.errors`: `map_client_error` is the one place where
+a botocore error becomes one of ours. Its messages name bucket, key or endpoint and are made from
+S3's error codes; never from a request, which may carry a signature.
+"""
+
+from __future__ import annotations
+
+import email.header
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore import exceptions as aws
+from botocore.config import Config
+
+from pipeline.errors import (
+    CredentialsMissing,
+    ObjectChanged,
+    SensedexError,
+    SettingsError,
+    StoreUnavailable,
+    Transient,
+)
+from pipeline.records import MediaObject
+from pipeline.s3_answers import error_for_answer
+from pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+else:
+    S3Client = Any
+
+# A chunk that a cut connection spoils is fetched again: small enough not to matter.
+CHUNK_BYTES = 256 * 1024
+RESUMES_WITHOUT_PROGRESS = 4
+
+_NO_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.TokenRetrievalError,
+    aws.NoAuthTokenError,
+    aws.SSOError,
+    aws.ProfileNotFound,
+)
+# What a body may raise after its headers have come; urllib3's own errors arrive wrapped in these.
+_CUT = (aws.ResponseStreamingError, aws.IncompleteReadError, aws.HTTPClientError)
+
+
+class PreconditionFailed(Transient):
+    """A conditional write lost: somebody else wrote first."""
+
+    default_code = "precondition"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedObject:
+    """What a GET says beside the bytes. `metadata` is the user's own (x-amz-meta-*), decoded."""
+
+    content_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_client(source: SourceSettings) -> S3Client:
+    """A client for AWS or for `source.endpoint_url`; it opens no connection yet.
+
+    Raises CredentialsMissing for an unknown profile, SettingsError for what is no endpoint.
+    """
+    custom = source.endpoint_url is not None
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 6},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=32,
+        s3={"addressing_style": "path" if custom else "auto"},
+        # Other vendors' servers refuse the checksum trailers that newer clients send by default.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        session = boto3.Session(profile_name=source.profile, region_name=source.region)
+        # Elsewhere than at AWS a region means nothing, but a signature has to name one.
+        region = session.region_name or ("us-east-1" if custom else None)
+        return session.client(
+            "s3", endpoint_url=source.endpoint_url, region_name=region, config=config
+        )
+    except aws.BotoCoreError as error:
+        raise map_client_error(error, source.bucket) from error
+    except ValueError as error:
+        raise SettingsError(
+            f"source.endpoint_url is not an endpoint: {_host(source.endpoint_url)!r}.",
+            remedy="Write it as https://host or http://host:port.",
+        ) from error
+
+
+def list_pages(client: S3Client, bucket: str, prefix: str) -> Iterator[MediaObject]:
+    """Every object under `prefix`, a page of 1,000 a request, in the server's order (UTF-8 bytes).
+
+    botocore asks for URL-encoded keys and decodes them, so that any key comes back as it is.
+    """
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    try:
+        for page in pages:
+            for item in page.get("Contents", ()):
+                yield MediaObject(
+                    bucket,
+                    item["Key"],
+                    item["ETag"].strip('"'),
+                    item["Size"],
+                    item["LastModified"].astimezone(UTC).isoformat(),
+                    item.get("StorageClass", "STANDARD"),
+                )
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, bucket) from error
+
+
+def fetch_to_file(client: S3Client, obj: MediaObject, path: Path) -> FetchedObject:
+    """GET the object as it was listed (If-Match, and its version) into `path`, in chunks.
+
+    A connection that is cut is taken up again where it broke, under the same precondition.
+    Raises ObjectChanged (`object_gone` when it is no longer there), ObjectDenied, ObjectArchived,
+    StoreUnavailable and what `map_client_error` knows of the bucket.
+    """
+    condition: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key, "IfMatch": f'"{obj.etag}"'}
+    if obj.version_id is not None:
+        condition["VersionId"] = obj.version_id
+    fetched: FetchedObject | None = None
+    stalls = 0
+    with path.open("wb") as file:
+        while True:
+            before = file.tell()
+            try:
+                # Of an empty object no range can be asked; the first request never has one.
+                asked = condition | ({"Range": f"bytes={before}-"} if before else {})
+                answer = client.get_object(**asked)
+            except (aws.BotoCoreError, aws.ClientError) as error:
+                raise map_client_error(error, obj.bucket, obj.key) from error
+            if before and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
+                file.seek(0)  # the server knows no ranges and sends it all again
+                file.truncate()
+            fetched = fetched or _fetched(answer)
+            try:
+                with closing(answer["Body"]) as body:
+                    _copy(body, file)
+                break
+            except _CUT as error:
+                if file.tell() >= obj.size_bytes:
+                    break  # the last byte had come before the cut
+                stalls = 0 if file.tell() > before else stalls + 1
+                if stalls > RESUMES_WITHOUT_PROGRESS:
+                    raise map_client_error(error, obj.bucket, obj.key) from error
+                time.sleep(0.1 * 2**stalls)
+        size = file.tell()
+    if size != obj.size_bytes or fetched is None:
+        raise ObjectChanged(
+            f"{obj.uri} has {size} bytes; the listing said {obj.size_bytes}.",
+            remedy="The next run plans it anew.",
+        )
+    return fetched
+
+
+def _copy(body: Any, file: BinaryIO) -> None:
+    while chunk := body.read(CHUNK_BYTES):
+        file.write(chunk)
+
+
+def _fetched(answer: Any) -> FetchedObject:
+    # AWS sends metadata that is not ASCII as RFC 2047 words.
+    metadata = {
+        name: str(email.header.make_header(email.header.decode_header(value)))
+        for name, value in answer.get("Metadata", {}).items()
+    }
+    return FetchedObject(answer.get("ContentType", ""), metadata)
+
+
+def presign(client: S3Client, obj: MediaObject, expires_s: int) -> str:
+    """A URL that plays the object for `expires_s` seconds. Never to be logged."""
+    params: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key}
+    if obj.version_id is not None:
+        params["VersionId"] = obj.version_id
+    try:
+        return client.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_s)
+    except aws.BotoCoreError as error:
+        raise map_client_error(error, obj.bucket, obj.key) from error
+
+
+def put_bytes(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    data: bytes,
+    *,
+    if_none_match: bool = False,
+    if_match: str | None = None,
+) -> str:
+    """Write and return the new ETag. Raises PreconditionFailed when the condition does not hold."""
+    condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_none_match else {}
+    if if_match is not None:
+        condition["IfMatch"] = f'"{if_match}"'
+    try:
+        return client.put_object(Bucket=bucket, Key=key, Body=data, **condition)["ETag"].strip('"')
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        # 409: another conditional write of the key is under way. 404: if_match, and it is deleted.
+        code, status = _answer(error)
+        if condition and status in (404, 409, 412) and code != "NoSuchBucket":
+            raise PreconditionFailed(f"s3://{bucket}/{key} was written by another.") from error
+        raise map_client_error(error, bucket, key) from error
+
+
+def put_file(client: S3Client, bucket: str, key: str, path: Path) -> None:
+    """Upload a file, in parts where it is large."""
+    try:
+        client.upload_file(str(path), bucket, key)
+    except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
+        cause = error.__context__ if isinstance(error, Boto3Error) else error
+        raise map_client_error(cause or error, bucket, key) from error
+
+
+def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
+    """Content and ETag, or None where there is no such key."""
+    try:
+        answer = client.get_object(Bucket=bucket, Key=key)
+        with closing(answer["Body"]) as body:
+            return body.read(), answer["ETag"].strip('"')
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        if _answer(error)[0] == "NoSuchKey":
+            return None
+        raise map_client_error(error, bucket, key) from error
+
+
+def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "") -> Iterator[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix, StartAfter=start_after
+    )
+    try:
+        for page in pages:
+            yield from (item["Key"] for item in page.get("Contents", ()))
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, bucket) from error
+
+
+def delete(client: S3Client, bucket: str, key: str) -> None:
+    try:
+        client.delete_object(Bucket=bucket, Key=key)
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, bucket, key) from error
+
+
+def map_client_error(error: BaseException, bucket: str, key: str | None = None) -> SensedexError:
+    """The one of our errors that says what `error` means for this bucket, or this object of it."""
+    what = f"s3://{bucket}" if key is None else f"s3://{bucket}/{key}"
+    if isinstance(error, _NO_CREDENTIALS):
+        return CredentialsMissing(
+            f"There are no usable AWS credentials to read {what} with ({type(error).__name__}).",
+            remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile.",
+        )
+    if isinstance(error, aws.ParamValidationError | aws.InvalidDNSNameError):
+        return SettingsError(
+            f"{bucket!r} cannot be the name of a bucket, or {key!r} not that of a key.",
+            remedy="Mend source.bucket.",
+        )
+    if isinstance(error, aws.NoRegionError | aws.InvalidRegionError):
+        return SettingsError("There is no usable AWS region.", remedy="Set source.region.")
+    if isinstance(error, aws.HTTPClientError | aws.ConnectionError | aws.IncompleteReadError):
+        endpoint = _host(error.kwargs.get("endpoint_url")) or "the S3 endpoint"
+        return StoreUnavailable(
+            f"No answer from {endpoint} for {what} ({type(error).__name__}).",
+            remedy="Check source.endpoint_url and the network, then run again.",
+        )
+    if isinstance(error, aws.ClientError):
+        return error_for_answer(*_answer(error), bucket, what, one_object=key is not None)
+    return StoreUnavailable(f"{what}: {type(error).__name__} from the S3 client.")
+
+
+def _answer(error: BaseException) -> tuple[str, int]:
+    """S3's error code and the HTTP status; ("", 0) where there was no answer."""
+    if not isinstance(error, aws.ClientError):
+        return "", 0
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error.response.get("Error", {}).get("Code", ""), status
+
+
+def _host(url: Any) -> str:
+    """Scheme, host and port; what else a URL may hold (user, query) is nobody's business."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
