@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -31,11 +30,11 @@ from pipeline.errors import (
     Transient,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import error_for_answer
+from pipeline.s3_answers import error_for_answer, host_of
 from pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3 import S3Client as S3Client
 else:
     S3Client = Any
 
@@ -97,7 +96,7 @@ def make_client(source: SourceSettings) -> S3Client:
         raise map_client_error(error, source.bucket) from error
     except ValueError as error:
         raise SettingsError(
-            f"source.endpoint_url is not an endpoint: {_host(source.endpoint_url)!r}.",
+            f"source.endpoint_url is not an endpoint: {host_of(source.endpoint_url)!r}.",
             remedy="Write it as https://host or http://host:port.",
         ) from error
 
@@ -107,20 +106,28 @@ def list_pages(client: S3Client, bucket: str, prefix: str) -> Iterator[MediaObje
 
     botocore asks for URL-encoded keys and decodes them, so that any key comes back as it is.
     """
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    for item in _listed(client, Bucket=bucket, Prefix=prefix):
+        yield MediaObject(
+            bucket,
+            item["Key"],
+            item["ETag"].strip('"'),
+            item["Size"],
+            item["LastModified"].astimezone(UTC).isoformat(),
+            item.get("StorageClass", "STANDARD"),
+        )
+
+
+def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "") -> Iterator[str]:
+    for item in _listed(client, Bucket=bucket, Prefix=prefix, StartAfter=start_after):
+        yield item["Key"]
+
+
+def _listed(client: S3Client, **asked: Any) -> Iterator[Any]:
     try:
-        for page in pages:
-            for item in page.get("Contents", ()):
-                yield MediaObject(
-                    bucket,
-                    item["Key"],
-                    item["ETag"].strip('"'),
-                    item["Size"],
-                    item["LastModified"].astimezone(UTC).isoformat(),
-                    item.get("StorageClass", "STANDARD"),
-                )
+        for page in client.get_paginator("list_objects_v2").paginate(**asked):
+            yield from page.get("Contents", ())
     except (aws.BotoCoreError, aws.ClientError) as error:
-        raise map_client_error(error, bucket) from error
+        raise map_client_error(error, asked["Bucket"]) from error
 
 
 def fetch_to_file(client: S3Client, obj: MediaObject, path: Path) -> FetchedObject:
@@ -221,8 +228,18 @@ def put_file(client: S3Client, bucket: str, key: str, path: Path) -> None:
     try:
         client.upload_file(str(path), bucket, key)
     except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
-        cause = error.__context__ if isinstance(error, Boto3Error) else error
-        raise map_client_error(cause or error, bucket, key) from error
+        raise map_client_error(error.__context__ or error, bucket, key) from error
+
+
+def get_file(client: S3Client, bucket: str, key: str, path: Path) -> bool:
+    """Download to `path`, in parts where it is large; False where there is no such key."""
+    try:
+        client.download_file(bucket, key, str(path))
+    except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
+        if _answer(error)[0] in ("404", "NoSuchKey"):
+            return False
+        raise map_client_error(error, bucket, key) from error
+    return True
 
 
 def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
@@ -235,17 +252,6 @@ def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | No
         if _answer(error)[0] == "NoSuchKey":
             return None
         raise map_client_error(error, bucket, key) from error
-
-
-def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "") -> Iterator[str]:
-    pages = client.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, StartAfter=start_after
-    )
-    try:
-        for page in pages:
-            yield from (item["Key"] for item in page.get("Contents", ()))
-    except (aws.BotoCoreError, aws.ClientError) as error:
-        raise map_client_error(error, bucket) from error
 
 
 def delete(client: S3Client, bucket: str, key: str) -> None:
@@ -271,7 +277,7 @@ def map_client_error(error: BaseException, bucket: str, key: str | None = None) 
     if isinstance(error, aws.NoRegionError | aws.InvalidRegionError):
         return SettingsError("There is no usable AWS region.", remedy="Set source.region.")
     if isinstance(error, aws.HTTPClientError | aws.ConnectionError | aws.IncompleteReadError):
-        endpoint = _host(error.kwargs.get("endpoint_url")) or "the S3 endpoint"
+        endpoint = host_of(error.kwargs.get("endpoint_url")) or "the S3 endpoint"
         return StoreUnavailable(
             f"No answer from {endpoint} for {what} ({type(error).__name__}).",
             remedy="Check source.endpoint_url and the network, then run again.",
@@ -287,11 +293,3 @@ def _answer(error: BaseException) -> tuple[str, int]:
         return "", 0
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return error.response.get("Error", {}).get("Code", ""), status
-
-
-def _host(url: Any) -> str:
-    """Scheme, host and port; what else a URL may hold (user, query) is nobody's business."""
-    if not url:
-        return ""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

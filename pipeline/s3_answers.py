@@ -5,6 +5,9 @@ Codes as in the S3 API reference's list of error codes; other vendors' servers u
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
 from pipeline.errors import (
     BucketNotFound,
     CredentialsMissing,
@@ -89,3 +92,11 @@ def error_for_answer(
             remedy="The next run plans it anew.",
         )
     return StoreUnavailable(f"S3 refused {what} {said}.")
+
+
+def host_of(url: Any) -> str:
+    """Scheme, host and port; what else a URL may hold (user, query) is nobody's business."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
