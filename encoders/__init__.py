@@ -1,0 +1,1 @@
+"""Encoders: pictures, sounds and words to unit vectors in one space. Usable alone."""

@@ -1,0 +1,153 @@
+"""ImageBind (Girdhar et al., CVPR 2023): up to six towers into one space.
+
+`ImageBind(HUGE).state_dict()` has the names and shapes of the published checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from encoders.errors import InputError
+from encoders.imagebind.config import ImageBindConfig, TowerConfig
+from encoders.imagebind.stems import ImageStem, ImuStem, TextStem, VisionStem
+from encoders.imagebind.trunk import EPS, Trunk
+from encoders.modality import Modality
+
+# The reference's output scales; text's alone was learned (appendix B of the paper).
+SCALES = {
+    Modality.TEXT: 1 / 0.07,
+    Modality.AUDIO: 20.0,
+    Modality.DEPTH: 5.0,
+    Modality.THERMAL: 10.0,
+    Modality.IMU: 5.0,
+}
+MAX_SCALE = 100.0
+# Dimensions of one item, and of one item cut into clips (the second axis of the batch).
+ITEM_RANK = {
+    Modality.VISION: (3, 5),
+    Modality.TEXT: (1, 1),
+    Modality.AUDIO: (3, 4),
+    Modality.DEPTH: (3, 3),
+    Modality.THERMAL: (3, 3),
+    Modality.IMU: (2, 2),
+}
+
+
+class ImageBind(nn.Module):
+    """`embed` gives unit vectors; `reference` what the published code returns."""
+
+    def __init__(self, config: ImageBindConfig) -> None:
+        super().__init__()
+        self.config = config
+        towers = config.towers.items()
+        self.modality_preprocessors = nn.ModuleDict({m: _stem(m, t) for m, t in towers})
+        self.modality_trunks = nn.ModuleDict(
+            {
+                m: Trunk(t, pre_norm=m is Modality.VISION, causal=m is Modality.TEXT)
+                for m, t in towers
+            }
+        )
+        self.modality_heads = nn.ModuleDict({m: _head(m, t, config.dimension) for m, t in towers})
+        self.modality_postprocessors = nn.ModuleDict(
+            {m: nn.ModuleDict({"1": _Scale(SCALES[m])}) for m in config.towers if m in SCALES}
+        )
+
+    def embed(self, modality: Modality, batch: Tensor) -> Tensor:
+        """(N, D) unit-length float32.
+
+        batch: vision (N,3,224,224) or clips (N,S,3,2,224,224); text ids (N,77); audio
+        (N,S,1,128,204); depth or thermal (N,1,224,224); imu (N,6,2000). Clips are averaged as the
+        reference does, each of unit length. Raises InputError.
+        """
+        return F.normalize(self.reference(modality, batch).float(), dim=-1)
+
+    def reference(self, modality: Modality, batch: Tensor) -> Tensor:
+        """(N, D): unit vectors times the modality's scale, the mean over clips last."""
+        clips = 0
+        plain, clipped = self._ranks(modality)
+        if batch.dim() == clipped + 1 and clipped != plain:
+            clips = batch.shape[1]
+            batch = batch.flatten(0, 1)
+        elif batch.dim() != plain + 1:
+            raise InputError(
+                f"A batch of {modality} has {batch.dim()} dimensions {tuple(batch.shape)}.",
+                remedy=f"Give {plain + 1}, or {clipped + 1} with clips.",
+            )
+        vectors = F.normalize(self.tower(modality, batch).float(), dim=-1)
+        vectors = vectors * self.reference_scale(modality)
+        return vectors.unflatten(0, (-1, clips)).mean(1) if clips else vectors
+
+    def tower(self, modality: Modality, batch: Tensor) -> Tensor:
+        """(N, D), not normalised, without clips; the network alone, for those who batch."""
+        pool = torch.zeros(len(batch), dtype=torch.long, device=batch.device)
+        if modality is Modality.TEXT:
+            # The end token has the highest id. Attention is causal: what comes after the last end
+            # token of the batch cannot change anything, so it is not computed.
+            pool = batch.argmax(-1)
+            batch = batch[:, : int(pool.max()) + 1]
+        tokens = self.modality_preprocessors[modality](batch)
+        head: Tensor = self.modality_heads[modality](self.modality_trunks[modality](tokens, pool))
+        return head
+
+    def reference_scale(self, modality: Modality) -> float:
+        """The reference's output scale; 1 for vision. It is not part of stored vectors."""
+        if modality not in SCALES:
+            return 1.0
+        scale = self.modality_postprocessors[modality]["1"]  # type: ignore[index]
+        return min(math.exp(float(scale.log_logit_scale)), MAX_SCALE)
+
+    def _ranks(self, modality: Modality) -> tuple[int, int]:
+        if modality not in self.config.towers:
+            raise InputError(
+                f"This network has no tower for {modality}.",
+                remedy=f"It has {', '.join(self.config.towers)}.",
+            )
+        return ITEM_RANK[modality]
+
+
+class _Scale(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("log_logit_scale", torch.tensor(math.log(scale)))
+
+
+class _TextHead(nn.Module):
+    """The same head as the others', under the names that the published text head has."""
+
+    def __init__(self, width: int, dimension: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            nn.LayerNorm(width, eps=EPS), nn.Linear(width, dimension, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.proj(x)
+        return out
+
+
+def _head(modality: Modality, tower: TowerConfig, dimension: int) -> nn.Module:
+    if modality is Modality.TEXT:
+        return _TextHead(tower.width, dimension)
+    norm = nn.LayerNorm(tower.width, eps=EPS)
+    linear = nn.Linear(tower.width, dimension, bias=False)
+    # The reference selects the class token at index 1 (and drops out at 2 for IMU); no weights.
+    gap = [nn.Identity()] * (2 if modality is Modality.IMU else 1)
+    return nn.Sequential(norm, *gap, linear)
+
+
+def _stem(modality: Modality, tower: TowerConfig) -> nn.Module:
+    width = tower.width
+    if modality is Modality.VISION:
+        return VisionStem(width)
+    if modality is Modality.TEXT:
+        return TextStem(width)
+    if modality is Modality.AUDIO:
+        return ImageStem(width, "rgbt_stem", 10, 12 * 19 + 1)
+    if modality is Modality.IMU:
+        return ImuStem(width)
+    stem = "depth_stem" if modality is Modality.DEPTH else "rgbt_stem"
+    return ImageStem(width, stem, 16, 14 * 14 + 1)

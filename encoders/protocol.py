@@ -1,0 +1,30 @@
+"""The one protocol of encoders: raw windows in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.card import EncoderCard
+from encoders.modality import Modality
+
+
+class Encoder(Protocol):
+    """What the pipeline and the search ask of an encoder."""
+
+    @property
+    def card(self) -> EncoderCard: ...
+
+    def encode(self, modality: Modality, batch: NDArray[Any] | Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) float32 of unit length, row i for item i of the batch, whatever the batch size.
+
+        vision  uint8 (N, F, 224, 224, 3), RGB; F is 1 for a still, 2 for a window of video
+        audio   int16 (N, samples), 16 kHz mono, a window of up to 2.04 s
+        text    N strings
+
+        Raises InputError for a batch of another shape, or a modality that is not on the card.
+        """
+        ...
