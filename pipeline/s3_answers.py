@@ -98,5 +98,5 @@ def host_of(url: Any) -> str:
     """Scheme, host and port; what else a URL may hold (user, query) is nobody's business."""
     if not url:
         return ""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    parts = urlsplit(str(url))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
