@@ -1,0 +1,1 @@
+"""From raw pictures, sound and words to what the networks take; pure and batched."""

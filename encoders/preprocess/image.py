@@ -1,0 +1,41 @@
+"""Pictures: the reference's resize and crop, and normalisation on the device.
+
+Source: CLIP (Radford et al., 2021), whose mean and deviation ImageBind keeps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+SIZE = 224
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def crop_of(picture: Image.Image) -> NDArray[np.uint8]:
+    """(224,224,3) RGB: the short side to 224, bicubic, then the centre."""
+    rgb = picture.convert("RGB")
+    width, height = rgb.size
+    if width <= height:
+        size = (SIZE, int(SIZE * height / width))
+    else:
+        size = (int(SIZE * width / height), SIZE)
+    resized = rgb.resize(size, Image.Resampling.BICUBIC)
+    left, top = round((size[0] - SIZE) / 2), round((size[1] - SIZE) / 2)
+    return np.asarray(resized.crop((left, top, left + SIZE, top + SIZE)))
+
+
+def normalize(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 (N,F,224,224,3) to (N,3,224,224) where F is 1, else (N,3,F,224,224).
+
+    `frames` may be on any device; the arithmetic happens there.
+    """
+    mean = torch.tensor(MEAN, device=frames.device) * 255
+    std = torch.tensor(STD, device=frames.device) * 255
+    scaled = ((frames.float() - mean) / std).to(dtype)
+    channels_first = scaled.permute(0, 4, 1, 2, 3)
+    return channels_first[:, :, 0] if frames.shape[1] == 1 else channels_first
