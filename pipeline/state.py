@@ -1,0 +1,303 @@
+"""What each object was last time: one Parquet file sorted by key, and `current.json` naming it.
+
+    objects/<sequence>-<run>-<nonce>.parquet   written first, under a name that nobody else has
+    current.json                               replaced last, only if it is still what was read
+
+Rows are read and written in batches, so that 10^6 objects need a few megabytes. Keys are compared
+as Python compares strings: by code point, which is the order of their UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import LeaseHeld, StateCorrupt
+from pipeline.records import Failure, MediaType, ObjectOutcome, Status
+from pipeline.store import AlreadyThere, Store, VersionConflict
+
+T = TypeVar("T")
+
+CURRENT = "current.json"
+FOLDER = "objects/"
+ROWS_A_BATCH = 8192
+
+_REMEDY = "Restore the state location from a copy, or `sensedex clean` and index anew."
+_FAILURE_FIELDS = ("stage", "code", "retryable", "message", "remedy")
+_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("asset_id", pa.string(), nullable=False),
+        pa.field("generation", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("version_id", pa.string()),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("media_type", pa.string()),
+        pa.field("segments", pa.int32(), nullable=False),
+        pa.field("decoded_ms", pa.int64(), nullable=False),
+        pa.field("sidecars", pa.list_(pa.string())),
+        pa.field("sequence", pa.int64(), nullable=False),
+        pa.field("data_file", pa.string()),
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("failure_stage", pa.string()),
+        pa.field("failure_code", pa.string()),
+        pa.field("failure_retryable", pa.bool_()),
+        pa.field("failure_message", pa.string()),
+        pa.field("failure_remedy", pa.string()),
+    ],
+    metadata={"format": "sensedex.state/1"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """How an object ended the last run that touched it.
+
+    `sequence` is that run's, `data_file` is where its embeddings are, `recipe` the digest of the
+    recipe that it was indexed by.
+    """
+
+    key: str
+    asset_id: str
+    generation: str
+    etag: str
+    version_id: str | None
+    size_bytes: int
+    status: Status
+    media_type: MediaType | None
+    segments: int
+    decoded_ms: int
+    sidecars: tuple[str, ...]
+    sequence: int
+    data_file: str | None
+    recipe: str
+    failure: Failure | None = None
+
+    @classmethod
+    def of(
+        cls, outcome: ObjectOutcome, *, sequence: int, data_file: str | None, recipe: str
+    ) -> StateRow:
+        return cls(
+            outcome.key,
+            outcome.asset_id,
+            outcome.generation,
+            outcome.etag,
+            outcome.version_id,
+            outcome.size_bytes,
+            outcome.status,
+            outcome.media_type,
+            outcome.segments,
+            outcome.decoded_ms,
+            outcome.sidecars,
+            sequence,
+            data_file if outcome.segments else None,
+            recipe,
+            outcome.failure,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentState:
+    """What `current.json` says; sequence 0 and no rows where there is none yet.
+
+    `totals` counts `objects`, `segments`, `decoded_ms` and `status.<status>`. `version` is the
+    store's tag of `current.json`.
+    """
+
+    store: Store = field(repr=False)
+    sequence: int = 0
+    run_id: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    recipe: str = ""
+    encoder: str = ""
+    state_file: str | None = None
+    totals: Mapping[str, int] = field(default_factory=dict)
+    version: str | None = None
+
+    def rows(self) -> Iterator[StateRow]:
+        """The rows in the order of their keys, from the start. Raises StateCorrupt."""
+        return iter(()) if self.state_file is None else _read_rows(self.store, self.state_file)
+
+
+def read_state(store: Store) -> CurrentState:
+    """Raises StateCorrupt for a `current.json` that is not one."""
+    found = store.read(CURRENT)
+    if found is None:
+        return CurrentState(store)
+    try:
+        return CurrentState(store, version=found.version, **json.loads(found.data))
+    except (ValueError, TypeError) as error:
+        what = f"{CURRENT} in {store.location} is not a state: {error}."
+        raise StateCorrupt(what, remedy=_REMEDY) from error
+
+
+def merge_state(
+    old: Iterable[StateRow], fresh: Iterable[StateRow], gone: Iterable[str] = ()
+) -> Iterator[StateRow]:
+    """The new state: `fresh` rows take the place of old ones of the same key, `gone` keys leave.
+
+    All three come sorted by key. Raises ValueError where one does not.
+    """
+    leaving = (key for key, _ in _ascending(gone, str, "gone keys"))
+    leaves = next(leaving, None)
+    by_key = attrgetter("key")
+    merged = _newest(_ascending(old, by_key, "old rows"), _ascending(fresh, by_key, "fresh rows"))
+    for key, row in merged:
+        while leaves is not None and leaves < key:
+            leaves = next(leaving, None)
+        if key != leaves:
+            yield row
+
+
+def _newest(
+    old: Iterator[tuple[str, StateRow]], fresh: Iterator[tuple[str, StateRow]]
+) -> Iterator[tuple[str, StateRow]]:
+    was, now = next(old, None), next(fresh, None)
+    while was is not None or now is not None:
+        if now is None or (was is not None and was[0] < now[0]):
+            assert was is not None
+            yield was
+            was = next(old, None)
+        else:
+            yield now
+            if was is not None and was[0] == now[0]:
+                was = next(old, None)
+            now = next(fresh, None)
+
+
+def _ascending(
+    items: Iterable[T], key_of: Callable[[T], str], what: str
+) -> Iterator[tuple[str, T]]:
+    last = ""
+    for item in items:
+        key = key_of(item)
+        if key <= last:
+            raise ValueError(f"{what} are not sorted: {key!r} comes after {last!r}")
+        last = key
+        yield key, item
+
+
+def commit_state(
+    store: Store,
+    previous: CurrentState,
+    rows: Iterable[StateRow],
+    *,
+    sequence: int,
+    run_id: str,
+    bucket: str,
+    prefix: str,
+    recipe: str,
+    encoder: str,
+) -> CurrentState:
+    """Write the rows, then make them current; the last step of a run. May be repeated.
+
+    Raises LeaseHeld where another run has written the state since `previous` was read.
+    """
+    now = read_state(store)
+    if (now.sequence, now.run_id) == (sequence, run_id):
+        return now  # an earlier try got through, only its answer was lost
+    if now.version != previous.version or sequence <= now.sequence:
+        raise _superseded(now)
+    name = f"{FOLDER}{sequence:06d}-{run_id}-{uuid.uuid4().hex[:8]}.parquet"
+    with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+        path = Path(folder) / "state.parquet"
+        totals = write_rows(path, rows)
+        store.put_file(name, path)
+    facts: dict[str, Any] = {
+        "sequence": sequence,
+        "run_id": run_id,
+        "bucket": bucket,
+        "prefix": prefix,
+        "recipe": recipe,
+        "encoder": encoder,
+        "state_file": name,
+        "totals": totals,
+    }
+    data = json.dumps(facts, ensure_ascii=True, sort_keys=True, indent=1).encode()
+    try:
+        if previous.version is None:
+            version = store.create(CURRENT, data)
+        else:
+            version = store.replace(CURRENT, data, previous.version)
+    except (AlreadyThere, VersionConflict) as error:
+        now = read_state(store)
+        if (now.sequence, now.run_id) != (sequence, run_id):
+            store.delete(name)
+            raise _superseded(now) from error
+        version = now.version or ""
+    # Whoever reads the previous state now may finish; older ones nobody reads.
+    for old in list(store.list(FOLDER)):
+        if old not in (name, previous.state_file):
+            store.delete(old)
+    return CurrentState(store, version=version, **facts)
+
+
+def _superseded(now: CurrentState) -> LeaseHeld:
+    return LeaseHeld(
+        f"Run {now.run_id} (sequence {now.sequence}) has written the state in the meantime.",
+        code="state_superseded",
+        remedy="Nothing of this run is lost: run again.",
+    )
+
+
+def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
+    """Write the file; returns the totals over its rows."""
+    totals: Counter[str] = Counter(objects=0, segments=0, decoded_ms=0)
+    iterator = iter(rows)
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        while chunk := list(itertools.islice(iterator, ROWS_A_BATCH)):
+            columns: list[list[Any]] = [
+                [getattr(row, name) for row in chunk] for name in _SCHEMA.names[:14]
+            ]
+            columns[10] = [row.sidecars or None for row in chunk]
+            columns += [
+                [None if row.failure is None else getattr(row.failure, name) for row in chunk]
+                for name in _FAILURE_FIELDS
+            ]
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
+            totals["objects"] += len(chunk)
+            totals["segments"] += sum(columns[8])
+            totals["decoded_ms"] += sum(columns[9])
+            totals.update(f"status.{status}" for status in columns[6])
+    return dict(totals)
+
+
+def _read_rows(store: Store, name: str) -> Iterator[StateRow]:
+    try:
+        with store.local_copy(name) as path, pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(_SCHEMA):
+                raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
+            for batch in file.iter_batches(ROWS_A_BATCH):
+                yield from _rows_of(batch)
+    except (pa.ArrowInvalid, OSError) as error:
+        what = f"{name} in {store.location} cannot be read: {error}."
+        raise StateCorrupt(what, remedy=_REMEDY) from error
+
+
+def _rows_of(batch: pa.RecordBatch) -> Iterator[StateRow]:
+    # Column by column, and none that is empty: a cell at a time takes three times as long.
+    cells: list[Iterable[Any]] = [
+        itertools.repeat(None) if column.null_count == len(column) else column.to_pylist()
+        for column in batch.columns
+    ]
+    cells[6] = map(Status, cells[6])
+    cells[7] = (None if name is None else MediaType(name) for name in cells[7])
+    cells[10] = (tuple(keys) if keys else () for keys in cells[10])
+    parts = zip(*cells[14:], strict=False)
+    failures = (None if part[0] is None else Failure(*part) for part in parts)
+    for values in zip(*cells[:14], failures, strict=False):
+        yield StateRow(*values)
