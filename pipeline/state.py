@@ -89,23 +89,9 @@ class StateRow:
     def of(
         cls, outcome: ObjectOutcome, *, sequence: int, data_file: str | None, recipe: str
     ) -> StateRow:
-        return cls(
-            outcome.key,
-            outcome.asset_id,
-            outcome.generation,
-            outcome.etag,
-            outcome.version_id,
-            outcome.size_bytes,
-            outcome.status,
-            outcome.media_type,
-            outcome.segments,
-            outcome.decoded_ms,
-            outcome.sidecars,
-            sequence,
-            data_file if outcome.segments else None,
-            recipe,
-            outcome.failure,
-        )
+        values: list[Any] = [getattr(outcome, name) for name in _SCHEMA.names[:11]]
+        values += [sequence, data_file if outcome.segments else None, recipe, outcome.failure]
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""What a run leaves behind, and under which names; receipts are how a killed run is found again.
+
+runs/<sequence>-<run>/plan.parquet
+                      shards/<shard>-<nonce>.parquet   embeddings, written first
+                      receipts/<shard>.json            the promise that they are all there
+                      loads/<shard>.json               they are in the index, counted
+                      report.json
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.errors import StateCorrupt
+from pipeline.records import ShardReceipt
+from pipeline.store import AlreadyThere, Store
+
+RUNS = "runs/"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The names of one run. The sequence is padded, so that names sort as runs follow."""
+
+    sequence: int
+    run_id: str
+
+    def __post_init__(self) -> None:
+        if self.sequence < 1 or not self.run_id or "/" in self.run_id:
+            raise ValueError(f"no such run: {self.sequence}-{self.run_id!r}")
+
+    @property
+    def root(self) -> str:
+        return f"{_runs_from(self.sequence)}-{self.run_id}"
+
+    @property
+    def plan(self) -> str:
+        return f"{self.root}/plan.parquet"
+
+    @property
+    def report(self) -> str:
+        return f"{self.root}/report.json"
+
+    def receipt(self, shard: int) -> str:
+        return f"{self.root}/receipts/{shard:06d}.json"
+
+    def load(self, shard: int) -> str:
+        return f"{self.root}/loads/{shard:06d}.json"
+
+    def new_shard_data(self, shard: int) -> str:
+        """A name that no other writer of the same shard has."""
+        return f"{self.root}/shards/{shard:06d}-{uuid.uuid4().hex[:12]}.parquet"
+
+
+def put_shard_data(store: Store, run: RunFolder, shard: int, path: Path) -> str:
+    """Copy a shard's embeddings in, under a fresh name, which is returned."""
+    name = run.new_shard_data(shard)
+    store.put_file(name, path)
+    return name
+
+
+def commit_receipt(store: Store, receipt: ShardReceipt) -> ShardReceipt:
+    """Commit, or return the receipt that was there first: the one by which the shard goes on."""
+    name = RunFolder(receipt.sequence, receipt.run_id).receipt(receipt.shard)
+    try:
+        store.create(name, receipt.to_bytes())
+    except AlreadyThere:
+        return _read_receipt(store, name)
+    return receipt
+
+
+def read_receipts(store: Store, run: RunFolder) -> Iterator[ShardReceipt]:
+    """All receipts of one run in the order of their shards. Raises StateCorrupt."""
+    for name in store.list(f"{run.root}/receipts/"):
+        yield _read_receipt(store, name)
+
+
+def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
+    """Receipts of the runs after `after_sequence`, the oldest first.
+
+    With the state's own sequence these are the runs that were stopped before they wrote the state:
+    what they embedded need not be embedded again.
+    """
+    # A name that begins with this one is longer, and so comes after it.
+    for name in store.list(RUNS, start_after=_runs_from(after_sequence + 1)):
+        if PurePosixPath(name).parent.name == "receipts":
+            yield _read_receipt(store, name)
+
+
+def commit_load(store: Store, run: RunFolder, shard: int, facts: Mapping[str, Any]) -> None:
+    """Say that the shard is in the index; to say it again changes nothing."""
+    data = json.dumps(dict(facts), ensure_ascii=True, sort_keys=True).encode()
+    try:
+        store.create(run.load(shard), data)
+    except AlreadyThere:
+        return
+
+
+def read_loads(store: Store, run: RunFolder) -> dict[int, dict[str, Any]]:
+    """The facts of each loaded shard, by its number."""
+    loads = {}
+    for name in store.list(f"{run.root}/loads/"):
+        found = store.read(name)
+        if found is not None:
+            loads[int(PurePosixPath(name).stem)] = _parsed(name, found.data)
+    return loads
+
+
+def _read_receipt(store: Store, name: str) -> ShardReceipt:
+    found = store.read(name)
+    if found is None:
+        raise StateCorrupt(f"{name} has vanished from {store.location}.")
+    try:
+        return ShardReceipt.from_bytes(found.data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _corrupt(name, error) from error
+
+
+def _parsed(name: str, data: bytes) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise _corrupt(name, error) from error
+    return facts
+
+
+def _corrupt(name: str, error: Exception) -> StateCorrupt:
+    return StateCorrupt(
+        f"{name} is not a receipt: {error}.", remedy=f"Remove {name} and run again."
+    )
+
+
+def _runs_from(sequence: int) -> str:
+    return f"{RUNS}{sequence:08d}"
