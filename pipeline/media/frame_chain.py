@@ -15,6 +15,8 @@ from pipeline.media.window import FRAME_PX
 
 FilterStep = tuple[str, dict[str, str]]
 
+LONGEST_ASPECT = 64
+"""A longer strip is squeezed to this, or scaling it would take any amount of memory."""
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
@@ -58,10 +60,13 @@ class FrameChain:
         """From the stored size in pixels and the width of a pixel over its height."""
         if width <= 0 or height <= 0:
             raise ValueError(f"a frame of {width}x{height}")
-        shown = Fraction(width) * (pixel_aspect if pixel_aspect > 0 else 1)
-        if shown <= height:
-            return cls(FRAME_PX, max(FRAME_PX, int(FRAME_PX * height / shown)), orientation)
-        return cls(max(FRAME_PX, int(FRAME_PX * shown / height)), FRAME_PX, orientation)
+        aspect = Fraction(width, height) * (pixel_aspect if pixel_aspect > 0 else 1)
+        long_side = int(
+            FRAME_PX * min(aspect if aspect > 1 else 1 / aspect, Fraction(LONGEST_ASPECT))
+        )
+        if aspect < 1:
+            return cls(FRAME_PX, long_side, orientation)
+        return cls(long_side, FRAME_PX, orientation)
 
     def steps(self) -> list[FilterStep]:
         """Filters by name and options."""

@@ -14,6 +14,8 @@ SAMPLE_RATE_HZ = 16_000
 SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 MIN_SOUND_MS = 50
 """A shorter piece of sound is not given: no encoder makes anything of it."""
+SILENT_PEAK = 1
+"""Digital silence, or the dither that a codec lays over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Window:
 class DecodeEnd:
     """How decoding ended: INDEXED, or PARTIAL with a `note` that says what is missing.
 
-    `silent` is true where there is sound and every sample of it is zero.
+    `silent` is true where there is sound and no sample of it exceeds SILENT_PEAK.
     """
 
     status: Status

@@ -1,0 +1,245 @@
+"""Decodes an object in a process of its own, with limits: a crash or a bomb costs one object.
+
+    this process --request--> fork server --fork--> child --windows, as they come--> this process
+
+A child is gone when its iterator ends, is closed, or is thrown away; when this process is killed;
+and when it has run over a limit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import MediaRejected
+from pipeline.media.window import DecodeEnd, Window
+from pipeline.media.wire import BrokenWireError, receive
+from pipeline.records import MediaInfo
+from pipeline.settings import DecodeSettings
+
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
+"""No credential is among them: what decodes hostile media has none."""
+
+_EXIT_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExit:
+    """How a child ended. `signal_number` is 0 where it ended by itself."""
+
+    signal_number: int
+    cpu_seconds: float
+    peak_rss_bytes: int
+
+
+def prepare_children() -> None:
+    """Start the fork server, which takes a second or so, without waiting for it."""
+    with _LOCK:
+        _server()
+
+
+def decode_in_child(
+    path: Path,
+    settings: DecodeSettings,
+    *,
+    on_exit: Callable[[ChildExit], None] | None = None,
+) -> Iterator[MediaInfo | Window | DecodeEnd]:
+    """`pipeline.media.decode.decode` in a child: the same items, as they come, one at a time.
+
+    Close the iterator to stop early. Raises what `decode` raises, and MediaRejected
+    `too_much_memory`, `too_much_time` or `decoder_crashed` for a child that did not live to tell.
+    """
+    job = _start(path, settings)
+    exited: ChildExit | None = None
+    try:
+        while True:
+            try:
+                item = receive(job.read_into)
+            except BrokenWireError as error:
+                exited = job.end()
+                raise _verdict(exited, settings, str(error)) from error
+            except TimeoutError as error:
+                raise MediaRejected(
+                    f"Decoding took longer than {settings.max_wall_s} s.",
+                    code="too_much_time",
+                    remedy="Raise decode.max_wall_s.",
+                ) from error
+            if isinstance(item, MemoryError):
+                raise _too_much_memory(settings)
+            if isinstance(item, RuntimeError):
+                raise MediaRejected(f"The decoder failed: {item}.", code="decoder_crashed")
+            if isinstance(item, Exception):
+                raise item
+            yield item
+            if isinstance(item, DecodeEnd):
+                return
+    finally:
+        exited = exited or job.end()
+        if on_exit is not None:
+            on_exit(exited)
+
+
+class _Job:
+    """One child: its data, and the line that keeps it alive."""
+
+    def __init__(self, data: socket.socket, control: socket.socket, wall_s: float) -> None:
+        self._data = data
+        self._control = control
+        self._left_s = wall_s
+        self._exit: ChildExit | None = None
+
+    def read_into(self, buffer: memoryview) -> None:
+        """Fills it. Only the time spent waiting for the child counts: it may wait for us as long
+        as it must."""
+        filled = 0
+        while filled < len(buffer):
+            began = time.monotonic()
+            if self._left_s <= 0:
+                raise TimeoutError
+            self._data.settimeout(self._left_s)
+            try:
+                got = self._data.recv_into(buffer[filled:])
+            except ConnectionError as error:
+                raise BrokenWireError("the connection broke") from error
+            finally:
+                self._left_s -= time.monotonic() - began
+            if got == 0:
+                raise BrokenWireError("the child ended before its work")
+            filled += got
+
+    def end(self) -> ChildExit:
+        """Kills the child if it still runs; returns when it is gone."""
+        if self._exit is None:
+            self._exit = self._wait()
+        return self._exit
+
+    def _wait(self) -> ChildExit:
+        gone = ChildExit(signal.SIGKILL, 0.0, 0)
+        with self._data, self._control:
+            self._control.settimeout(_EXIT_WAIT_S)
+            with contextlib.suppress(OSError):
+                # A child that has closed its end is about to exit; any other is told to.
+                if not self._has_ended():
+                    self._control.shutdown(socket.SHUT_WR)
+                report = self._control.recv(4096)
+                if report:
+                    told = json.loads(report)
+                    return ChildExit(told["signal"], told["cpu_seconds"], told["peak_rss_bytes"])
+        return gone
+
+    def _has_ended(self) -> bool:
+        self._data.setblocking(False)
+        try:
+            return not self._data.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+
+def _verdict(exited: ChildExit, settings: DecodeSettings, what: str) -> MediaRejected:
+    number = exited.signal_number
+    if number == signal.SIGXCPU or exited.cpu_seconds >= settings.max_cpu_s:
+        return MediaRejected(
+            f"Decoding took more than {settings.max_cpu_s} s of CPU time.",
+            code="too_much_time",
+            remedy="Raise decode.max_cpu_s.",
+        )
+    name = f"was ended by {signal.Signals(number).name}" if number else f"failed: {what}"
+    return MediaRejected(
+        f"The decoder {name}.",
+        code="decoder_crashed",
+        remedy="Retry it alone; if it happens again, the object is broken or hostile.",
+    )
+
+
+def _too_much_memory(settings: DecodeSettings) -> MediaRejected:
+    return MediaRejected(
+        f"Decoding needs more than {settings.max_memory_mb} MB.",
+        code="too_much_memory",
+        remedy="Raise decode.max_memory_mb if the object is to be trusted.",
+    )
+
+
+class _Server:
+    """The fork server of this process."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ}
+        environment.update(PYTHONPATH=root, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.media.forkserver", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        self._requests = ours
+        self.owner = os.getpid()
+
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def submit(self, request: bytes, data: socket.socket, control: socket.socket) -> None:
+        socket.send_fds(self._requests, [request], [data.fileno(), control.fileno()])
+
+    def stop(self) -> None:
+        self._requests.close()
+        if self.owner == os.getpid():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_EXIT_WAIT_S)
+
+
+_LOCK = threading.Lock()
+_servers: list[_Server] = []  # none or one
+
+
+def _server() -> _Server:
+    """The running one, else a new one; _LOCK is held. A fork of this process starts its own."""
+    if _servers and (_servers[0].owner != os.getpid() or not _servers[0].runs()):
+        _servers.pop().stop()
+    if not _servers:
+        if not _stop_registered:
+            _stop_registered.append(True)
+            atexit.register(stop_children)
+        _servers.append(_Server())
+    return _servers[0]
+
+
+_stop_registered: list[bool] = []
+
+
+def stop_children() -> None:
+    """End the fork server and all children of this process."""
+    with _LOCK:
+        while _servers:
+            _servers.pop().stop()
+
+
+def _start(path: Path, settings: DecodeSettings) -> _Job:
+    request = json.dumps(
+        {"path": str(path.absolute()), "settings": settings.model_dump(mode="json")}
+    ).encode()
+    data, child_data = socket.socketpair()
+    control, server_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with child_data, server_control, _LOCK:
+        try:
+            _server().submit(request, child_data, server_control)
+        except OSError:  # it died just now: once more, with a new one
+            _servers.pop().stop()
+            _server().submit(request, child_data, server_control)
+    return _Job(data, control, settings.max_wall_s)

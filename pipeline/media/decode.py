@@ -1,0 +1,141 @@
+"""Decodes one local file into windows: first what it is, then the windows, then how it ended.
+
+`pipeline.media.child.decode_in_child` does the same in a process of its own, with limits; media
+from elsewhere is decoded there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageFile
+
+from pipeline.errors import MediaRejected
+from pipeline.media.ffmpeg import FfmpegPicture, FfmpegSound
+from pipeline.media.image import (
+    Animation,
+    UnknownToPillowError,
+    array_to_square,
+    decode_still,
+    is_animated,
+    open_picture,
+    picture_info,
+)
+from pipeline.media.probe import Probe, opened, probe
+from pipeline.media.pyav import PyavPicture, PyavSound, first_picture
+from pipeline.media.sniff import Kind, sniff
+from pipeline.media.window import DecodeEnd, Window
+from pipeline.media.windows import Picture, Sound, assemble
+from pipeline.records import MediaInfo, MediaType, Segment, Status
+from pipeline.settings import DecodeSettings
+
+__all__ = ["DecodeEnd", "Window", "decode"]
+
+Item = MediaInfo | Window | DecodeEnd
+
+
+def decode(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+    """One MediaInfo, then the windows in order, then exactly one DecodeEnd.
+
+    Raises MediaRejected with a code of docs/media.md, OSError where the file cannot be read.
+    """
+    began = _cpu_seconds()
+    items = _decode_picture(path, settings) if sniff(path) is Kind.PICTURE else None
+    for item in items if items is not None else _decode_stream(path, settings):
+        if isinstance(item, DecodeEnd):
+            item = dataclasses.replace(item, cpu_seconds=_cpu_seconds() - began)
+        yield item
+
+
+def _decode_picture(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+    try:
+        picture = open_picture(path, settings)
+    except UnknownToPillowError:
+        yield from _decode_foreign_picture(path, settings)
+        return
+    with picture:
+        if is_animated(picture):
+            yield from _decode_animation(picture, settings)
+        else:
+            info = picture_info(picture)
+            frame = decode_still(picture)
+            yield info
+            yield from _still(frame)
+
+
+def _still(frame: NDArray[np.uint8]) -> Iterator[Item]:
+    yield Window(Segment(0, 0, 0), frame[None], None)
+    yield DecodeEnd(Status.INDEXED, 0)
+
+
+def _decode_animation(picture: ImageFile.ImageFile, settings: DecodeSettings) -> Iterator[Item]:
+    info = picture_info(picture)
+    yield info
+    yield from assemble(Probe.of_animation(info), Animation(picture, settings), None, settings)
+
+
+def _decode_foreign_picture(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+    """HEIC and the like, of which FFmpeg reads those that are stored in one piece."""
+    with opened(path, settings) as container:
+        tiles = len(container.streams.video)
+    if tiles > 1:
+        raise MediaRejected(
+            f"The picture is stored in {tiles} tiles, which cannot be put together here.",
+            code="undecodable",
+            remedy="Convert it to JPEG.",
+        )
+    probed = probe(path, settings)
+    if probed.picture is None:
+        raise MediaRejected("The container holds no picture.", code="no_streams")
+    image = first_picture(path, probed.picture, settings)
+    yield dataclasses.replace(
+        probed.info, media_type=MediaType.IMAGE, declared_ms=0, fps=0.0, video_codec=""
+    )
+    yield from _still(array_to_square(image))
+
+
+def _decode_stream(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+    probed = probe(path, settings)
+    yield probed.info
+    picture, sound = _readers(path, probed, settings)
+    yield from assemble(probed, picture, sound, settings)
+
+
+def _readers(
+    path: Path, probed: Probe, settings: DecodeSettings
+) -> tuple[Picture | None, Sound | None]:
+    """`auto` is PyAV, and ffmpeg for a stream whose codec PyAV's own FFmpeg does not know."""
+    picture: Picture | None = None
+    sound: Sound | None = None
+    if probed.picture is not None:
+        if _by_pyav(probed.picture.decodable, settings):
+            picture = PyavPicture(path, probed.picture, probed.origin_s, settings)
+        else:
+            picture = FfmpegPicture(path, probed.picture, probed.origin_s, settings)
+    if probed.sound is not None:
+        if _by_pyav(probed.sound.decodable, settings):
+            sound = PyavSound(path, probed.sound, probed.origin_s, settings)
+        else:
+            sound = FfmpegSound(path, probed.sound, probed.origin_s, settings)
+    return picture, sound
+
+
+def _by_pyav(decodable: bool, settings: DecodeSettings) -> bool:
+    if settings.decoder == "pyav" and not decodable:
+        raise MediaRejected(
+            "PyAV has no decoder for one of the object's streams.",
+            code="undecodable",
+            remedy="Set decode.decoder to auto or ffmpeg.",
+        )
+    return settings.decoder != "ffmpeg" and decodable
+
+
+def _cpu_seconds() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + of_children.ru_utime + of_children.ru_stime

@@ -1,0 +1,219 @@
+"""Pictures by Pillow: upright, alpha on white, refused by size before anything is allocated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from pipeline.errors import MediaRejected
+from pipeline.media.grid import Grid, milliseconds
+from pipeline.media.probe import check_pixels
+from pipeline.media.window import FRAME_PX
+from pipeline.records import MediaInfo, MediaType
+from pipeline.settings import DecodeSettings
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
+"""None of these runs another program, as Pillow's EPS does. JPEG takes MPO, of many cameras, in."""
+
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+_DEFAULT_FRAME_MS = 100
+"""What browsers take for a frame of an animation that says 0 or 10 ms."""
+
+DRAFT_FACTOR = 4
+"""A JPEG is decoded at a reduced size that is still at least this many times the one wanted."""
+
+
+class UnknownToPillowError(Exception):
+    """Pillow knows no such format; FFmpeg may."""
+
+
+def load_formats() -> None:
+    """Import Pillow's plugins now; otherwise the first picture of a process pays for it."""
+    Image.init()
+
+
+def open_picture(path: Path, settings: DecodeSettings) -> ImageFile.ImageFile:
+    """Reads the header only.
+
+    Raises MediaRejected `too_many_pixels` or `undecodable`, UnknownToPillowError.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            picture = Image.open(path, formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise _too_many() from error
+        except UnidentifiedImageError as error:
+            raise _unidentified(path) from error
+        except (OSError, SyntaxError, ValueError) as error:
+            raise _broken(error) from error
+    check_pixels(*picture.size, settings)
+    return picture
+
+
+def picture_info(picture: ImageFile.ImageFile) -> MediaInfo:
+    """Size as displayed; an animation with more than one frame is a video."""
+    animated = is_animated(picture)
+    turned = picture.getexif().get(0x0112, 1)
+    width, height = picture.size[:: -1 if turned in (5, 6, 7, 8) else 1]
+    return MediaInfo(
+        media_type=MediaType.VIDEO if animated else MediaType.IMAGE,
+        container=(picture.format or "").lower(),
+        declared_ms=0,
+        width=width,
+        height=height,
+        video_codec=(picture.format or "").lower() if animated else "",
+        rotation_degrees={3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}.get(turned, 0),
+    )
+
+
+def is_animated(picture: ImageFile.ImageFile) -> bool:
+    if picture.format not in ANIMATED:
+        return False
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except Image.DecompressionBombError as error:
+        raise _too_many() from error
+    except (OSError, SyntaxError, ValueError):
+        return False  # the first frame will say what is wrong
+
+
+def decode_still(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
+    """(224, 224, 3) uint8.
+
+    Raises MediaRejected `undecodable` where any of the picture is missing.
+    """
+    try:
+        if picture.format in ("JPEG", "MPO"):
+            short = min(picture.size)
+            factor = FRAME_PX * DRAFT_FACTOR / short
+            if factor < 1:
+                wanted = (int(picture.width * factor), int(picture.height * factor))
+                picture.draft(picture.mode, wanted)
+        picture.load()
+        return to_square(ImageOps.exif_transpose(picture))
+    except EOFError as error:
+        raise MediaRejected(
+            "The picture has a header and no image.", code="empty_stream"
+        ) from error
+    except MemoryError as error:
+        raise MediaRejected(
+            "The picture needs more memory than the decoder may have.", code="too_much_memory"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_many() from error
+    except (OSError, SyntaxError, ValueError, IndexError) as error:
+        raise _broken(error) from error
+
+
+class Animation:
+    """An animation of Pillow's at the samples of the grid; see `windows.Picture`."""
+
+    def __init__(self, picture: ImageFile.ImageFile, settings: DecodeSettings) -> None:
+        self.start_ms = 0
+        self.end_ms: int | None = None
+        self.is_single = False
+        self.problems: list[str] = []
+        self._picture = picture
+        self._grid = Grid(settings.window_ms, settings.frames_per_window)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        given, at_s, array, number = 0, Fraction(0), None, 0
+        while True:
+            try:
+                self._picture.seek(number)
+                self._picture.load()
+                frame = to_square(self._picture)
+            except EOFError:
+                break
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                self.problems.append(f"frame {number}: {error}")
+                break
+            due = self._grid.samples_before(at_s)
+            while array is not None and given < due:
+                yield array
+                given += 1
+            lasting = float(self._picture.info.get("duration") or 0)
+            at_s += Fraction(round(lasting) if lasting > 10 else _DEFAULT_FRAME_MS, 1000)
+            array = frame
+            number += 1
+        if array is None:
+            return
+        self.end_ms = max(1, milliseconds(at_s))
+        for _ in range(given, self._grid.windows_over(self.end_ms) * self._grid.frames_per_window):
+            yield array
+
+
+def to_square(picture: Image.Image) -> NDArray[np.uint8]:
+    """Short side to 224 (bicubic, antialiased) and the centre cut out: (224, 224, 3) uint8.
+
+    Only what is cut out is computed, so that a strip of any length costs no more.
+    """
+    rgb = to_rgb(picture)
+    width, height = rgb.size
+    if width <= height:
+        new = (FRAME_PX, max(FRAME_PX, FRAME_PX * height // width))
+    else:
+        new = (max(FRAME_PX, FRAME_PX * width // height), FRAME_PX)
+    left, top = round((new[0] - FRAME_PX) / 2), round((new[1] - FRAME_PX) / 2)
+    x_scale, y_scale = width / new[0], height / new[1]
+    box = (
+        left * x_scale,
+        top * y_scale,
+        min(width, (left + FRAME_PX) * x_scale),
+        min(height, (top + FRAME_PX) * y_scale),
+    )
+    return np.asarray(rgb.resize((FRAME_PX, FRAME_PX), Image.Resampling.BICUBIC, box=box))
+
+
+def array_to_square(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same for (height, width, 3) from another decoder."""
+    return to_square(Image.fromarray(rgb))
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """RGB on white; 16-bit grey is halved to 8, other numbers are spread over what there is."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        values = np.nan_to_num(np.asarray(picture, np.float64))
+        low, high = float(values.min()), float(values.max())
+        if picture.mode == "I" and low >= 0 and high < 65536:
+            low, high = 0.0, 255.0 if high < 256 else 65535.0
+        spread = (values - low) * (255.0 / ((high - low) or 1.0))
+        return Image.fromarray(spread.astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _unidentified(path: Path) -> Exception:
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[4:8] == b"ftyp":
+        return UnknownToPillowError()
+    if head[:3] == b"GIF":  # Pillow looks for the first image in it before it calls it one
+        return MediaRejected("The picture has a header and no image.", code="empty_stream")
+    return _broken(ValueError("its header makes no sense"))
+
+
+def _too_many() -> MediaRejected:
+    return MediaRejected(
+        "The picture claims more pixels than are ever decoded.",
+        code="too_many_pixels",
+        remedy="Scale it down.",
+    )
+
+
+def _broken(error: Exception) -> MediaRejected:
+    return MediaRejected(
+        f"The picture is broken: {error}.", code="undecodable", remedy="Upload it again."
+    )

@@ -1,0 +1,131 @@
+"""How a decoding child sends what it has: a JSON header with its length, then raw arrays.
+
+No pickle: what decoded hostile media is not to be believed. Sizes are checked before anything is
+allocated for them.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import MediaRejected
+from pipeline.media.window import FRAME_PX, SAMPLES_PER_MS, DecodeEnd, Window
+from pipeline.records import MediaInfo, MediaType, Segment, Status
+
+_LENGTH = struct.Struct("<I")
+_MAX_HEADER = 1 << 20
+_MAX_FRAMES = 64
+_MAX_WINDOW_MS = 3_600_000
+
+Item = MediaInfo | Window | DecodeEnd
+
+
+class BrokenWireError(Exception):
+    """The other side ended, or sent something that is not a message."""
+
+
+def send_item(connection: socket.socket, item: Item) -> None:
+    """Blocks until the other side has room."""
+    if isinstance(item, Window):
+        header = {
+            "is": "window",
+            "segment": [item.segment.index, item.segment.start_ms, item.segment.end_ms],
+            "frames": 0 if item.frames is None else len(item.frames),
+            "samples": 0 if item.sound is None else len(item.sound),
+        }
+        _send_header(connection, header)
+        if item.frames is not None:
+            connection.sendall(np.ascontiguousarray(item.frames).data.cast("B"))
+        if item.sound is not None:
+            connection.sendall(np.ascontiguousarray(item.sound, "<i2").data.cast("B"))
+    else:
+        kind = "info" if isinstance(item, MediaInfo) else "end"
+        _send_header(connection, {"is": kind, **asdict(item)})
+
+
+def send_error(connection: socket.socket, error: BaseException) -> None:
+    """A MediaRejected as it is; an OSError by its number; anything else by its name."""
+    header: dict[str, Any] = {"is": "crash", "message": f"{type(error).__name__}: {error}"}
+    if isinstance(error, MediaRejected):
+        header = {
+            "is": "rejected", "message": error.message, "code": error.code, "remedy": error.remedy,
+        }  # fmt: skip
+    elif isinstance(error, MemoryError):
+        header = {"is": "memory"}
+    elif isinstance(error, OSError) and error.errno is not None:
+        header = {"is": "os", "errno": error.errno, "message": error.strerror or str(error)}
+    _send_header(connection, header)
+
+
+def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
+    """The next item, or the error that the other side ended with.
+
+    `read_into` fills a whole buffer. Raises BrokenWireError for what is no message.
+    """
+    header = _receive_header(read_into)
+    try:
+        kind = header.pop("is")
+        if kind == "window":
+            return _receive_window(header, read_into)
+        if kind == "info":
+            return MediaInfo(**{**header, "media_type": MediaType(header["media_type"])})
+        if kind == "end":
+            return DecodeEnd(**{**header, "status": Status(header["status"])})
+        if kind == "rejected":
+            message, code, remedy = (str(header[n]) for n in ("message", "code", "remedy"))
+            return MediaRejected(message, code=code, remedy=remedy)
+        if kind == "memory":
+            return MemoryError()
+        if kind == "os":
+            return OSError(int(header["errno"]), str(header["message"]))
+        if kind == "crash":
+            return RuntimeError(str(header["message"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenWireError(f"a message that makes no sense: {error}") from error
+    raise BrokenWireError(f"a message of no known kind: {kind!r}")
+
+
+def _send_header(connection: socket.socket, header: Mapping[str, Any]) -> None:
+    data = json.dumps(header).encode()
+    connection.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def _receive_header(read_into: Callable[[memoryview], None]) -> dict[str, Any]:
+    prefix = bytearray(_LENGTH.size)
+    read_into(memoryview(prefix))
+    (length,) = _LENGTH.unpack(prefix)
+    if length > _MAX_HEADER:
+        raise BrokenWireError(f"a header of {length} bytes")
+    data = bytearray(length)
+    read_into(memoryview(data))
+    try:
+        header = json.loads(data)
+    except ValueError as error:
+        raise BrokenWireError("a header that is not JSON") from error
+    if not isinstance(header, dict):
+        raise BrokenWireError("a header that is no object")
+    return header
+
+
+def _receive_window(header: Mapping[str, Any], read_into: Callable[[memoryview], None]) -> Window:
+    segment = Segment(*(int(number) for number in header["segment"]))
+    frames: NDArray[np.uint8] | None = None
+    sound: NDArray[np.int16] | None = None
+    frame_count, samples = int(header["frames"]), int(header["samples"])
+    if not 0 <= frame_count <= _MAX_FRAMES or not 0 <= samples <= _MAX_WINDOW_MS * SAMPLES_PER_MS:
+        raise BrokenWireError(f"a window of {frame_count} frames and {samples} samples")
+    if frame_count:
+        frames = np.empty((frame_count, FRAME_PX, FRAME_PX, 3), np.uint8)
+        read_into(frames.data.cast("B"))
+    if samples:
+        sound = np.empty(samples, np.dtype("<i2"))
+        read_into(sound.data.cast("B"))
+    return Window(segment, frames, sound)
