@@ -1,0 +1,300 @@
+"""What a run is going to do: the listing beside the state, one row an object, and why.
+
+Pure but for the plan's own file. Both sides come sorted by key, so that the join streams; only
+rows that ask for something are written down, unchanged ones are only counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import PlanRefused, SettingsError, StateCorrupt
+from pipeline.ids import Recipe, asset_id, generation
+from pipeline.listing import Selected, SelectionCounts
+from pipeline.records import Action, Failure, MediaObject, ObjectOutcome, PlanRow, Status
+from pipeline.settings import SourceSettings
+from pipeline.state import StateRow
+
+ROWS_A_BATCH = 4096
+TO_EMBED = (Action.NEW, Action.CHANGED, Action.RETRY)
+_UNDONE = (Status.FAILED, Status.REJECTED, Status.DENIED, Status.ARCHIVED)
+
+_OBJECT = pa.struct(
+    [
+        ("bucket", pa.string()),
+        ("key", pa.string()),
+        ("etag", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("last_modified", pa.string()),
+        ("storage_class", pa.string()),
+        ("version_id", pa.string()),
+    ]
+)
+_SCHEMA = pa.schema(
+    [
+        ("action", pa.string()),
+        ("object", _OBJECT),
+        ("asset_id", pa.string()),
+        ("generation", pa.string()),
+        ("reason", pa.string()),
+        ("sidecars", pa.list_(_OBJECT)),
+        ("previous_generation", pa.string()),
+        ("shard", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which unchanged objects are tried again: those whose failure may pass, those named by `keys`,
+    with `all_failed` every one that did not get in, and those that left cold storage."""
+
+    all_failed: bool = False
+    keys: frozenset[str] = frozenset()
+    readable_classes: frozenset[str] = frozenset()
+
+    def reason(self, known: StateRow, obj: MediaObject) -> str:
+        """Why to try again; empty for not at all."""
+        if known.key in self.keys:
+            return "asked for"
+        if known.status not in _UNDONE:
+            return ""
+        if self.all_failed:
+            return "asked for all that failed"
+        if known.failure is not None and known.failure.retryable:
+            return f"failed last time: {known.failure.code}"
+        if known.status is Status.ARCHIVED and obj.storage_class in self.readable_classes:
+            return f"storage class is {obj.storage_class} now"
+        return ""
+
+
+@dataclass(slots=True)
+class PlanSummary:
+    """Counts by action, as far as the plan has been read. `known_media_ms` is from the state: what
+    was decoded last time of the objects that it concerns."""
+
+    objects: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    known_media_ms: Counter[str] = field(default_factory=Counter)
+    selection: SelectionCounts = field(default_factory=SelectionCounts)
+
+    @property
+    def to_embed(self) -> int:
+        return sum(self.objects[action] for action in TO_EMBED)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return self.to_embed == 0 and self.objects[Action.GONE] == 0
+
+    def add(self, row: PlanRow, known: StateRow | None) -> None:
+        action = row.action.value
+        self.objects[action] += 1
+        self.bytes[action] += row.object.size_bytes
+        if known is not None:
+            self.known_media_ms[action] += known.decoded_ms
+
+
+def plan_rows(
+    selected: Iterable[Selected],
+    known: Iterable[StateRow],
+    recipe: Recipe,
+    retry: RetryPolicy,
+    summary: PlanSummary,
+    *,
+    bucket: str,
+) -> Iterator[PlanRow]:
+    """One row for each object that is listed or known, in the order of the keys; `summary` counts.
+
+    Raises SettingsError where the state is that of another bucket.
+    """
+    digest = recipe.digest()
+    states = iter(known)
+    state = next(states, None)
+    checked = False
+    for found in selected:
+        while state is not None and state.key < found.object.key:
+            yield _gone(state, bucket, summary)
+            state = next(states, None)
+        row, was = None, None
+        if state is not None and state.key == found.object.key:
+            row, was = _planned(found, state, recipe, digest, retry), state
+            if not checked and state.asset_id != asset_id(bucket, state.key):
+                raise SettingsError(
+                    f"The state is not that of bucket {bucket!r}: {state.key!r} is another asset.",
+                    remedy="Set state.location to a place of this bucket's own.",
+                )
+            checked = True
+            state = next(states, None)
+        else:
+            obj = found.object
+            gen = generation(obj, found.sidecars, recipe)
+            asset = asset_id(bucket, obj.key)
+            row = PlanRow(Action.NEW, obj, asset, gen, "new", found.sidecars)
+        summary.add(row, was)
+        yield row
+    while state is not None:
+        yield _gone(state, bucket, summary)
+        state = next(states, None)
+
+
+def _planned(
+    found: Selected, known: StateRow, recipe: Recipe, digest: str, retry: RetryPolicy
+) -> PlanRow:
+    gen = generation(found.object, found.sidecars, recipe)
+    if gen != known.generation:
+        action, reason = Action.CHANGED, _what_changed(found, known, digest)
+    else:
+        reason = retry.reason(known, found.object)
+        action = Action.RETRY if reason else Action.UNCHANGED
+    return PlanRow(
+        action, found.object, known.asset_id, gen, reason, found.sidecars, known.generation
+    )
+
+
+def _what_changed(found: Selected, known: StateRow, digest: str) -> str:
+    changed = []
+    if found.object.etag != known.etag:
+        changed.append("etag")
+    if found.object.version_id != known.version_id:
+        changed.append("version")
+    if {sidecar.key for sidecar in found.sidecars} != set(known.sidecars):
+        changed.append("sidecar")
+    if known.recipe != digest:
+        changed.append("recipe")
+    # The generation differs, yet nothing that the state knows: a sidecar has another content.
+    return ", ".join(changed or ["sidecar"])
+
+
+def _gone(known: StateRow, bucket: str, summary: PlanSummary) -> PlanRow:
+    obj = MediaObject(bucket, known.key, known.etag, known.size_bytes, "")
+    reason = "no longer listed, or left out by a filter"
+    row = PlanRow(Action.GONE, obj, known.asset_id, "", reason, (), known.generation)
+    summary.add(row, known)
+    return row
+
+
+def check_removals(summary: PlanSummary, max_share: float, *, allowed: bool = False) -> None:
+    """Raises PlanRefused where a larger share than `max_share` of what is known would go."""
+    gone = summary.objects[Action.GONE]
+    known = sum(summary.objects.values()) - summary.objects[Action.NEW]
+    if allowed or gone <= max_share * known:
+        return
+    raise PlanRefused(
+        f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
+        f"state.max_removed_share allows {max_share:.0%}.",
+        remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run with "
+        "--allow-removals.",
+    )
+
+
+def cut_into_shards(rows: Iterable[PlanRow], max_objects: int, max_bytes: int) -> Iterator[PlanRow]:
+    """Number the shards of the rows that are to be embedded, in their order; others stay at -1."""
+    shard, objects, size = 0, 0, 0
+    for row in rows:
+        if row.action not in TO_EMBED:
+            yield row
+            continue
+        if objects and (objects >= max_objects or size + row.object.size_bytes > max_bytes):
+            shard, objects, size = shard + 1, 0, 0
+        objects += 1
+        size += row.object.size_bytes
+        yield replace(row, shard=shard)
+
+
+def verdict_without_get(row: PlanRow, source: SourceSettings) -> ObjectOutcome | None:
+    """How the object ends where the listing alone says it: empty, or in cold storage.
+
+    One that is asked for again is tried, since a restored object keeps its storage class.
+    """
+    obj = row.object
+    if obj.size_bytes == 0:
+        status, code, message = Status.REJECTED, "empty_object", f"{obj.uri} has no bytes."
+        remedy = "Upload it again."
+    elif obj.storage_class not in source.storage_classes and row.action is not Action.RETRY:
+        status, code, message = Status.ARCHIVED, "archived", f"{obj.uri} is in {obj.storage_class}."
+        remedy = "Restore it, then `sensedex retry`; or add the class to source.storage_classes."
+    else:
+        return None
+    return ObjectOutcome(
+        obj.key,
+        row.asset_id,
+        row.generation,
+        obj.etag,
+        obj.version_id,
+        obj.size_bytes,
+        status,
+        failure=Failure("plan", code, False, message, remedy),
+        sidecars=tuple(sidecar.key for sidecar in row.sidecars),
+    )
+
+
+def plan_table(rows: Sequence[PlanRow]) -> pa.Table:
+    """The rows as an Arrow table; `plan_row_from` takes a row of its `to_pylist()` back."""
+    objects = [row.object for row in rows]
+    sidecars = [[_cells(s) for s in row.sidecars] if row.sidecars else None for row in rows]
+    columns = [
+        pa.array([row.action.value for row in rows], pa.string()),
+        pa.StructArray.from_arrays(
+            [pa.array([getattr(o, f.name) for o in objects], f.type) for f in _OBJECT],
+            fields=list(_OBJECT),
+        ),
+        *(
+            pa.array([getattr(row, name) for row in rows], pa.string())
+            for name in ("asset_id", "generation", "reason")
+        ),
+        pa.array(sidecars, _SCHEMA.field("sidecars").type),
+        pa.array([row.previous_generation for row in rows], pa.string()),
+        pa.array([row.shard for row in rows], pa.int32()),
+    ]
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+
+
+def _cells(obj: MediaObject) -> dict[str, Any]:
+    return {field.name: getattr(obj, field.name) for field in _OBJECT}
+
+
+def plan_row_from(row: Mapping[str, Any]) -> PlanRow:
+    values = dict(row)
+    values["action"] = Action(values["action"])
+    values["object"] = MediaObject(**values["object"])
+    values["sidecars"] = tuple(MediaObject(**sidecar) for sidecar in values["sidecars"] or ())
+    return PlanRow(**values)
+
+
+def write_plan(path: Path, rows: Iterable[PlanRow], summary: PlanSummary) -> None:
+    """Write all rows but the unchanged ones, and the summary, which is complete with the last."""
+    asked = (row for row in rows if row.action is not Action.UNCHANGED)
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        while chunk := list(itertools.islice(asked, ROWS_A_BATCH)):
+            writer.write_table(plan_table(chunk))
+        facts = {"summary": json.dumps(_summary_facts(summary), ensure_ascii=True)}
+        writer.add_key_value_metadata(facts)
+
+
+def _summary_facts(summary: PlanSummary) -> dict[str, Any]:
+    selection = {name: getattr(summary.selection, name) for name in SelectionCounts.__slots__}
+    return {
+        "objects": summary.objects,
+        "bytes": summary.bytes,
+        "known_media_ms": summary.known_media_ms,
+        "selection": selection,
+    }
+
+
+def read_plan(path: Path) -> Iterator[PlanRow]:
+    """The rows of a plan's file in their order. Raises StateCorrupt."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_A_BATCH):
+                yield from map(plan_row_from, batch.to_pylist())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StateCorrupt(f"{path.name} is not a plan: {error}.", remedy="Run again.") from error
