@@ -1,0 +1,214 @@
+"""One writer a collection: `lease.json`, taken and renewed by conditional writes.
+
+Every taking has a larger sequence than the one before, so that a writer that was thought dead can
+be told from its successor. A lease ends by itself when it is not renewed; one whose process died
+on this same machine may be taken at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import LeaseHeld, SensedexError, StateCorrupt, StoreUnavailable
+from pipeline.settings import StateSettings
+from pipeline.store import AlreadyThere, Store, VersionConflict
+
+LEASE = "lease.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may write. `expires_at` is seconds since 1970, 0 once released; `process` tells this
+    process from every other one that this machine ever ran."""
+
+    sequence: int
+    run_id: str
+    holder: str
+    process: str
+    expires_at: float
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Lease:
+        return cls(**json.loads(data))
+
+    def same_as(self, other: Lease) -> bool:
+        return (self.sequence, self.run_id) == (other.sequence, other.run_id)
+
+
+class LeaseLost(LeaseHeld):
+    """The lease was ours, and another run has taken it since."""
+
+    default_code = "lease_lost"
+
+
+def acquire(store: Store, run_id: str, ttl_s: float, *, after_sequence: int = 0) -> Lease:
+    """Take the lease; its sequence is larger than the last one's and than `after_sequence`.
+
+    Raises LeaseHeld that names who has it, and until when.
+    """
+    for _ in range(3):
+        found = store.read(LEASE)
+        last = None if found is None else _parsed(store, found.data)
+        if last is not None and not _free(last):
+            raise _held_by(last)
+        sequence = max(after_sequence, 0 if last is None else last.sequence) + 1
+        lease = Lease(sequence, run_id, _holder(), _process(os.getpid()), time.time() + ttl_s)
+        try:
+            if found is None:
+                store.create(LEASE, lease.to_bytes())
+            else:
+                store.replace(LEASE, lease.to_bytes(), found.version)
+        except (AlreadyThere, VersionConflict):
+            # Another was first; or we were, and a lost answer made the client send it twice.
+            if _is_ours(store, lease):
+                return lease
+        else:
+            return lease
+    raise LeaseHeld("Several runs are asking for the lease at once.", remedy="Run again.")
+
+
+def renew(store: Store, lease: Lease, ttl_s: float) -> Lease:
+    """Put the end off to `ttl_s` from now. Raises LeaseLost."""
+    renewed = replace(lease, expires_at=time.time() + ttl_s)
+    for _ in range(3):
+        found = store.read(LEASE)
+        now = None if found is None else _parsed(store, found.data)
+        if found is None or now is None or not now.same_as(lease) or now.expires_at == 0:
+            break  # a released lease stays released
+        try:
+            store.replace(LEASE, renewed.to_bytes(), found.version)
+        except VersionConflict:
+            continue
+        return renewed
+    raise _lost(store, lease)
+
+
+def release(store: Store, lease: Lease) -> None:
+    """Let the next run begin at once. The sequence stays; a lease that is lost stays another's."""
+    found = store.read(LEASE)
+    if found is None or not _parsed(store, found.data).same_as(lease):
+        return
+    try:
+        store.replace(LEASE, replace(lease, expires_at=0.0).to_bytes(), found.version)
+    except VersionConflict:
+        return
+
+
+def still_held(store: Store, lease: Lease) -> None:
+    """Call before each commit. Raises LeaseLost where the lease is another's, or has run out."""
+    found = store.read(LEASE)
+    now = None if found is None else _parsed(store, found.data)
+    if now is None or not now.same_as(lease) or now.expires_at <= time.time():
+        raise _lost(store, lease)
+
+
+@contextmanager
+def held(
+    store: Store, settings: StateSettings, run_id: str, *, after_sequence: int = 0
+) -> Iterator[Lease]:
+    """Hold the lease, renewed in the background, until the context ends. Raises LeaseHeld.
+
+    The background only renews: whether the lease is still ours, `still_held` says.
+    """
+    ttl_s = float(settings.lease_ttl_s)
+    lease = acquire(store, run_id, ttl_s, after_sequence=after_sequence)
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(ttl_s / 4):
+            try:
+                renew(store, lease, ttl_s)
+            except StoreUnavailable:
+                continue  # three more tries fit in before the lease runs out
+            except SensedexError:
+                return  # lost: the next `still_held` stops the run
+
+    heartbeat = threading.Thread(target=keep, daemon=True, name="sensedex-lease")
+    heartbeat.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        heartbeat.join(timeout=10)
+        # A lease that cannot be given back ends by itself; the run's own end is what counts.
+        with suppress(StoreUnavailable):
+            release(store, lease)
+
+
+def _free(lease: Lease) -> bool:
+    return lease.expires_at <= time.time() or _is_dead(lease)
+
+
+def _is_dead(lease: Lease) -> bool:
+    """Only of a process of this machine, this boot and this pid namespace can that be known."""
+    host, _, pid = lease.holder.rpartition(":")
+    here = _process(os.getpid()).rpartition("/")[0]
+    if host != socket.gethostname() or not here or lease.process.rpartition("/")[0] != here:
+        return False
+    return _process(int(pid)) != lease.process
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _process(pid: int) -> str:
+    """boot / pid namespace / start of the process; empty where /proc does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    except OSError:
+        return ""
+    try:
+        # The name, in brackets, may hold anything; what follows it: state, then 18 fields, start.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return f"{boot}/{namespace}/gone"
+    started = "gone" if fields[0] in "ZX" else fields[19]
+    return f"{boot}/{namespace}/{started}"
+
+
+def _is_ours(store: Store, lease: Lease) -> bool:
+    found = store.read(LEASE)
+    return found is not None and found.data == lease.to_bytes()
+
+
+def _parsed(store: Store, data: bytes) -> Lease:
+    try:
+        return Lease.from_bytes(data)
+    except (ValueError, TypeError) as error:
+        raise StateCorrupt(
+            f"{LEASE} in {store.location} is not a lease: {error}.",
+            remedy=f"If nothing else is running, remove {LEASE}.",
+        ) from error
+
+
+def _held_by(lease: Lease) -> LeaseHeld:
+    until = datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds")
+    return LeaseHeld(
+        f"Run {lease.run_id} on {lease.holder} writes this collection; its lease ends at {until} "
+        "unless it is renewed.",
+        remedy="Wait for that run, or stop it.",
+    )
+
+
+def _lost(store: Store, lease: Lease) -> LeaseLost:
+    found = store.read(LEASE)
+    now = None if found is None else _parsed(store, found.data)
+    by = f"run {now.run_id} on {now.holder}" if now and not now.same_as(lease) else "time"
+    return LeaseLost(
+        f"Run {lease.run_id} has lost its lease to {by}.",
+        remedy="Nothing that is committed is lost: run again.",
+    )

@@ -1,0 +1,88 @@
+"""A real S3-compatible server (moto) on loopback that counts what it is asked, and its fixture."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from pipeline import s3
+from pipeline.settings import SourceSettings
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, *_: object) -> None:
+        """Tests look at `requests`."""
+
+
+class S3Server:
+    """`requests` holds (method, path) of each request, the path decoded: "/bucket/key"."""
+
+    def __init__(self) -> None:
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self.requests: list[tuple[str, str]] = []
+        self._server = make_server(
+            "127.0.0.1", 0, self._counted, threaded=True, request_handler=_Quiet
+        )
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def _counted(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        raw = environ.get("RAW_URI", environ["PATH_INFO"]).partition("?")[0]
+        self.requests.append((environ["REQUEST_METHOD"], unquote(raw)))
+        body: Iterable[bytes] = self._app(environ, start_response)
+        return body
+
+    def settings(self, bucket: str = "media", **fields: Any) -> SourceSettings:
+        return SourceSettings(bucket=bucket, endpoint_url=self.url, **fields)
+
+    def client(self) -> Any:
+        """The client that the pipeline itself uses."""
+        return s3.make_client(self.settings())
+
+    def count(self, method: str, key: str | None = None) -> int:
+        """Requests by that method, of objects only (`key`: of that one, as "bucket/key")."""
+        return sum(
+            1
+            for verb, path in self.requests
+            if verb == method
+            and (path == f"/{key}" if key is not None else path.strip("/").count("/") > 0)
+        )
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join(timeout=5)
+        self._server.server_close()
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A server with an empty bucket `media`; moto's memory is wiped before and after."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    server = S3Server()
+    try:
+        reset_moto(server.url)
+        server.client().create_bucket(Bucket="media")
+        server.requests.clear()
+        yield server
+        reset_moto(server.url)
+    finally:
+        server.stop()
+
+
+def reset_moto(url: str) -> None:
+    """moto keeps its buckets for the whole process: a new server does not mean an empty one."""
+    request = urllib.request.Request(f"{url}/moto-api/reset", method="POST", data=b"")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
