@@ -52,8 +52,16 @@ class Step:
 class PacketPlan:
     """Plans one stream; `end_pts` is where its last frame ends, as far as packets are read."""
 
-    def __init__(self, codec: str, extradata: bytes | None, ticks: Ticks, frame_ticks: int) -> None:
-        self._random_access = codec in RANDOM_ACCESS_CODECS
+    def __init__(
+        self,
+        codec: str,
+        extradata: bytes | None,
+        ticks: Ticks,
+        frame_ticks: int,
+        has_pts: bool,
+    ) -> None:
+        self._random_access = has_pts and codec in RANDOM_ACCESS_CODECS
+        self._has_pts = has_pts
         self._codec = codec
         self._extradata = extradata or b""
         self._ticks = ticks
@@ -110,7 +118,8 @@ class PacketPlan:
                 pending, pending_bytes = [], 0
 
     def _note_end(self, packet: Packet[VideoStream]) -> None:
-        stamp = packet.pts if packet.pts is not None else packet.dts
+        stamp = packet.pts if self._has_pts else None
+        stamp = packet.dts if stamp is None else stamp
         if stamp is not None and not packet.is_corrupt:
             end = stamp + (packet.duration or self._frame_ticks)
             self.end_pts = end if self.end_pts is None else max(self.end_pts, end)

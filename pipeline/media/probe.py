@@ -40,7 +40,11 @@ _FIRST_FRAME_PACKETS = 64
 
 @dataclass(frozen=True, slots=True)
 class PictureTrack:
-    """The video stream that is read. What the container declares is 0 where it does not say."""
+    """The video stream that is read. What the container declares is 0 where it does not say.
+
+    `has_pts` is false for H.264 and HEVC in AVI, which stores times of decoding only: what its
+    demuxer makes up as times of presentation is wrong wherever frames are reordered.
+    """
 
     index: int
     codec: str
@@ -49,16 +53,18 @@ class PictureTrack:
     declared_s: Fraction
     declared_frames: int
     chain: FrameChain
+    has_pts: bool
     decodable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
-    """The audio stream that is read."""
+    """The audio stream that is read. `declared_end_s` is counted from the origin."""
 
     index: int
     codec: str
     declared_s: Fraction
+    declared_end_s: Fraction
     decodable: bool
 
 
@@ -147,7 +153,7 @@ def probe(path: Path, settings: DecodeSettings) -> Probe:
                 remedy="Upload it again; a recording that was cut short often ends like this.",
             )
         origin = _origin([s for s in (video, audio) if s is not None])
-        sound = None if audio is None else _sound_track(audio)
+        sound = None if audio is None else _sound_track(audio, origin)
         picture, first = None, None
         if video is not None:
             check_pixels(video.width, video.height, settings)
@@ -208,11 +214,17 @@ def _declared_s(stream: Stream) -> Fraction:
     return max(Fraction(0), stream.duration * stream.time_base)
 
 
-def _sound_track(stream: AudioStream) -> SoundTrack:
+def _sound_track(stream: AudioStream, origin_s: Fraction) -> SoundTrack:
     context = stream.codec_context
     decodable = context is not None
+    declared = _declared_s(stream)
+    start = Fraction(stream.start_time or 0) * (stream.time_base or 0)
     return SoundTrack(
-        stream.index, context.name if decodable else "", _declared_s(stream), decodable
+        index=stream.index,
+        codec=context.name if decodable else "",
+        declared_s=declared,
+        declared_end_s=max(Fraction(0), start + declared - origin_s) if declared else declared,
+        decodable=decodable,
     )
 
 
@@ -247,6 +259,11 @@ def _picture_track(stream: VideoStream, first: VideoFrame | None) -> PictureTrac
         declared_s=_declared_s(stream),
         declared_frames=stream.frames,
         chain=FrameChain.of(width, height, Fraction(aspect), _orientation(first)),
+        has_pts=not (
+            stream.container.format.name == "avi"
+            and stream.codec_context is not None
+            and stream.codec_context.name in ("h264", "hevc")
+        ),
         decodable=context is not None,
     )
 

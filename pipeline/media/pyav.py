@@ -63,9 +63,12 @@ class PyavPicture:
             context.thread_count = 1
             context.options = {"max_pixels": str(self._settings.max_pixels)}
             frame_ticks = self._frame_ticks()
-            plan = PacketPlan(context.name, context.extradata, self._ticks, frame_ticks)
+            plan = PacketPlan(
+                context.name, context.extradata, self._ticks, frame_ticks, self._track.has_pts
+            )
             for frame in self._frames(stream, plan, _packets(container.demux(stream))):
-                pts = frame.pts if frame.pts is not None else frame.dts
+                pts = frame.pts if self._track.has_pts else None
+                pts = frame.dts if pts is None else pts
                 if pts is None:
                     pts = shown_pts + frame_ticks
                 if shown is None:
@@ -215,8 +218,9 @@ class _Resampler:
             sample_rate=frame.sample_rate,
             format=frame.format.name,
             layout=frame.layout.name,
-            time_base=frame.time_base or Fraction(1, frame.sample_rate),
+            time_base=Fraction(1, frame.sample_rate),
         )
+        self._next_pts: int | None = None
         self.samples: int = 0 if before is None else before.samples
         origin_s += Fraction(self.samples, 16_000)
         _chained(self._graph, source, sound_steps(origin_s), "abuffersink")
@@ -226,8 +230,21 @@ class _Resampler:
 
     def convert(self, frame: AudioFrame) -> Iterator[NDArray[np.int16]]:
         with foreign_errors():
-            self._graph.push(_finite(frame))
+            self._graph.push(_finite(self._steady(frame)))
         yield from self._pull()
+
+    def _steady(self, frame: AudioFrame) -> AudioFrame:
+        """Times in samples: a container's ticks, often milliseconds, are too coarse to be taken at
+        their word where one frame follows the other."""
+        rate, base = frame.sample_rate, frame.time_base or Fraction(1, frame.sample_rate)
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        at = self._next_pts if stamp is None else round(stamp * base * rate)
+        at = at or 0
+        if self._next_pts is not None and abs(at - self._next_pts) <= base * rate + 1:
+            at = self._next_pts
+        frame.pts, frame.time_base = at, Fraction(1, rate)
+        self._next_pts = at + frame.samples
+        return frame
 
     def finish(self) -> Iterator[NDArray[np.int16]]:
         with foreign_errors():
@@ -271,7 +288,7 @@ def _finite(frame: AudioFrame) -> AudioFrame:
 
 
 def _format_of(frame: AudioFrame) -> tuple[object, ...]:
-    return frame.sample_rate, frame.format.name, frame.layout.name, frame.time_base
+    return frame.sample_rate, frame.format.name, frame.layout.name
 
 
 def _chained(
@@ -338,7 +355,8 @@ def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> Pa
         stream = container.streams[track.index]
         only(container, stream)
         for packet in _packets(container.demux(stream)):
-            stamp = packet.pts if packet.pts is not None else packet.dts
+            stamp = packet.pts if track.has_pts else None
+            stamp = packet.dts if stamp is None else stamp
             if packet.is_discard or stamp is None:
                 continue
             start = stamp if start is None else min(start, stamp)

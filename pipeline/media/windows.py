@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.media.grid import Grid
 from pipeline.media.probe import Probe
 from pipeline.media.window import (
     MIN_SOUND_MS,
+    SAMPLE_RATE_HZ,
     SAMPLES_PER_MS,
     SILENT_PEAK,
     DecodeEnd,
@@ -20,6 +22,8 @@ from pipeline.media.window import (
 )
 from pipeline.records import Segment, Status
 from pipeline.settings import DecodeSettings
+
+_MAX_PADDING_SAMPLES = SAMPLE_RATE_HZ // 10
 
 
 class Picture(Protocol):
@@ -57,7 +61,7 @@ def assemble(
     """
     grid = Grid(settings.window_ms, settings.frames_per_window)
     frames = _Frames(picture, grid)
-    pieces = _Pieces(sound)
+    pieces = _Pieces(sound, 0 if probe.sound is None else _samples(probe.sound.declared_end_s))
     window_samples = grid.window_ms * SAMPLES_PER_MS
     last_window = -(-settings.max_duration_s * 1000 // grid.window_ms)
     index, end_ms, cut = 0, 0, False
@@ -136,9 +140,9 @@ class _Frames:
 class _Pieces:
     """Takes a window's sound."""
 
-    def __init__(self, sound: Sound | None) -> None:
+    def __init__(self, sound: Sound | None, declared_samples: int) -> None:
         self._sound = sound
-        self._pieces = iter(()) if sound is None else iter(sound)
+        self._pieces = iter(()) if sound is None else _unpadded(iter(sound), declared_samples)
         self._rest: NDArray[np.int16] = np.empty(0, np.int16)
         self.samples = 0
         self.silent = True
@@ -161,6 +165,31 @@ class _Pieces:
     @property
     def problems(self) -> list[str]:
         return [] if self._sound is None else self._sound.problems
+
+
+def _unpadded(
+    pieces: Iterator[NDArray[np.int16]], declared_samples: int
+) -> Iterator[NDArray[np.int16]]:
+    """Without what a codec puts after the end to fill its last frame; FFmpeg's libraries differ in
+    whether they leave it. Where far more follows than that, the declared end is wrong."""
+    given = 0
+    held: list[NDArray[np.int16]] = []
+    for piece in pieces:
+        fits = not held and given + len(piece) <= declared_samples
+        if fits or not declared_samples:
+            given += len(piece)
+            yield piece
+            continue
+        held.append(piece)
+        if given + sum(map(len, held)) > declared_samples + _MAX_PADDING_SAMPLES:
+            yield from held
+            held, declared_samples = [], 0
+    if held:
+        yield np.concatenate(held)[: declared_samples - given]
+
+
+def _samples(time_s: Fraction) -> int:
+    return round(time_s * SAMPLE_RATE_HZ)
 
 
 def _nothing(probe: Probe, samples: int, problems: list[str]) -> MediaRejected:
