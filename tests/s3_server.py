@@ -31,7 +31,9 @@ class S3Server:
             "127.0.0.1", 0, self._counted, threaded=True, request_handler=_Quiet
         )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def _counted(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -64,7 +66,7 @@ class S3Server:
 
 @pytest.fixture
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A server with an empty bucket `media`; moto's memory is wiped before and after."""
+    """A server with an empty bucket `media`; moto's memory is wiped first."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -76,7 +78,6 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         server.client().create_bucket(Bucket="media")
         server.requests.clear()
         yield server
-        reset_moto(server.url)
     finally:
         server.stop()
 

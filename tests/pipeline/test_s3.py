@@ -1,0 +1,343 @@
+"""S3 as it is: a moto server, a server that cuts connections, and stubs where moto cannot fail."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from botocore.stub import Stubber
+
+from pipeline import s3
+from pipeline.errors import (
+    BucketNotFound,
+    CredentialsMissing,
+    ObjectArchived,
+    ObjectChanged,
+    ObjectDenied,
+    SensedexError,
+    SettingsError,
+    StoreUnavailable,
+)
+from pipeline.records import MediaObject
+from pipeline.settings import SourceSettings
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+NASTY_KEYS = [
+    "plain.jpg",
+    "with space.jpg",
+    "plus+and%and&.jpg",
+    "100%25.jpg",
+    "a=b?c#d.jpg",
+    "söhne/Zürich.jpg",
+    "dog 🐕.jpg",
+    'quote"and<angle>.jpg',
+    "back\\slash.jpg",
+    "tab\tin.jpg",
+]
+
+
+def only(client: s3.S3Client, bucket: str = "media") -> MediaObject:
+    (obj,) = s3.list_pages(client, bucket, "")
+    return obj
+
+
+def test_keys_come_back_as_they_are(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    for key in NASTY_KEYS:
+        client.put_object(Bucket="media", Key=key, Body=key.encode())
+    listed = list(s3.list_pages(client, "media", ""))
+    assert [obj.key for obj in listed] == sorted(NASTY_KEYS)
+    for obj in listed:
+        s3.fetch_to_file(client, obj, tmp_path / "object")
+        assert (tmp_path / "object").read_bytes() == obj.key.encode()
+
+
+@pytest.mark.parametrize("key", ["new\nline.jpg", "/leading.jpg", "a/../b.jpg", "a//b.jpg", "+ +"])
+def test_a_listing_is_exact_also_for_keys_that_urls_bend(
+    s3_server: S3Server,  # noqa: F811
+    key: str,
+) -> None:
+    """Put where moto keeps them, since its own URLs cannot say such keys."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("media", key, b"x")
+    assert only(s3_server.client()).key == key
+
+
+def test_a_listing_has_pages_and_a_prefix(s3_server: S3Server) -> None:  # noqa: F811
+    client = s3_server.client()
+    for number in range(7):
+        client.put_object(Bucket="media", Key=f"a/{number}", Body=b"12")
+    client.put_object(Bucket="media", Key="b/x", Body=b"", StorageClass="GLACIER")
+    pages = client.get_paginator("list_objects_v2").paginate
+    s3_server.requests.clear()
+    assert len(list(pages(Bucket="media", PaginationConfig={"PageSize": 2}))) == 4
+    found = list(s3.list_pages(client, "media", "a/"))
+    assert len(found) == 7
+    assert {(o.size_bytes, o.storage_class, o.version_id) for o in found} == {(2, "STANDARD", None)}
+    assert found[0].etag == hashlib.md5(b"12", usedforsecurity=False).hexdigest()
+    assert found[0].last_modified.endswith("+00:00")
+    assert only_class(client) == "GLACIER"
+
+
+def only_class(client: s3.S3Client) -> str:
+    (obj,) = s3.list_pages(client, "media", "b/")
+    return obj.storage_class
+
+
+def test_metadata_comes_with_the_one_get(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    client.put_object(
+        Bucket="media",
+        Key="a",
+        Body=b"x",
+        ContentType="image/jpeg",
+        Metadata={"author": "ann", "title": "=?UTF-8?B?WsO8cmljaA==?="},
+    )
+    obj = only(client)
+    s3_server.requests.clear()
+    fetched = s3.fetch_to_file(client, obj, tmp_path / "a")
+    assert fetched == s3.FetchedObject("image/jpeg", {"author": "ann", "title": "Zürich"})
+    assert s3_server.requests == [("GET", "/media/a")]
+
+
+def test_a_changed_object_is_not_read(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    client.put_object(Bucket="media", Key="a", Body=b"one")
+    obj = only(client)
+    client.put_object(Bucket="media", Key="a", Body=b"two")
+    with pytest.raises(ObjectChanged) as changed:
+        s3.fetch_to_file(client, obj, tmp_path / "a")
+    assert (changed.value.code, changed.value.retryable) == ("object_changed", True)
+    client.delete_object(Bucket="media", Key="a")
+    with pytest.raises(ObjectChanged) as gone:
+        s3.fetch_to_file(client, obj, tmp_path / "a")
+    assert gone.value.code == "object_gone"
+    assert "s3://media/a" in str(gone.value)
+
+
+def test_cold_storage_says_so(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    client.put_object(Bucket="media", Key="a", Body=b"one", StorageClass="DEEP_ARCHIVE")
+    with pytest.raises(ObjectArchived, match="Restore"):
+        s3.fetch_to_file(client, only(client), tmp_path / "a")
+
+
+def test_an_empty_object_is_fetched(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    client.put_object(Bucket="media", Key="a", Body=b"")
+    s3.fetch_to_file(client, only(client), tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b""
+
+
+def test_no_such_bucket(s3_server: S3Server) -> None:  # noqa: F811
+    with pytest.raises(BucketNotFound, match="nowhere") as error:
+        list(s3.list_pages(s3_server.client(), "nowhere", ""))
+    assert "source.bucket" in error.value.remedy
+
+
+def test_no_credentials(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "no-such-file")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(CredentialsMissing, match="AWS_ACCESS_KEY_ID"):
+        list(s3.list_pages(s3_server.client(), "media", ""))
+    with pytest.raises(CredentialsMissing):
+        s3.make_client(SourceSettings(bucket="media", profile="nobody"))
+
+
+def test_nobody_listens(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    s3_server.stop()
+    with pytest.raises(StoreUnavailable, match=s3_server.url) as error:
+        list(s3.list_pages(s3_server.client(), "media", ""))
+    assert error.value.retryable
+
+
+def test_settings_that_cannot_be() -> None:
+    with pytest.raises(SettingsError, match="endpoint_url"):
+        s3.make_client(SourceSettings(bucket="b", endpoint_url="not a url"))
+    client = s3.make_client(SourceSettings(bucket="b", endpoint_url="http://127.0.0.1:9"))
+    with pytest.raises(SettingsError, match="a bucket with spaces"):
+        list(s3.list_pages(client, "a bucket with spaces", ""))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "one", "all_of_them"),
+    [
+        ("AccessDenied", 403, ObjectDenied, CredentialsMissing),
+        ("InvalidAccessKeyId", 403, CredentialsMissing, CredentialsMissing),
+        ("SignatureDoesNotMatch", 403, CredentialsMissing, CredentialsMissing),
+        ("ExpiredToken", 400, CredentialsMissing, CredentialsMissing),
+        ("InvalidObjectState", 403, ObjectArchived, ObjectArchived),
+        ("PreconditionFailed", 412, ObjectChanged, ObjectChanged),
+        ("NoSuchKey", 404, ObjectChanged, BucketNotFound),
+        ("NoSuchBucket", 404, BucketNotFound, BucketNotFound),
+        ("SlowDown", 503, StoreUnavailable, StoreUnavailable),
+        ("InternalError", 500, StoreUnavailable, StoreUnavailable),
+        ("PermanentRedirect", 301, SettingsError, SettingsError),
+        ("NobodyKnows", 418, StoreUnavailable, StoreUnavailable),
+    ],
+)
+def test_every_answer_has_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    code: str,
+    status: int,
+    one: type[SensedexError],
+    all_of_them: type[SensedexError],
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    client = s3.make_client(SourceSettings(bucket="b", endpoint_url="http://127.0.0.1:9"))
+    obj = MediaObject("b", "k", "e", 3, "")
+    with Stubber(client) as stub:
+        for method in ("get_object", "list_objects_v2"):
+            stub.add_client_error(method, code, "said hush AKIATEST", status)
+        with pytest.raises(one) as single:
+            s3.fetch_to_file(client, obj, tmp_path / "k")
+        with pytest.raises(all_of_them) as whole:
+            list(s3.list_pages(client, "b", ""))
+    for error in (single.value, whole.value):
+        assert "hush" not in str(error)
+        assert "AKIATEST" not in str(error)
+        assert "b" in error.message
+        assert error.retryable == isinstance(error, StoreUnavailable | ObjectChanged)
+
+
+def test_conditional_writes(s3_server: S3Server) -> None:  # noqa: F811
+    client = s3_server.client()
+    first = s3.put_bytes(client, "media", "lock", b"1", if_none_match=True)
+    with pytest.raises(s3.PreconditionFailed):
+        s3.put_bytes(client, "media", "lock", b"2", if_none_match=True)
+    second = s3.put_bytes(client, "media", "lock", b"3", if_match=first)
+    with pytest.raises(s3.PreconditionFailed):
+        s3.put_bytes(client, "media", "lock", b"4", if_match=first)
+    assert s3.get_bytes(client, "media", "lock") == (b"3", second)
+    s3.delete(client, "media", "lock")
+    assert s3.get_bytes(client, "media", "lock") is None
+    with pytest.raises(s3.PreconditionFailed):
+        s3.put_bytes(client, "media", "lock", b"5", if_match=second)
+    with pytest.raises(BucketNotFound):
+        s3.put_bytes(client, "nowhere", "lock", b"5", if_none_match=True)
+
+
+def test_files_up_and_down(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    (tmp_path / "up").write_bytes(b"x" * 10)
+    s3.put_file(client, "media", "f", tmp_path / "up")
+    assert s3.get_file(client, "media", "f", tmp_path / "down")
+    assert (tmp_path / "down").read_bytes() == b"x" * 10
+    assert not s3.get_file(client, "media", "g", tmp_path / "down")
+    with pytest.raises(BucketNotFound):
+        s3.put_file(client, "nowhere", "f", tmp_path / "up")
+    assert list(s3.list_keys(client, "media", "")) == ["f"]
+    assert list(s3.list_keys(client, "media", "", start_after="f")) == []
+
+
+def test_a_presigned_url_plays_the_object(s3_server: S3Server) -> None:  # noqa: F811
+    client = s3_server.client()
+    client.put_object(Bucket="media", Key="a b+c.txt", Body=b"hello")
+    url = s3.presign(client, only(client), 60)
+    assert "Signature" in url
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.read() == b"hello"
+
+
+BODY = bytes(range(256)) * 8192  # 2 MiB
+
+
+class CuttingServer:
+    """Says how long the object is and hangs up after `cut_after` bytes, `cuts` times."""
+
+    def __init__(self, cuts: int, cut_after: int, *, ranges: bool = True) -> None:
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.cuts = cuts
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+            def do_GET(self) -> None:
+                asked = self.headers["Range"]
+                outer.asked.append((asked, self.headers["If-Match"]))
+                start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and ranges else 0
+                body = BODY[start:]
+                self.send_response(206 if start else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("ETag", '"e"')
+                self.end_headers()
+                if outer.cuts > 0:
+                    outer.cuts -= 1
+                    body = body[:cut_after]
+                self.wfile.write(body)
+                self.wfile.flush()
+                self.close_connection = True
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        self.client = s3.make_client(SourceSettings(bucket="b", endpoint_url=url))
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_cut_connection_is_taken_up_again(tmp_path: Path, ranges: bool) -> None:
+    server = CuttingServer(cuts=2, cut_after=700_000, ranges=ranges)
+    try:
+        obj = MediaObject("b", "k", "e", len(BODY), "")
+        s3.fetch_to_file(server.client, obj, tmp_path / "k")
+    finally:
+        server.stop()
+    assert (tmp_path / "k").read_bytes() == BODY
+    assert len(server.asked) == 3
+    assert {match for _, match in server.asked} == {'"e"'}
+    starts = [
+        int(asked.removeprefix("bytes=").rstrip("-")) for asked, _ in server.asked[1:] if asked
+    ]
+    assert len(starts) == 2
+    assert all(start > 0 for start in starts)
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_connection_that_never_gives_a_byte_is_given_up(tmp_path: Path) -> None:
+    server = CuttingServer(cuts=100, cut_after=0)
+    try:
+        with pytest.raises(StoreUnavailable, match="s3://b/k"):
+            s3.fetch_to_file(
+                server.client, MediaObject("b", "k", "e", len(BODY), ""), tmp_path / "k"
+            )
+    finally:
+        server.stop()
+    assert len(server.asked) == s3.RESUMES_WITHOUT_PROGRESS + 1
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_length_that_was_not_listed_is_a_change(tmp_path: Path) -> None:
+    server = CuttingServer(cuts=0, cut_after=0)
+    try:
+        with pytest.raises(ObjectChanged, match="listing said 7"):
+            s3.fetch_to_file(server.client, MediaObject("b", "k", "e", 7, ""), tmp_path / "k")
+    finally:
+        server.stop()
