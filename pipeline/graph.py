@@ -10,7 +10,9 @@ same three stages without Ray.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -161,6 +163,29 @@ class ProgressBoard:
     def snapshot(self) -> dict[Stage, StageProgress]:
         stages: dict[Stage, StageProgress] = ray.get(self.handle.snapshot.remote())
         return stages
+
+    @contextmanager
+    def followed_by(
+        self, see: Callable[[Mapping[Stage, StageProgress]], None], every_s: float
+    ) -> Iterator[None]:
+        """Tell `see` what the counts are, every so often and once more at the end."""
+        done = threading.Event()
+
+        def follow() -> None:
+            while not done.wait(every_s):
+                try:
+                    see(self.snapshot())
+                except ray.exceptions.RayError:
+                    return  # the session is going down; the graph itself says why
+
+        thread = threading.Thread(target=follow, daemon=True, name="board")
+        thread.start()
+        try:
+            yield
+            see(self.snapshot())
+        finally:
+            done.set()
+            thread.join(timeout=5)
 
 
 class _Board:

@@ -1,0 +1,56 @@
+"""What a run tells whoever looks: its phase, the stages' counts, and the seconds of each phase."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pipeline.progress import OnProgress, RunProgress, Stage, StageProgress, ignore_progress
+
+
+class Watch:
+    """One a run. Steps that run side by side may all tell it things."""
+
+    def __init__(self, on_progress: OnProgress = ignore_progress) -> None:
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._mark = self._began = time.perf_counter()
+        self.started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.seconds: dict[str, float] = {}
+        self.latest = RunProgress("starting")
+
+    @property
+    def wall_seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap under a phase's name."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._mark
+        self._mark = now
+
+    def phase(self, name: str) -> None:
+        """Say what is being done now, in a few words."""
+        with self._lock:
+            self.latest = replace(self.latest, phase=name)
+        self._on_progress(self.latest)
+
+    def expect(self, objects: int, shards: int) -> None:
+        with self._lock:
+            self.latest = replace(self.latest, total_objects=objects, total_shards=shards)
+        self._on_progress(self.latest)
+
+    def see(self, stages: Mapping[Stage, StageProgress]) -> None:
+        """Take the graph's counts so far; what others add (the load) stays."""
+        with self._lock:
+            self.latest = replace(self.latest, stages={**self.latest.stages, **stages})
+        self._on_progress(self.latest)
+
+    def add(self, stage: Stage, more: StageProgress) -> None:
+        with self._lock:
+            stages = {**self.latest.stages, stage: self.latest.of(stage).plus(more)}
+            self.latest = replace(self.latest, stages=stages)
+        self._on_progress(self.latest)
