@@ -105,10 +105,10 @@ def _paired(
     counts: SelectionCounts,
 ) -> Iterator[Selected]:
     """The media of one run of keys, each with its sidecars."""
-    media = [obj for obj, is_media in zip(held, held_media, strict=True) if is_media]
-    if len(media) == len(held):
-        yield from map(Selected, media)
+    if all(held_media):  # most runs of keys are one object long
+        yield from map(Selected, held)
         return
+    media = [obj for obj, is_media in zip(held, held_media, strict=True) if is_media]
     stems: dict[str, list[MediaObject]] = {}
     for obj in media:
         for name in {obj.key, _stem(obj.key)}:

@@ -10,7 +10,8 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pipeline.state import StateRow
 
 ROWS_A_BATCH = 4096
 TO_EMBED = (Action.NEW, Action.CHANGED, Action.RETRY)
+_but_shard = attrgetter(*PlanRow.__slots__[:-1])
 _UNDONE = (Status.FAILED, Status.REJECTED, Status.DENIED, Status.ARCHIVED)
 
 _OBJECT = pa.struct(
@@ -186,14 +188,13 @@ def check_removals(summary: PlanSummary, max_share: float, *, allowed: bool = Fa
     """Raises PlanRefused where a larger share than `max_share` of what is known would go."""
     gone = summary.objects[Action.GONE]
     known = sum(summary.objects.values()) - summary.objects[Action.NEW]
-    if allowed or gone <= max_share * known:
-        return
-    raise PlanRefused(
-        f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
-        f"state.max_removed_share allows {max_share:.0%}.",
-        remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run with "
-        "--allow-removals.",
-    )
+    if not allowed and gone > max_share * known:
+        raise PlanRefused(
+            f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
+            f"state.max_removed_share allows {max_share:.0%}.",
+            remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run "
+            "with --allow-removals.",
+        )
 
 
 def cut_into_shards(rows: Iterable[PlanRow], max_objects: int, max_bytes: int) -> Iterator[PlanRow]:
@@ -207,7 +208,8 @@ def cut_into_shards(rows: Iterable[PlanRow], max_objects: int, max_bytes: int) -
             shard, objects, size = shard + 1, 0, 0
         objects += 1
         size += row.object.size_bytes
-        yield replace(row, shard=shard)
+        values = (*_but_shard(row), shard)  # `dataclasses.replace` takes twice as long
+        yield PlanRow(*values)
 
 
 def verdict_without_get(row: PlanRow, source: SourceSettings) -> ObjectOutcome | None:
@@ -276,18 +278,8 @@ def write_plan(path: Path, rows: Iterable[PlanRow], summary: PlanSummary) -> Non
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         while chunk := list(itertools.islice(asked, ROWS_A_BATCH)):
             writer.write_table(plan_table(chunk))
-        facts = {"summary": json.dumps(_summary_facts(summary), ensure_ascii=True)}
-        writer.add_key_value_metadata(facts)
-
-
-def _summary_facts(summary: PlanSummary) -> dict[str, Any]:
-    selection = {name: getattr(summary.selection, name) for name in SelectionCounts.__slots__}
-    return {
-        "objects": summary.objects,
-        "bytes": summary.bytes,
-        "known_media_ms": summary.known_media_ms,
-        "selection": selection,
-    }
+        counts = {"objects": summary.objects, "bytes": summary.bytes}
+        writer.add_key_value_metadata({"summary": json.dumps(counts)})
 
 
 def read_plan(path: Path) -> Iterator[PlanRow]:
