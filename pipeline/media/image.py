@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
@@ -27,6 +29,8 @@ _DEFAULT_FRAME_MS = 100
 
 DRAFT_FACTOR = 4
 """A JPEG is decoded at a reduced size that is still at least this many times the one wanted."""
+
+_WHOLE_ASPECT = 8
 
 
 class UnknownToPillowError(Exception):
@@ -60,7 +64,8 @@ def open_picture(path: Path, settings: DecodeSettings) -> ImageFile.ImageFile:
 def picture_info(picture: ImageFile.ImageFile) -> MediaInfo:
     """Size as displayed; an animation with more than one frame is a video."""
     animated = is_animated(picture)
-    turned = picture.getexif().get(0x0112, 1)
+    with _pillow_errors():  # the EXIF data of a PNG may follow its pixels
+        turned = picture.getexif().get(0x0112, 1)
     width, height = picture.size[:: -1 if turned in (5, 6, 7, 8) else 1]
     return MediaInfo(
         media_type=MediaType.VIDEO if animated else MediaType.IMAGE,
@@ -89,15 +94,21 @@ def decode_still(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
 
     Raises MediaRejected `undecodable` where any of the picture is missing.
     """
-    try:
+    with _pillow_errors():
         if picture.format in ("JPEG", "MPO"):
-            short = min(picture.size)
-            factor = FRAME_PX * DRAFT_FACTOR / short
+            factor = FRAME_PX * DRAFT_FACTOR / min(picture.size)
             if factor < 1:
                 wanted = (int(picture.width * factor), int(picture.height * factor))
                 picture.draft(picture.mode, wanted)
         picture.load()
         return to_square(ImageOps.exif_transpose(picture))
+
+
+@contextlib.contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Maps Pillow's errors to ours; a broken file raises nearly anything."""
+    try:
+        yield
     except EOFError as error:
         raise MediaRejected(
             "The picture has a header and no image.", code="empty_stream"
@@ -108,7 +119,7 @@ def decode_still(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_many() from error
-    except (OSError, SyntaxError, ValueError, IndexError) as error:
+    except (OSError, SyntaxError, ValueError, IndexError, KeyError, struct.error) as error:
         raise _broken(error) from error
 
 
@@ -153,7 +164,7 @@ class Animation:
 def to_square(picture: Image.Image) -> NDArray[np.uint8]:
     """Short side to 224 (bicubic, antialiased) and the centre cut out: (224, 224, 3) uint8.
 
-    Only what is cut out is computed, so that a strip of any length costs no more.
+    Of a long strip only what is cut out is computed, so that it costs no more than any other.
     """
     rgb = to_rgb(picture)
     width, height = rgb.size
@@ -162,6 +173,9 @@ def to_square(picture: Image.Image) -> NDArray[np.uint8]:
     else:
         new = (max(FRAME_PX, FRAME_PX * width // height), FRAME_PX)
     left, top = round((new[0] - FRAME_PX) / 2), round((new[1] - FRAME_PX) / 2)
+    if max(new) <= FRAME_PX * _WHOLE_ASPECT:
+        whole = rgb.resize(new, Image.Resampling.BICUBIC)
+        return np.asarray(whole.crop((left, top, left + FRAME_PX, top + FRAME_PX)))
     x_scale, y_scale = width / new[0], height / new[1]
     box = (
         left * x_scale,

@@ -1,0 +1,186 @@
+"""Makes a committed shard searchable: upsert, count, flip, sweep. The same code for a run and for a
+rebuild from Parquet; every step may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import IndexUnavailable
+from pipeline.parquet import SegmentBatch
+from pipeline.qdrant import Anchor, VectorIndex
+from pipeline.records import ObjectOutcome, Status
+
+ASSETS_A_FLIP = 64
+# Payload fields of a segment that are the asset's, and so the anchor's too.
+ASSET_FIELDS = (
+    "asset_id bucket key uri version_id etag size_bytes last_modified mime user_metadata "
+    "sidecar_keys media_type container width height fps video_codec audio_codec "
+    "asset_duration_ms generation spaces encoder"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReceipt:
+    """What a load did; kept beside the shard's receipt."""
+
+    points: int
+    assets: int
+    retired: int
+    seconds_by_step: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(self.to_json(), sort_keys=True).encode()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """An asset's points as they pass by: their ids, the sum of their vectors, one payload."""
+
+    ids: list[str] = field(default_factory=list)
+    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_shard(
+    index: VectorIndex,
+    batches: Iterable[SegmentBatch],
+    outcomes: Sequence[ObjectOutcome],
+    sequence: int,
+    run_id: str,
+) -> LoadReceipt:
+    """Load the assets that `outcomes` names as done; retire those whose new content is rejected.
+
+    What failed or was denied keeps the generation that it had. Raises IndexUnavailable, also when
+    the count of points is not what was written.
+    """
+    clock = _Steps()
+    done = {o.asset_id: o for o in outcomes if o.status in (Status.INDEXED, Status.PARTIAL)}
+    done = _not_flipped_since(index, done, sequence)
+    assets: dict[str, _Gathered] = {}
+    for batch in batches:
+        wanted = _only(batch, done)
+        if wanted is None:
+            continue
+        index.upsert_segments(wanted, {"sequence": sequence, "run_id": run_id})
+        _gather(assets, wanted)
+    clock.lap("upsert")
+    expected = sum(outcome.segments for outcome in done.values())
+    points = sum(len(asset.ids) for asset in assets.values())
+    if points != expected:
+        raise IndexUnavailable(
+            f"The shard's file holds {points} segments of these assets, its receipt {expected}.",
+            code="shard_incomplete",
+            remedy="`sensedex retry` embeds them again.",
+        )
+    for chunk in _chunks(iter(assets.items()), ASSETS_A_FLIP):
+        ids = [point for _, asset in chunk for point in asset.ids]
+        there = index.count_points(ids)
+        if there != len(ids):
+            raise IndexUnavailable(
+                f"Qdrant has {there} of {len(ids)} points just written.",
+                code="count_differs",
+                remedy="The load is tried again.",
+            )
+        clock.lap("count")
+        index.flip([_anchor(done[a], gathered, sequence, run_id) for a, gathered in chunk])
+        clock.lap("flip")
+        index.sweep([asset for asset, _ in chunk], ids)
+        clock.lap("sweep")
+    rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
+    for chunk_ids in _chunks(iter(rejected), ASSETS_A_FLIP):
+        index.remove(chunk_ids, sequence)
+    clock.lap("retire")
+    return LoadReceipt(points, len(assets), len(rejected), clock.seconds)
+
+
+def _not_flipped_since(
+    index: VectorIndex, done: dict[str, ObjectOutcome], sequence: int
+) -> dict[str, ObjectOutcome]:
+    """Without the assets that a later run has already flipped: a late writer changes nothing."""
+    later = {asset for asset, s in index.sequences(list(done)).items() if s > sequence}
+    return {asset: outcome for asset, outcome in done.items() if asset not in later}
+
+
+def _only(batch: SegmentBatch, done: Mapping[str, ObjectOutcome]) -> SegmentBatch | None:
+    """The rows of the batch that belong to a generation that is wanted."""
+    keep = [
+        row
+        for row, (asset, generation) in enumerate(
+            zip(batch.asset_ids, batch.generations, strict=True)
+        )
+        if asset in done and done[asset].generation == generation
+    ]
+    if len(keep) == len(batch):
+        return batch
+    if not keep:
+        return None
+    place = {row: new for new, row in enumerate(keep)}
+    vectors = {}
+    for name, (rows, matrix) in batch.vectors.items():
+        chosen = [i for i, row in enumerate(rows.tolist()) if row in place]
+        moved = np.array([place[int(rows[i])] for i in chosen], np.int64)
+        vectors[name] = (moved, matrix[chosen])
+    return SegmentBatch(
+        [batch.point_ids[row] for row in keep],
+        [batch.asset_ids[row] for row in keep],
+        [batch.generations[row] for row in keep],
+        vectors,
+        [batch.payloads[row] for row in keep],
+    )
+
+
+def _gather(assets: dict[str, _Gathered], batch: SegmentBatch) -> None:
+    for row, asset_id in enumerate(batch.asset_ids):
+        asset = assets.setdefault(asset_id, _Gathered())
+        asset.ids.append(batch.point_ids[row])
+        asset.payload = asset.payload or batch.payloads[row]
+    for name, (rows, matrix) in batch.vectors.items():
+        for row, vector in zip(rows.tolist(), matrix, strict=True):
+            sums = assets[batch.asset_ids[row]].sums
+            sums[name] = sums[name] + vector if name in sums else vector.astype(np.float64)
+
+
+def _anchor(outcome: ObjectOutcome, asset: _Gathered, sequence: int, run_id: str) -> Anchor:
+    vectors = {}
+    for name, total in asset.sums.items():
+        length = float(np.linalg.norm(total))
+        if length > 0:
+            vectors[name] = (total / length).astype(np.float32)
+    payload = {name: asset.payload.get(name) for name in ASSET_FIELDS}
+    payload |= {
+        "kind": "asset",
+        "segments": outcome.segments,
+        "status": str(outcome.status),
+        "decoded_ms": outcome.decoded_ms,
+        "sequence": sequence,
+        "run_id": run_id,
+    }
+    return Anchor(outcome.asset_id, outcome.generation, tuple(asset.ids), vectors, payload)
+
+
+class _Steps:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._mark = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._mark, 4)
+        self._mark = now
+
+
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, size)):
+        yield chunk

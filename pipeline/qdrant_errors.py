@@ -1,0 +1,113 @@
+"""How a Qdrant client is opened, and what its errors mean here; mapped in this one place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import (
+    ApiException,
+    ResponseHandlingException,
+    UnexpectedResponse,
+)
+
+from pipeline.errors import IndexMismatch, IndexUnavailable, Permanent, SensedexError
+from pipeline.settings import IndexSettings
+
+
+class IndexRefused(Permanent):
+    """Qdrant understood the request and will not do it: a key, a right, a limit."""
+
+    default_code = "index_refused"
+
+
+def open_client(settings: IndexSettings) -> QdrantClient:
+    """A server by URL, or the client's local mode by folder. Raises IndexUnavailable."""
+    if settings.url is None:
+        return _open_folder(settings)
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    with mapped_errors("connecting", settings.url):
+        client = QdrantClient(
+            url=settings.url,
+            api_key=key,
+            prefer_grpc=settings.prefer_grpc,
+            timeout=settings.timeout_s,
+            check_compatibility=False,
+        )
+        client.get_collections()  # the client connects lazily: find out now
+        return client
+
+
+def _open_folder(settings: IndexSettings) -> QdrantClient:
+    settings.path.mkdir(parents=True, exist_ok=True)
+    # Local mode is for small collections, as docs/architecture.md says; its own warning at 20,000
+    # points would appear in the middle of a run's progress.
+    warnings.filterwarnings("ignore", message="Local mode is not recommended", category=UserWarning)
+    try:
+        return QdrantClient(path=str(settings.path), force_disable_check_same_thread=True)
+    except RuntimeError as error:
+        if "already accessed" not in str(error):
+            raise
+        raise IndexUnavailable(
+            f"The collection in {settings.path} is open in another process.",
+            remedy="Wait until that run or search ends, or use a Qdrant server (index.url).",
+        ) from error
+
+
+@contextmanager
+def mapped_errors(what: str, where: str) -> Iterator[None]:
+    """Errors of qdrant_client and its transports become ours; `where` is a URL or a folder."""
+    try:
+        yield
+    except SensedexError:
+        raise
+    except (ApiException, grpc.RpcError, httpx.HTTPError, ConnectionError) as error:
+        raise _mapped(error, what, _without_secrets(where)) from error
+
+
+def _mapped(error: Exception, what: str, where: str) -> SensedexError:
+    if isinstance(error, UnexpectedResponse):
+        status = error.status_code or 0
+        if status in (401, 403):
+            return IndexRefused(
+                f"Qdrant at {where} refused the key while {what}.",
+                remedy="Set SENSEDEX_INDEX__API_KEY.",
+            )
+        if status in (408, 429) or status >= 500:
+            return _unavailable(what, where, f"status {status}")
+        detail = error.content.decode("utf-8", "replace")[:300]
+        if "dimension" in detail:
+            return IndexMismatch(f"Qdrant at {where}, {what}: {detail}")
+        return IndexRefused(f"Qdrant at {where} said {status} while {what}: {detail}")
+    if isinstance(error, grpc.RpcError):
+        code = error.code() if hasattr(error, "code") else None
+        if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            return IndexRefused(
+                f"Qdrant at {where} refused the key while {what}.",
+                remedy="Set SENSEDEX_INDEX__API_KEY.",
+            )
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            return IndexMismatch(f"Qdrant at {where}, {what}: {error}")
+        return _unavailable(what, where, str(code))
+    reason = error.source if isinstance(error, ResponseHandlingException) else error
+    return _unavailable(what, where, f"{type(reason).__name__}: {reason}")
+
+
+def _unavailable(what: str, where: str, why: str) -> IndexUnavailable:
+    return IndexUnavailable(
+        f"Qdrant at {where} cannot be reached while {what} ({why}).",
+        remedy="Check index.url and that the server runs.",
+    )
+
+
+def _without_secrets(where: str) -> str:
+    parts = urlsplit(where)
+    if parts.hostname is None:
+        return where
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
