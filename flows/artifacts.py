@@ -15,7 +15,8 @@ from prefect.artifacts import (
 
 from pipeline.progress import Stage
 from pipeline.report import RunReport
-from pipeline.run import Planned, Watch
+from pipeline.run import Planned
+from pipeline.watch import Watch
 
 PLAN_KEY = "index-plan"
 PROGRESS_KEY = "index-progress"

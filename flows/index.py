@@ -22,13 +22,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from pipeline import run as steps
 from pipeline.errors import SensedexError
+from pipeline.finish import keep_report, report_of
 from pipeline.lease import held
 from pipeline.load import LoadReceipt
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.qdrant import VectorIndex, open_index
-from pipeline.ray_session import prepare_environment, ray_session
+from pipeline.ray_session import ray_session
 from pipeline.records import ShardReceipt
 from pipeline.report import RunReport
+from pipeline.run import Planned, Run
 from pipeline.settings import (
     DecodeSettings,
     EncodeSettings,
@@ -38,7 +40,7 @@ from pipeline.settings import (
     StateSettings,
     load_settings,
 )
-from pipeline.store import open_store
+from pipeline.watch import Watch
 
 # A callback cannot be a flow's parameter; whoever runs the flow in this process sets it here.
 on_progress_here: ContextVar[OnProgress] = ContextVar("on_progress_here", default=ignore_progress)
@@ -70,18 +72,18 @@ def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_worth_a_retry,
 )
-def plan_task(planner: steps.Planner, path: Path) -> steps.Planned:
-    return planner.plan(path)
+def plan_task(settings: Settings, options: steps.RunOptions, path: Path, watch: Watch) -> Planned:
+    return steps.plan(settings, options, path, watch)
 
 
 @task(name="embed", cache_policy=NO_CACHE)
-def embed_task(run: steps.Run, planned: steps.Planned, watch: steps.Watch) -> Iterator[ShardReceipt]:
+def embed_task(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
     yield from steps.embed(run, planned, watch)
 
 
 @task(
     name="load",
-    task_run_name="load-shard-{number:05d}",
+    task_run_name="load-{number:05d}",
     cache_policy=NO_CACHE,
     retries=5,
     retry_delay_seconds=[1, 5, 20, 60, 120],
@@ -89,12 +91,12 @@ def embed_task(run: steps.Run, planned: steps.Planned, watch: steps.Watch) -> It
     retry_condition_fn=_worth_a_retry,
 )
 def load_task(
-    run: steps.Run,
-    planned: steps.Planned,
+    run: Run,
+    planned: Planned,
     index: VectorIndex,
     receipt: ShardReceipt,
-    watch: steps.Watch,
-    number: int,
+    watch: Watch,
+    number: int,  # for the task run's name
 ) -> LoadReceipt:
     return steps.load(run, planned, index, receipt, watch)
 
@@ -106,8 +108,8 @@ def load_task(
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_worth_a_retry,
 )
-def sweep_task(run: steps.Run, planned: steps.Planned, index: VectorIndex) -> int:
-    return steps.sweep_gone(run, planned, index)
+def sweep_task(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
+    return steps.remove_gone(run, planned, index, watch)
 
 
 @task(
@@ -117,21 +119,14 @@ def sweep_task(run: steps.Run, planned: steps.Planned, index: VectorIndex) -> in
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_worth_a_retry,
 )
-def state_task(
-    run: steps.Run,
-    planned: steps.Planned,
-    receipts: list[ShardReceipt],
-    watch: steps.Watch,
-    points: int,
-) -> RunReport:
-    return steps.finish(run, planned, receipts, watch, points)
+def state_task(run: Run, planned: Planned, receipts: list[ShardReceipt]) -> None:
+    steps.commit(run, planned, receipts)
 
 
 @flow(
     name="index",
     description="Make the Qdrant collection true to the bucket: plan, embed, load, sweep, state.",
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
-    validate_parameters=True,
 )
 def index_flow(
     source: SourceSettings | None = None,
@@ -149,23 +144,22 @@ def index_flow(
     parts = {"source": source, "decode": decode, "encode": encode, "index": index, "state": state}
     settings = load_settings(settings_file, given_fields(parts))
     asked = (options or Options()).for_run()
-    watch = steps.Watch(on_progress_here.get())
-    planner = steps.Planner(settings, asked, watch)
-    store = open_store(settings.state.location, settings.source)
+    watch = Watch(on_progress_here.get())
     with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-        planned = plan_task(planner, Path(folder) / "plan.parquet")
+        planned = plan_task(settings, asked, Path(folder) / "plan.parquet", watch)
         publish_plan(planned)
         if planned.nothing_to_do:
-            report = steps.unchanged_report(planner, planned, watch)
+            report = report_of(settings, planned, (), watch)
         else:
-            with held(store, settings.state, steps.new_run_id()) as lease:
-                run = steps.start(planner, planned, store, lease)
-                report = _index(run, planned, watch)
+            after = planned.state.sequence
+            run_id = steps.new_run_id()
+            with held(planned.state.store, settings.state, run_id, after_sequence=after) as lease:
+                report = _index(steps.start(settings, planned, lease), planned, watch)
     publish_report(report)
     return report.to_json()
 
 
-def _index(run: steps.Run, planned: steps.Planned, watch: steps.Watch) -> RunReport:
+def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
     """Everything that writes; the lease is held."""
     with open_index(run.settings.index) as index:
         index.ensure_collection(run.spaces)
@@ -180,17 +174,23 @@ def _index(run: steps.Run, planned: steps.Planned, watch: steps.Watch) -> RunRep
             submit(receipt)
         if planned.to_embed:
             watch.phase("starting Ray")
-            prepare_environment()
             with ray_session(run.settings), ProgressArtifact(watch):
+                watch.lap("start Ray")
                 for receipt in embed_task(run, planned, watch):
                     submit(receipt)
-        watch.phase("loading")
+                watch.phase("loading")
+                for future in loads:
+                    future.result()
+                watch.lap("embed and load")
         for future in loads:
             future.result()
-        watch.lap("embed and load")
-        sweep_task(run, planned, index)
-        points = index.count()
-        report = state_task(run, planned, receipts, watch, points)
+        sweep_task(run, planned, index, watch)
+        state_task(run, planned, receipts)
+        watch.lap("write the state")
+        report = report_of(
+            run.settings, planned, receipts, watch, run=run, points=index.count()
+        )
+    keep_report(run, report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
 

@@ -1,0 +1,122 @@
+"""From hits on windows to moments: fused over vectors, merged where they touch. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.qdrant import Hit
+
+RRF_K = 60  # Cormack et al., SIGIR 2009: the constant of reciprocal rank fusion
+MERGE_WITHIN = 0.9  # neighbours join a moment when they score at least this share of its best
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A stretch of one asset that answers a query. `score` is the best cosine in it, by the vector
+    named in `vector_name`; moments are ordered by `rank_score`."""
+
+    asset_id: str
+    uri: str
+    key: str
+    media_type: str
+    start_ms: int
+    end_ms: int
+    score: float
+    rank_score: float
+    vector_name: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    payload: Mapping[str, Any]
+    score: float
+    vector_name: str
+    rank_score: float
+
+
+def moments_of(hits: Mapping[str, Sequence[Hit]], limit: int, *, per_asset: int = 3) -> list[Moment]:
+    """The best moments first, at most `per_asset` of one asset.
+
+    With hits of one vector, windows are ordered by its cosine. With hits of several, by reciprocal
+    ranks: cosines of different pairs of modalities are not on one scale.
+    """
+    windows = _fused(hits)
+    by_asset: dict[str, list[_Window]] = defaultdict(list)
+    for window in windows:
+        by_asset[window.payload["asset_id"]].append(window)
+    moments = [m for found in by_asset.values() for m in _merged(found)[:per_asset]]
+    return sorted(moments, key=lambda m: (-m.rank_score, m.key, m.start_ms))[:limit]
+
+
+def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
+    if len(hits) == 1:
+        [(name, only)] = hits.items()
+        return [_Window(h.payload, h.score, name, h.score) for h in only]
+    sums: dict[str, float] = defaultdict(float)
+    best: dict[str, tuple[float, str, Hit]] = {}
+    for name, found in hits.items():
+        for rank, hit in enumerate(found):
+            sums[hit.point_id] += 1 / (RRF_K + rank + 1)
+            if hit.point_id not in best or hit.score > best[hit.point_id][0]:
+                best[hit.point_id] = (hit.score, name, hit)
+    return [
+        _Window(hit.payload, score, name, sums[point])
+        for point, (score, name, hit) in best.items()
+    ]
+
+
+def _merged(windows: Iterable[_Window]) -> list[Moment]:
+    """Windows of one asset that follow one another and score alike become one moment."""
+    moments = []
+    run: list[_Window] = []
+    for window in sorted(windows, key=lambda w: w.payload["segment_index"]):
+        follows = run and window.payload["segment_index"] == run[-1].payload["segment_index"] + 1
+        if follows and _alike(run, window):
+            run.append(window)
+            continue
+        if run:
+            moments.append(_moment(run))
+        run = [window]
+    if run:
+        moments.append(_moment(run))
+    return sorted(moments, key=lambda m: (-m.rank_score, m.start_ms))
+
+
+def _alike(run: Sequence[_Window], window: _Window) -> bool:
+    scores = [w.rank_score for w in run] + [window.rank_score]
+    return min(scores) >= MERGE_WITHIN * max(scores) if max(scores) > 0 else False
+
+
+def _moment(run: Sequence[_Window]) -> Moment:
+    best = max(run, key=lambda w: (w.rank_score, -w.payload["segment_index"]))
+    payload = best.payload
+    return Moment(
+        payload["asset_id"],
+        payload["uri"],
+        payload["key"],
+        payload["media_type"],
+        run[0].payload["start_ms"],
+        run[-1].payload["end_ms"],
+        best.score,
+        best.rank_score,
+        best.vector_name,
+        payload,
+    )
+
+
+def format_span(start_ms: int, end_ms: int) -> str:
+    """`01:12-01:16`, with hours where there are any; `still` for a picture."""
+    if start_ms == end_ms == 0:
+        return "still"
+    return f"{format_time(start_ms)}-{format_time(end_ms)}"
+
+
+def format_time(at_ms: int) -> str:
+    """`01:12`, or `1:01:12`; whole seconds, cut."""
+    minutes, seconds = divmod(at_ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,110 @@
+"""A query as data, and how it is made of words, a picture, a sound or a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.modality import Modality
+from encoders.protocol import Encoder
+from pipeline.errors import SettingsError
+from pipeline.media.child import decode_in_child
+from pipeline.media.decode import Window
+from pipeline.settings import DecodeSettings
+
+# The first windows of a query's sound or video are averaged; a query is an example, not a film.
+MAX_QUERY_WINDOWS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One term of a query: a unit vector, the sense that it came from, and its weight."""
+
+    modality: Modality
+    vector: NDArray[np.float32]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A weighted sum of parts, negative weights taken away; `over` names the vectors to search."""
+
+    parts: tuple[Part, ...]
+    over: tuple[str, ...]
+    limit: int = 10
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise SettingsError(
+                "The search is empty.", remedy="Give words, --picture, --sound or --video."
+            )
+        if not self.over:
+            raise SettingsError("The search names no vector.", remedy="Give --over vision,audio,text.")
+
+    def vector(self) -> NDArray[np.float32]:
+        """(D,) of unit length. Raises SettingsError where the terms cancel."""
+        total = sum(
+            (part.weight * part.vector.astype(np.float64) for part in self.parts),
+            start=np.zeros(len(self.parts[0].vector)),
+        )
+        length = float(np.linalg.norm(total))
+        if length < 1e-9:
+            raise SettingsError("The terms of the search cancel out.", remedy="Change a weight.")
+        return (total / length).astype(np.float32)
+
+
+def words_part(encoder: Encoder, words: str, weight: float = 1.0) -> Part:
+    return Part(Modality.TEXT, encoder.encode(Modality.TEXT, [words])[0], weight)
+
+
+def file_parts(
+    encoder: Encoder,
+    path: Path,
+    decode: DecodeSettings,
+    *,
+    senses: Sequence[Modality],
+    weight: float = 1.0,
+) -> list[Part]:
+    """A part for each of the senses that the file has: the mean of its first windows.
+
+    Raises MediaRejected where the file is not media, SettingsError where it has none of the senses.
+    """
+    if not path.is_file():
+        raise SettingsError(f"There is no file {path}.", remedy="Check the name.")
+    windows = list(_first_windows(path, decode))
+    parts = []
+    for sense in senses:
+        arrays = [w.frames if sense is Modality.VISION else w.sound for w in windows]
+        there = [array for array in arrays if array is not None]
+        if there:
+            vectors = np.concatenate([encoder.encode(sense, array[None]) for array in there])
+            mean = vectors.mean(0)
+            parts.append(Part(sense, (mean / np.linalg.norm(mean)).astype(np.float32), weight))
+    if not parts:
+        raise SettingsError(
+            f"{path} has no {' or '.join(senses)}.", remedy="Give a file that has."
+        )
+    return parts
+
+
+def _first_windows(path: Path, decode: DecodeSettings) -> Iterator[Window]:
+    found = 0
+    items = decode_in_child(path, decode)
+    for item in items:
+        if isinstance(item, Window):
+            yield item
+            found += 1
+            if found >= MAX_QUERY_WINDOWS:
+                return
+
+
+def default_over(part: Part, *, meaningful: bool, names: Sequence[str]) -> tuple[str, ...]:
+    """Which vectors a query goes against when nobody says: its own sense's; with an encoder that
+    binds the senses, words go against all of them."""
+    if part.modality is Modality.TEXT and meaningful:
+        return tuple(names)
+    return tuple(name for name in names if name == part.modality)
