@@ -10,7 +10,8 @@ from typing import Any
 from pipeline.qdrant import Hit
 
 RRF_K = 60  # Cormack et al., SIGIR 2009: the constant of reciprocal rank fusion
-MERGE_WITHIN = 0.9  # neighbours join a moment when they score at least this share of its best
+MERGE_WITHIN = 0.95  # neighbours join a moment when they reach this share of its best score,
+# both counted from the weakest hit: cosines of one pair of senses may all lie close together
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ def moments_of(hits: Mapping[str, Sequence[Hit]], limit: int, *, per_asset: int 
     ranks: cosines of different pairs of modalities are not on one scale.
     """
     windows = _fused(hits)
+    floor = min((window.rank_score for window in windows), default=0.0)
     by_asset: dict[str, list[_Window]] = defaultdict(list)
     for window in windows:
         by_asset[window.payload["asset_id"]].append(window)
-    moments = [m for found in by_asset.values() for m in _merged(found)[:per_asset]]
+    moments = [m for found in by_asset.values() for m in _merged(found, floor)[:per_asset]]
     return sorted(moments, key=lambda m: (-m.rank_score, m.key, m.start_ms))[:limit]
 
 
@@ -69,13 +71,13 @@ def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
     ]
 
 
-def _merged(windows: Iterable[_Window]) -> list[Moment]:
+def _merged(windows: Iterable[_Window], floor: float) -> list[Moment]:
     """Windows of one asset that follow one another and score alike become one moment."""
     moments = []
     run: list[_Window] = []
     for window in sorted(windows, key=lambda w: w.payload["segment_index"]):
         follows = run and window.payload["segment_index"] == run[-1].payload["segment_index"] + 1
-        if follows and _alike(run, window):
+        if follows and _alike(run, window, floor):
             run.append(window)
             continue
         if run:
@@ -86,9 +88,9 @@ def _merged(windows: Iterable[_Window]) -> list[Moment]:
     return sorted(moments, key=lambda m: (-m.rank_score, m.start_ms))
 
 
-def _alike(run: Sequence[_Window], window: _Window) -> bool:
-    scores = [w.rank_score for w in run] + [window.rank_score]
-    return min(scores) >= MERGE_WITHIN * max(scores) if max(scores) > 0 else False
+def _alike(run: Sequence[_Window], window: _Window, floor: float) -> bool:
+    scores = [w.rank_score - floor for w in run] + [window.rank_score - floor]
+    return min(scores) >= MERGE_WITHIN * max(scores)
 
 
 def _moment(run: Sequence[_Window]) -> Moment:

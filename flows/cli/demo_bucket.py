@@ -24,14 +24,14 @@ def sync_bucket(source: SourceSettings, folder: Path) -> Sync:
     """Make the bucket and put every file of the folder; a file's path is its key."""
     started = time.perf_counter()
     client = s3.make_client(source)
-    s3.create_bucket(client, source.bucket)
+    client.create_bucket(Bucket=source.bucket)
     objects = size = 0
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
         key = path.relative_to(folder).as_posix()
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        s3.put_object(client, source.bucket, key, path.read_bytes(), content_type=kind)
+        client.put_object(Bucket=source.bucket, Key=key, Body=path.read_bytes(), ContentType=kind)
         objects += 1
         size += path.stat().st_size
     return Sync(objects, size, time.perf_counter() - started)

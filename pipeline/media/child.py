@@ -32,6 +32,7 @@ _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDI
 """No credential is among them: what decodes hostile media has none."""
 
 _EXIT_WAIT_S = 10.0
+_LAST_WORD_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,14 @@ def decode_in_child(
     """
     job = _start(path, settings)
     exited: ChildExit | None = None
+    finished = False
     try:
         while True:
             try:
                 item = receive(job.read_into)
+                finished = isinstance(item, DecodeEnd | Exception)
             except BrokenWireError as error:
-                exited = job.end()
+                exited = job.end(_LAST_WORD_WAIT_S)
                 raise _verdict(exited, settings, str(error)) from error
             except TimeoutError as error:
                 raise MediaRejected(
@@ -85,7 +88,7 @@ def decode_in_child(
             if isinstance(item, DecodeEnd):
                 return
     finally:
-        exited = exited or job.end()
+        exited = exited or job.end(_LAST_WORD_WAIT_S if finished else 0.0)
         if on_exit is not None:
             on_exit(exited)
 
@@ -97,7 +100,6 @@ class _Job:
         self._data = data
         self._control = control
         self._left_s = wall_s
-        self._exit: ChildExit | None = None
 
     def read_into(self, buffer: memoryview) -> None:
         """Fills it. Only the time spent waiting for the child counts: it may wait for us as long
@@ -118,34 +120,29 @@ class _Job:
                 raise BrokenWireError("the child ended before its work")
             filled += got
 
-    def end(self) -> ChildExit:
-        """Kills the child if it still runs; returns when it is gone."""
-        if self._exit is None:
-            self._exit = self._wait()
-        return self._exit
-
-    def _wait(self) -> ChildExit:
-        gone = ChildExit(signal.SIGKILL, 0.0, 0)
+    def end(self, patience_s: float) -> ChildExit:
+        """Returns when the child is gone: of itself within `patience_s`, else killed."""
         with self._data, self._control:
-            self._control.settimeout(_EXIT_WAIT_S)
-            with contextlib.suppress(OSError):
-                # A child that has closed its end is about to exit; any other is told to.
-                if not self._has_ended():
+            report = self._report(patience_s) if patience_s else None
+            if report is None:
+                with contextlib.suppress(OSError):  # the fork server is gone, and all with it
                     self._control.shutdown(socket.SHUT_WR)
-                report = self._control.recv(4096)
-                if report:
-                    told = json.loads(report)
-                    return ChildExit(told["signal"], told["cpu_seconds"], told["peak_rss_bytes"])
-        return gone
+                report = self._report(_EXIT_WAIT_S)
+        if not report:
+            return ChildExit(signal.SIGKILL, 0.0, 0)
+        told = json.loads(report)
+        return ChildExit(told["signal"], told["cpu_seconds"], told["peak_rss_bytes"])
 
-    def _has_ended(self) -> bool:
-        self._data.setblocking(False)
+    def _report(self, wait_s: float) -> bytes | None:
+        """What the fork server says of the child's end; empty if it is gone itself, None if the
+        child still runs."""
+        self._control.settimeout(wait_s)
         try:
-            return not self._data.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            return True
+            return self._control.recv(4096)
+        except TimeoutError:
+            return None
+        except OSError:
+            return b""
 
 
 def _verdict(exited: ChildExit, settings: DecodeSettings, what: str) -> MediaRejected:
