@@ -88,20 +88,20 @@ def select(
             counts.not_selected["suffix"] += 1
             continue
         if held and (not key.startswith(begins) or len(held) >= MAX_HELD):
-            yield from _paired(held, held_media, sidecar_suffixes, counts)
+            yield from _paired(held, held_media, settings, counts)
             held, held_media = [], []
         if not held:
             folder, slash, name = key.rpartition("/")
             begins = f"{folder}{slash}{name.partition('.')[0]}."
         held.append(obj)
         held_media.append(is_media)
-    yield from _paired(held, held_media, sidecar_suffixes, counts)
+    yield from _paired(held, held_media, settings, counts)
 
 
 def _paired(
     held: list[MediaObject],
     held_media: list[bool],
-    sidecar_suffixes: tuple[str, ...],
+    settings: SourceSettings,
     counts: SelectionCounts,
 ) -> Iterator[Selected]:
     """The media of one run of keys, each with its sidecars."""
@@ -117,7 +117,7 @@ def _paired(
     for obj, is_media in zip(held, held_media, strict=True):
         if is_media:
             continue
-        owners = next((stems[n] for n in _described(obj.key, sidecar_suffixes) if n in stems), ())
+        owners = next((stems[n] for n in _described(obj.key, settings) if n in stems), ())
         for owner in owners:
             found.setdefault(owner.key, []).append(obj)
         if owners:
@@ -133,12 +133,14 @@ def _stem(key: str) -> str:
     return folder + slash + name.rpartition(".")[0]
 
 
-def _described(key: str, sidecar_suffixes: tuple[str, ...]) -> Iterator[str]:
+def _described(key: str, settings: SourceSettings) -> Iterator[str]:
     """The names that the sidecar may describe, the closest first: with a language, then without."""
     lowered = key.lower()
-    length = max(len(suffix) for suffix in sidecar_suffixes if lowered.endswith(suffix))
+    suffixes = tuple(suffix.lower() for suffix in settings.suffixes)
+    length = max(len(s) for s in settings.sidecar_suffixes if lowered.endswith(s.lower()))
     name = key[: len(key) - length]
     yield name
     shorter, dot, language = name.rpartition(".")
-    if dot and _LANGUAGE.fullmatch(language):
+    # `dog.jpg.txt` is about `dog.jpg` alone: jpg is no language.
+    if dot and _LANGUAGE.fullmatch(language) and not name.lower().endswith(suffixes):
         yield shorter
