@@ -1,0 +1,1 @@
+"""Tests of decoding, on real files made on the spot."""
