@@ -1,0 +1,171 @@
+"""Records as a person reads them in a terminal. Pure: a record in, something rich can print out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.finish import RunStatus
+from pipeline.moments import Moment, format_span
+from pipeline.plan import PlanSummary
+from pipeline.progress import Stage
+from pipeline.records import PlanRow
+from pipeline.report import FailureRow, RunReport
+
+STATUS_STYLE = {
+    "indexed": "green",
+    "unchanged": "dim",
+    "partial": "yellow",
+    "rejected": "red",
+    "failed": "bold red",
+    "denied": "red",
+    "removed": "magenta",
+}
+FAILURES_SHOWN = 20
+
+
+def shown(key: str) -> str:
+    """A key as text that cannot steer the terminal: control characters are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
+
+
+def render_report(report: RunReport) -> RenderableType:
+    objects = Table("objects", "", box=None, pad_edge=False, title_justify="left")
+    for status, count in sorted(report.objects_by_status.items(), key=lambda x: -x[1]):
+        style = STATUS_STYLE.get(str(status), "")
+        objects.add_row(Text(str(status), style=style), str(count))
+    objects.add_row("[bold]all[/bold]", f"[bold]{report.objects}[/bold]")
+    segments = Table("segments", "", box=None, pad_edge=False)
+    for modality, count in report.segments_by_modality.items():
+        segments.add_row(modality, str(count))
+    segments.add_row("[bold]points[/bold]", f"[bold]{report.segments}[/bold]")
+    side = Table.grid(padding=(0, 6))
+    side.add_row(objects, segments, _stage_table(report))
+    parts: list[RenderableType] = [side]
+    if report.media_seconds:
+        parts.append(
+            f"\n{report.media_seconds:.0f} media-seconds at "
+            f"[bold]{report.media_seconds_per_second:.1f} a second[/bold]; "
+            f"{report.points_in_index} live segments in the collection."
+        )
+    parts.append(_phases(report))
+    if report.failures:
+        parts += ["", render_failures(report.failures)]
+    return Group(*parts)
+
+
+def _stage_table(report: RunReport) -> Table:
+    table = Table("stage", "busy s", "windows", "a second", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stage in report.stages:
+        rate = f"{stage.items_per_second:.0f}"
+        table.add_row(stage.name, f"{stage.busy_seconds:.1f}", str(stage.items), rate)
+    return table
+
+
+def _phases(report: RunReport) -> str:
+    parts = [f"{name} {seconds:.1f} s" for name, seconds in report.seconds_by_phase.items()]
+    return f"[dim]Where the time went, {report.wall_seconds:.1f} s in all: {', '.join(parts)}.[/dim]"
+
+
+def render_failures(failures: Sequence[FailureRow]) -> RenderableType:
+    table = Table("key", "status", "code", "what to do", box=None, pad_edge=False)
+    for failure in failures[:FAILURES_SHOWN]:
+        table.add_row(
+            escape(shown(failure.key)),
+            Text(str(failure.status), style=STATUS_STYLE.get(str(failure.status), "")),
+            failure.code,
+            escape(f"{shown(failure.message)} {failure.remedy}"),
+        )
+    left = len(failures) - FAILURES_SHOWN
+    return Group(table, f"[dim]and {left} more: sensedex failures[/dim]") if left > 0 else table
+
+
+def render_plan(
+    summary: PlanSummary, rows: Iterable[PlanRow], limit: int, estimate_s: float | None
+) -> RenderableType:
+    counts = Table("action", "objects", "MB", "media-seconds known", box=None, pad_edge=False)
+    for column in counts.columns[1:]:
+        column.justify = "right"
+    for action, count in sorted(summary.objects.items()):
+        known = summary.known_media_ms.get(action, 0)
+        counts.add_row(
+            str(action),
+            str(count),
+            f"{summary.bytes.get(action, 0) / 1e6:.1f}",
+            f"{known / 1000:.0f}" if known else "",
+        )
+    table = Table("action", "key", "bytes", "why", box=None, pad_edge=False)
+    count = 0
+    for count, row in enumerate(rows, start=1):
+        if count <= limit:
+            why = row.reason + (f" (+{len(row.sidecars)} sidecar)" if row.sidecars else "")
+            table.add_row(
+                str(row.action), escape(shown(row.object.key)), str(row.object.size_bytes), why
+            )
+    more = f"[dim]and {count - limit} more; --limit shows them, --json all[/dim]"
+    time = "unknown until a first run" if estimate_s is None else f"about {estimate_s:.0f} s"
+    left_out = ", ".join(f"{n} by {why}" for why, n in summary.selection.not_selected.items())
+    return Group(
+        counts,
+        "",
+        *([table] if count else []),
+        *([more] if count > limit else []),
+        f"\nEstimated time: {time}. Left out of the listing: {left_out or 'nothing'}.",
+        "[dim]Nothing was written.[/dim]",
+    )
+
+
+def render_moments(
+    moments: Sequence[Moment], play: Callable[[Moment], str] | None = None
+) -> RenderableType:
+    if not moments:
+        return "[dim]nothing found[/dim]"
+    table = Table("", "asset", "moment", "score", "by", "plays", box=None, pad_edge=False)
+    for number, moment in enumerate(moments, start=1):
+        link = play(moment) if play else moment.uri
+        table.add_row(
+            str(number),
+            escape(shown(moment.key)),
+            format_span(moment.start_ms, moment.end_ms),
+            f"{moment.score:.3f}",
+            moment.vector_name,
+            Text(shown(link), style="cyan"),
+        )
+    return table
+
+
+def render_status(status: RunStatus) -> RenderableType:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("state", status.location)
+    table.add_row("last run", f"{status.run_id or 'none yet'} (sequence {status.sequence})")
+    table.add_row("bucket", status.bucket or "none yet")
+    table.add_row("encoder", status.encoder or "none yet")
+    table.add_row("collection", status.collection)
+    for name, count in sorted(status.objects_by_status.items()):
+        table.add_row(f"  {name}", str(count))
+    table.add_row("segments", str(status.segments))
+    table.add_row("media-seconds", f"{status.media_seconds:.0f}")
+    table.add_row("writing now", status.lease_holder or "nobody")
+    if status.unfinished_runs:
+        table.add_row("unfinished runs", f"{status.unfinished_runs}: the next run goes on from there")
+    return table
+
+
+def meaning_note(encoder: str, meaningful: bool) -> str:
+    """The plain word about an encoder that was never trained."""
+    if meaningful:
+        return ""
+    return (
+        f"[yellow]The vectors of {encoder} carry no meaning: its weights are seeded, not trained.\n"
+        "It finds a picture, sound or text again by an example of it, not by what it shows.\n"
+        "With --weights imagebind_huge.pth, words find pictures and sounds.[/yellow]"
+    )
+
+
+STAGES_SHOWN = (Stage.DECODE, Stage.ENCODE, Stage.WRITE, Stage.LOAD)

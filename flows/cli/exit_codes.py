@@ -1,0 +1,35 @@
+"""What the exit status of `sensedex` says; docs/cli.md has the same table."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from encoders.errors import EncoderError
+from pipeline.errors import SensedexError, SettingsError
+
+
+class Exit(IntEnum):
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    PERMANENT = 4
+    TRANSIENT = 5
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    Exit.OK: "done; objects that are not media are rejected and do not count as failures",
+    Exit.UNEXPECTED: "a defect of sensedex, or an example search of the demo that went wrong",
+    Exit.USAGE: "a flag, a setting or weights are wrong; the message names the field",
+    Exit.SOME_FAILED: "done, but some objects failed or were denied: `sensedex failures`",
+    Exit.PERMANENT: "cannot work until a person changes something: bucket, credentials, collection",
+    Exit.TRANSIENT: "may work later: a store or Qdrant out of reach, another run at work",
+    Exit.INTERRUPTED: "stopped by Ctrl-C; what is committed is kept, run again",
+}
+
+
+def exit_for(error: SensedexError | EncoderError) -> Exit:
+    if isinstance(error, (SettingsError, EncoderError)):
+        return Exit.USAGE
+    return Exit.TRANSIENT if error.retryable else Exit.PERMANENT
