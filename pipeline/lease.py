@@ -61,7 +61,7 @@ def acquire(store: Store, run_id: str, ttl_s: float, *, after_sequence: int = 0)
     for _ in range(3):
         found = store.read(LEASE)
         last = None if found is None else _parsed(store, found.data)
-        if last is not None and not _free(last):
+        if last is not None and not is_free(last):
             raise _held_by(last)
         sequence = max(after_sequence, 0 if last is None else last.sequence) + 1
         lease = Lease(sequence, run_id, _holder(), _process(os.getpid()), time.time() + ttl_s)
@@ -147,7 +147,7 @@ def held(
             release(store, lease)
 
 
-def _free(lease: Lease) -> bool:
+def is_free(lease: Lease) -> bool:
     return lease.expires_at <= time.time() or _is_dead(lease)
 
 

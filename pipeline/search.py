@@ -48,6 +48,7 @@ class Searcher:
         self._index = index
         self._encoder = encoder
         self._settings = settings
+        self.card = encoder.card
         self._names = tuple(space.vector_name for space in spaces_of(encoder.card))
 
     def ask(self, asked: Asked) -> list[Moment]:

@@ -18,9 +18,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
+from flows.cli.console import meaning_note, render_moments, render_report
 from flows.cli.demo_bucket import Sync, sync_bucket
 from flows.cli.demo_server import DemoServer, demo_server
+from flows.cli.live import live_progress
+from flows.quiet import quiet_logs
 from pipeline.errors import SettingsError
+from pipeline.moments import Moment
+from pipeline.report_html import write_report_html
+from pipeline.run import RunOptions
+from pipeline.search import Asked, open_searcher
 from pipeline.settings import Settings, load_settings
 
 BUCKET = "demo"
@@ -109,29 +116,27 @@ def _tell_bucket(console: Console, server: DemoServer, sync: Sync) -> None:
 
 def _run(console: Console, settings: Settings, server: DemoServer, folder: Path) -> None:
     console.print(
-        "[dim]Prefect starts a server of its own for this (about 15 s the first time), then Ray, "
-        "then the encoder; all of it ends with this command.[/dim]"
+        "[dim]Prefect starts a server of its own for this (about 15 s), then Ray and the encoder "
+        "(about 10 s); all of it ends with this command.[/dim]"
     )
-    from flows.cli.console import render_report
-    from flows.cli.live import live_progress
-    from flows.index import run_index
-    from pipeline.encoder_note import meaning_note
-    from pipeline.report_html import write_report_html
-    from pipeline.run import RunOptions
+    with quiet_logs(), live_progress(console) as on_progress:
+        from flows.index import run_index
 
-    with live_progress(console) as on_progress:
         report = run_index(settings, RunOptions(), on_progress)
-    gets = server.requests["GET object"]
     new = report.objects_by_action.get("new", 0)
+    changed = report.objects_by_action.get("changed", 0)
     unchanged = report.objects_by_status.get("unchanged", 0)
+    removed = report.objects_by_status.get("removed", 0)
     console.print(
-        f"[bold]{new} new, {unchanged} unchanged[/bold]; the server saw {gets} GETs of objects."
+        f"\n[bold]{new} new, {changed} changed, {removed} removed, {unchanged} unchanged[/bold]; "
+        f"the server saw {server.requests['GET object']} GETs of objects."
     )
     console.print(render_report(report))
-    console.print(meaning_note(report.encoder, report.meaningful))
-    page = folder / "report.html"
-    write_report_html(report, page)
-    console.print(f"The same with plots: [link=file://{page.resolve()}]{page}[/link]\n")
+    console.print(f"\n{meaning_note(report.encoder, report.meaningful)}")
+    if report.sequence and report.segments:
+        page = folder / "report.html"
+        write_report_html(report, page)
+        console.print(f"The same with plots: {page}")
 
 
 def read_examples(infra: Path) -> list[Example]:
@@ -145,37 +150,47 @@ def read_examples(infra: Path) -> list[Example]:
 
 def _search_examples(console: Console, settings: Settings, infra: Path, started: float) -> int:
     """Run the example searches; the number of those whose first hit is not their source."""
-    from flows.cli.console import render_moments
-    from pipeline.search import Searcher, open_searcher
-
     wrong = 0
     with open_searcher(settings) as searcher:
         for number, example in enumerate(read_examples(infra)):
-            moments = _ask(searcher, example, infra)
-            shown = example.query if example.kind == "words" else f"infra/demo/queries/{example.query}"
-            console.print(f"\n[bold]By {example.kind}:[/bold] {shown}")
+            moments = searcher.ask(_asked(example, infra))
+            words = example.kind == "words"
+            shown = f'"{example.query}"' if words else f"infra/demo/queries/{example.query}"
+            console.print(f"\n[bold]By {_article(example.kind)}:[/bold] {shown}")
             if number == 0:
-                console.print(f"[dim]first search {time.perf_counter() - started:.0f} s after start[/dim]")
-            console.print(render_moments(moments, play=lambda m: _path_of(infra, m.key, m.start_ms)))
-            first = moments[0] if moments else None
-            right = (
-                first is not None
-                and first.key == example.expected_key
-                and first.start_ms <= example.expected_end_ms
-                and first.end_ms >= example.expected_start_ms
-            )
+                seconds = time.perf_counter() - started
+                console.print(f"[dim]the first search, {seconds:.0f} s after the start[/dim]")
+            console.print(render_moments(moments, lambda m: _path_of(infra, m.key, m.start_ms)))
+            right = bool(moments) and _is_right(moments[0], example)
             wrong += not right
             console.print(
                 f"[green]The first hit is its source, {example.expected_key}.[/green]"
                 if right
-                else f"[red]Expected {example.expected_key} first.[/red]"
+                else f"[bold red]Its source, {example.expected_key}, is not the first hit.[/bold red]"
             )
-    _ = Searcher
     return wrong
 
 
-def _ask(searcher: object, example: Example, infra: Path) -> list[object]:
-    raise NotImplementedError
+def _asked(example: Example, infra: Path) -> Asked:
+    if example.kind == "words":
+        return Asked(words=example.query, limit=3)
+    path = infra / "queries" / example.query
+    if example.kind == "sound":
+        return Asked(sound=path, limit=3)
+    return Asked(picture=path, limit=3)
+
+
+def _article(kind: str) -> str:
+    return kind if kind == "words" else f"a {kind}"
+
+
+def _is_right(moment: Moment, example: Example) -> bool:
+    """The right object, and a moment that overlaps the right one."""
+    return (
+        moment.key == example.expected_key
+        and moment.start_ms <= example.expected_end_ms
+        and moment.end_ms >= example.expected_start_ms
+    )
 
 
 def _path_of(infra: Path, key: str, start_ms: int) -> str:

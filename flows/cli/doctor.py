@@ -1,0 +1,184 @@
+"""`sensedex doctor`: looks at everything that a run needs, and says what to do where it is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from encoders.catalogue import CARDS, card_for
+from encoders.errors import EncoderError
+from pipeline import s3
+from pipeline.errors import SensedexError
+from pipeline.finish import read_status
+from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.qdrant import open_index
+from pipeline.settings import Settings
+
+PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
+GB = 2**30
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `remedy` is for a warning or a failure."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding in turn; nothing is written, no model is loaded."""
+    yield _python()
+    yield _machine()
+    yield _disk()
+    yield _gpu()
+    yield Finding("packages", Verdict.OK, ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
+    yield _ffmpeg(settings)
+    yield _encoder(settings)
+    yield _guarded("bucket", lambda: _bucket(settings))
+    yield _guarded("qdrant", lambda: _qdrant(settings))
+    yield _guarded("state", lambda: _state(settings))
+    api = os.environ.get("PREFECT_API_URL")
+    yield Finding("prefect", Verdict.OK, api or "no PREFECT_API_URL: a server of the run's own")
+    ray = os.environ.get("RAY_ADDRESS")
+    yield Finding("ray", Verdict.OK, ray or "no RAY_ADDRESS: a session of the run's own")
+    decode = settings.decode
+    yield Finding(
+        "limits",
+        Verdict.OK,
+        f"a decoder's child: {decode.max_memory_mb} MB, {decode.max_cpu_s} s CPU, "
+        f"{decode.max_wall_s} s, {decode.max_pixels / 1e6:.0f} megapixels, {decode.max_streams} streams",
+    )
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    good = (3, 11) <= sys.version_info < (3, 14)
+    detail = f"{version} on {platform.system()} {platform.machine()}"
+    return Finding("python", Verdict.OK if good else Verdict.WARN, detail, "Use Python 3.11 to 3.13.")
+
+
+def _machine() -> Finding:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    enough = memory >= 4 * GB
+    return Finding(
+        "machine",
+        Verdict.OK if enough else Verdict.WARN,
+        f"{os.cpu_count()} cores, {memory / GB:.0f} GB of memory",
+        "4 GB of memory are little for Ray and an encoder.",
+    )
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    enough = free > 5 * GB
+    detail = f"{free / GB:.0f} GB free here"
+    return Finding("disk", Verdict.OK if enough else Verdict.WARN, detail, "Make some room.")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("gpu", Verdict.OK, "none; the encoder runs on the CPU")
+    names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    return Finding("gpu", Verdict.OK, f"{torch.cuda.device_count()} x {', '.join(names)}")
+
+
+def _ffmpeg(settings: Settings) -> Finding:
+    try:
+        found = find_ffmpeg(settings.decode)
+    except SensedexError as error:
+        return Finding("ffmpeg", Verdict.FAIL, error.message, error.remedy)
+    origin = {"system": "from the system", "wheel": "from a wheel", "setting": "as set"}
+    detail = f"{found.version}, {origin.get(found.origin, found.origin)}: {found.path}"
+    return Finding("ffmpeg", Verdict.OK, detail)
+
+
+def _encoder(settings: Settings) -> Finding:
+    encode = settings.encode
+    try:
+        card = card_for(encode.encoder, encode.weights, seed=encode.seed)
+    except EncoderError as error:
+        return Finding("encoder", Verdict.FAIL, error.message, error.remedy)
+    detail = f"{card.name}: {', '.join(card.modalities)}; {card.dimension} dimensions; {card.weights_digest[:23]}"
+    if card.meaningful:
+        return Finding("encoder", Verdict.OK, detail)
+    return Finding(
+        "encoder",
+        Verdict.WARN,
+        f"{detail}; untrained, its vectors carry no meaning",
+        "--weights imagebind_huge.pth --encoder imagebind-huge",
+    )
+
+
+def _bucket(settings: Settings) -> Finding:
+    source = settings.source
+    if not source.bucket:
+        return Finding("bucket", Verdict.WARN, "none named", "--bucket NAME, or `sensedex init`")
+    first = next(s3.list_pages(s3.make_client(source), source.bucket, source.prefix), None)
+    detail = f"{source.bucket} can be listed" + ("" if first else ", and is empty")
+    return Finding("bucket", Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
+
+
+def _qdrant(settings: Settings) -> Finding:
+    index = settings.index
+    if index.url is None and not index.path.exists():
+        return Finding("qdrant", Verdict.OK, f"local mode, in {index.path} from the first run on")
+    with open_index(index) as opened:
+        points = f"{opened.count()} live segments" if opened.exists() else "no collection yet"
+    where = index.url or f"local mode in {index.path}"
+    return Finding("qdrant", Verdict.OK, f"{where}: {index.collection}, {points}")
+
+
+def _state(settings: Settings) -> Finding:
+    status = read_status(settings)
+    busy = f"; {status.lease_holder} is writing" if status.lease_holder else ""
+    last = f"last run {status.run_id}" if status.run_id else "no run yet"
+    return Finding("state", Verdict.OK, f"{status.location}: {last}{busy}")
+
+
+def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except SensedexError as error:
+        return Finding(what, Verdict.FAIL, error.message, error.remedy)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def render_findings(findings: list[Finding]) -> RenderableType:
+    styles = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for finding in findings:
+        remedy = "" if finding.verdict is Verdict.OK else finding.remedy
+        detail = Text(finding.detail + (f"\n{remedy}" if remedy else ""))
+        table.add_row(Text(finding.verdict, style=styles[finding.verdict]), finding.what, detail)
+    cards = Table("encoder", "senses", "dimensions", "licence", box=None, pad_edge=False)
+    for card in CARDS.values():
+        cards.add_row(card.name, ", ".join(card.modalities), str(card.dimension), card.licence)
+    return Group(table, "", cards)

@@ -1,0 +1,353 @@
+"""The command `sensedex`. Each command is a few lines over `pipeline` and `flows`; what is heavy
+is imported inside them, so that `--help` is quick.
+
+A documented error ends the command with a message, a remedy and an exit status of `exit_codes`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from encoders.errors import EncoderError
+from flows.cli import options as o
+from flows.cli.exit_codes import MEANINGS, Exit, exit_for
+from pipeline.errors import SensedexError
+
+if TYPE_CHECKING:
+    from pipeline.report import RunReport
+    from pipeline.settings import Settings
+
+EPILOG = "Exit status: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
+app = typer.Typer(
+    name="sensedex",
+    help="Makes a bucket of media searchable across the senses.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
+
+
+def main() -> None:
+    """The entry point: errors that are meant for a person become a message and a status."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except (SensedexError, EncoderError) as error:
+        err.print(f"[bold red]sensedex:[/bold red] {_plain(error.message)}", soft_wrap=True)
+        if error.remedy:
+            err.print(f"  {_plain(error.remedy)}", soft_wrap=True)
+        sys.exit(exit_for(error))
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("Stopped. What is committed is kept; run again to go on.")
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # a defect: show it whole
+            raise
+        err.print(f"[bold red]sensedex:[/bold red] {_plain(error.format_message())}")
+        sys.exit(Exit.USAGE)
+
+
+@app.command()
+def demo(
+    weights: o.Weights = None,
+    encoder: o.EncoderName = None,
+    media: Annotated[Path | None, typer.Option(help="A folder of your own media.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its things.")] = Path(
+        ".sensedex/demo"
+    ),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier runs first.")] = False,
+) -> None:
+    """Index a bucket of real media on this machine, and search it."""
+    from flows.cli.demo import demo as run_demo
+
+    status = run_demo(
+        out, folder=folder, media=media, weights=weights, encoder=encoder, fresh=fresh
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
+def doctor(
+    settings: o.SettingsFile = None,
+    bucket: o.Bucket = None,
+    endpoint_url: o.Endpoint = None,
+    weights: o.Weights = None,
+    encoder: o.EncoderName = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Look at everything that a run needs."""
+    from flows.cli.doctor import Verdict, examine, render_findings
+
+    chosen = o.settings_from(
+        settings, bucket, endpoint_url=endpoint_url, weights=weights, encoder=encoder, more=more
+    )
+    findings = list(examine(chosen))
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        out.print(render_findings(findings))
+    failed = any(finding.verdict is Verdict.FAIL for finding in findings)
+    raise typer.Exit(Exit.PERMANENT if failed else Exit.OK)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = o.DEFAULT_FILE,
+    bucket: o.Bucket = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+) -> None:
+    """Write a settings file that explains every field."""
+    from flows.cli.init import write_settings
+
+    write_settings(path, bucket or "", force=force)
+    out.print(f"Wrote {path}. Next: name your bucket in it, then `sensedex doctor`.")
+
+
+@app.command()
+def plan(
+    settings: o.SettingsFile = None,
+    bucket: o.Bucket = None,
+    prefix: o.Prefix = None,
+    endpoint_url: o.Endpoint = None,
+    collection: o.Collection = None,
+    encoder: o.EncoderName = None,
+    weights: o.Weights = None,
+    state: o.State = None,
+    more: o.More = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed")] = False,
+    limit: Limit = 30,
+    as_json: o.Json = False,
+) -> None:
+    """Say what a run would do to which object, and why. Writes nothing."""
+    chosen = o.settings_from(
+        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
+    )
+    _show_plan(chosen, retry_failed, limit, as_json)
+
+
+@app.command()
+def run(
+    settings: o.SettingsFile = None,
+    bucket: o.Bucket = None,
+    prefix: o.Prefix = None,
+    endpoint_url: o.Endpoint = None,
+    collection: o.Collection = None,
+    encoder: o.EncoderName = None,
+    weights: o.Weights = None,
+    state: o.State = None,
+    more: o.More = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as plan.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again all that was rejected or failed.")
+    ] = False,
+    allow_removals: Annotated[
+        bool, typer.Option("--allow-removals", help="Remove more than state.max_removed_share.")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Make the collection true to the bucket."""
+    chosen = o.settings_from(
+        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
+    )
+    if dry_run:
+        _show_plan(chosen, retry_failed, 30, as_json)
+        return
+    _run(chosen, retry_failed, (), allow_removals, as_json)
+
+
+@app.command()
+def retry(
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys to try again.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
+    settings: o.SettingsFile = None,
+    bucket: o.Bucket = None,
+    endpoint_url: o.Endpoint = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Run again for objects that were rejected or failed: some keys, or all of them."""
+    if not keys and not everything:
+        raise typer.BadParameter("name keys, or give --all")
+    chosen = o.settings_from(settings, bucket, endpoint_url=endpoint_url, state=state, more=more)
+    _run(chosen, everything, tuple(keys or ()), False, as_json)
+
+
+@app.command()
+def status(
+    settings: o.SettingsFile = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Say what the state knows: objects by status, the last run, who is writing."""
+    from flows.cli.console import render_status
+    from pipeline.finish import read_status
+
+    found = read_status(o.settings_from(settings, state=state, more=more))
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        out.print(render_status(found))
+
+
+@app.command()
+def failures(
+    settings: o.SettingsFile = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """List the objects that did not get in: key, code, remedy."""
+    from flows.cli.console import render_failures
+    from pipeline.finish import read_failures
+
+    rows = list(read_failures(o.settings_from(settings, state=state, more=more)))
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+    else:
+        out.print(render_failures(rows) if rows else "None.")
+
+
+@app.command()
+def search(
+    words: Annotated[list[str] | None, typer.Argument(help="Words.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
+    sound: Annotated[Path | None, typer.Option(help="A sound's file.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A video's file.")] = None,
+    without: Annotated[str | None, typer.Option(help="Words to take away.")] = None,
+    over: Annotated[str | None, typer.Option(help="Vectors to search: vision,audio,text.")] = None,
+    limit: Limit = 10,
+    links: Annotated[bool, typer.Option("--links", help="Print links that play for an hour.")] = False,
+    settings: o.SettingsFile = None,
+    collection: o.Collection = None,
+    encoder: o.EncoderName = None,
+    weights: o.Weights = None,
+    endpoint_url: o.Endpoint = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Find moments by words, a picture, a sound, a video, or a sum of them."""
+    from flows.cli.search import answer
+
+    chosen = o.settings_from(
+        settings,
+        endpoint_url=endpoint_url,
+        collection=collection,
+        encoder=encoder,
+        weights=weights,
+        more=more,
+    )
+    from pipeline.search import Asked
+
+    asked = Asked(
+        " ".join(words) if words else None,
+        picture,
+        sound,
+        video,
+        without,
+        tuple(over.split(",")) if over else (),
+        limit,
+    )
+    rows, shown = answer(chosen, asked, links=links)
+    if as_json:
+        _print_json(rows)
+    else:
+        out.print(shown)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str | None, typer.Option("--run", help="A run; the last one else.")] = None,
+    target: OutFile = Path("sensedex-report.html"),
+    settings: o.SettingsFile = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Write a run's report as one HTML file with plots."""
+    from pipeline.finish import read_report
+    from pipeline.report_html import write_report_html
+
+    found = read_report(o.settings_from(settings, state=state, more=more), run_id)
+    if as_json:
+        _print_json(found.to_json())
+        return
+    write_report_html(found, target)
+    out.print(f"Wrote {target}.")
+
+
+@app.command()
+def clean(
+    folder: Annotated[Path, typer.Option(help="What to remove.")] = Path(".sensedex"),
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove the local folder: states, collections, the demo. Shows it first, and asks."""
+    from flows.cli.clean import clean_folder
+
+    clean_folder(out, folder, yes=yes)
+
+
+def _show_plan(chosen: Settings, retry_failed: bool, limit: int, as_json: bool) -> None:
+    from flows.cli.plan import dry_plan
+
+    facts, shown = dry_plan(chosen, retry_failed=retry_failed, limit=limit)
+    if as_json:
+        _print_json(facts)
+    else:
+        out.print(shown)
+
+
+def _run(
+    chosen: Settings, retry_failed: bool, keys: tuple[str, ...], allow_removals: bool, as_json: bool
+) -> None:
+    from flows.cli.console import meaning_note, render_report
+    from flows.cli.live import live_progress
+    from flows.quiet import quiet_logs
+    from pipeline.run import RunOptions, check_settings
+
+    check_settings(chosen)  # before Prefect takes its seconds to start
+    screen = err if as_json else out
+    screen.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
+    with quiet_logs(), live_progress(screen) as on_progress:
+        from flows.index import run_index
+
+        done = run_index(chosen, RunOptions(retry_failed, keys, allow_removals), on_progress)
+    if as_json:
+        _print_json(done.to_json())
+    else:
+        out.print(render_report(done))
+        out.print(meaning_note(done.encoder, done.meaningful))
+    raise typer.Exit(_status_of(done))
+
+
+def _status_of(done: RunReport) -> Exit:
+    bad = done.objects_by_status.get("failed", 0) + done.objects_by_status.get("denied", 0)
+    return Exit.SOME_FAILED if bad else Exit.OK
+
+
+def _print_json(facts: Any) -> None:
+    # ASCII only: a key may hold what no terminal should be shown.
+    sys.stdout.write(json.dumps(facts, ensure_ascii=True, indent=1, default=str) + "\n")
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    main()

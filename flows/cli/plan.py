@@ -1,0 +1,62 @@
+"""`sensedex plan`: the plan of a run, shown and thrown away."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from flows.cli.console import render_plan
+from pipeline.errors import SettingsError
+from pipeline.finish import read_report
+from pipeline.plan import TO_EMBED, PlanSummary, read_plan
+from pipeline.run import RunOptions, plan
+from pipeline.settings import Settings
+from pipeline.watch import Watch
+
+
+def dry_plan(
+    settings: Settings, *, retry_failed: bool, limit: int
+) -> tuple[dict[str, Any], RenderableType]:
+    """The facts as JSON values, and the same for a person. Reads, and writes nothing."""
+    with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+        # A plan that removes too much is shown, not refused: showing is what it is asked for.
+        options = RunOptions(retry_failed=retry_failed, allow_removals=True)
+        planned = plan(settings, options, Path(folder) / "plan.parquet", Watch())
+        rows = list(read_plan(planned.path))
+    summary = planned.summary
+    estimate = _estimate_s(settings, summary)
+    facts = {
+        "objects": dict(summary.objects),
+        "bytes": dict(summary.bytes),
+        "known_media_ms": dict(summary.known_media_ms),
+        "not_selected": dict(summary.selection.not_selected),
+        "recovered": len(planned.recovered_generations),
+        "estimated_seconds": estimate,
+        "rows": [
+            {
+                "action": str(row.action),
+                "key": row.object.key,
+                "bytes": row.object.size_bytes,
+                "reason": row.reason,
+                "sidecars": [sidecar.key for sidecar in row.sidecars],
+            }
+            for row in rows
+        ],
+    }
+    return facts, render_plan(summary, rows, limit, estimate)
+
+
+def _estimate_s(settings: Settings, summary: PlanSummary) -> float | None:
+    """From the bytes a second of the last run that embedded anything."""
+    try:
+        last = read_report(settings)
+    except SettingsError:
+        return None
+    seconds = last.seconds_by_phase.get("embed and load", 0.0)
+    if not last.bytes_fetched or not seconds:
+        return None
+    to_fetch = sum(summary.bytes.get(action, 0) for action in TO_EMBED)
+    return round(to_fetch / (last.bytes_fetched / seconds), 1)
