@@ -30,7 +30,7 @@ from pipeline.errors import (
     Transient,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import error_for_answer, host_of
+from pipeline.s3_answers import error_for_answer, host_of, printable
 from pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def fetch_to_file(client: S3Client, obj: MediaObject, path: Path) -> FetchedObje
         size = file.tell()
     if size != obj.size_bytes or fetched is None:
         raise ObjectChanged(
-            f"{obj.uri} has {size} bytes; the listing said {obj.size_bytes}.",
+            f"{printable(obj.uri)} has {size} bytes; the listing said {obj.size_bytes}.",
             remedy="The next run plans it anew.",
         )
     return fetched
@@ -263,7 +263,7 @@ def delete(client: S3Client, bucket: str, key: str) -> None:
 
 def map_client_error(error: BaseException, bucket: str, key: str | None = None) -> SensedexError:
     """The one of our errors that says what `error` means for this bucket, or this object of it."""
-    what = f"s3://{bucket}" if key is None else f"s3://{bucket}/{key}"
+    what = f"s3://{bucket}" if key is None else printable(f"s3://{bucket}/{key}")
     if isinstance(error, _NO_CREDENTIALS):
         return CredentialsMissing(
             f"There are no usable AWS credentials to read {what} with ({type(error).__name__}).",
