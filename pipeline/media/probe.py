@@ -84,20 +84,27 @@ class Probe:
 
 
 @contextlib.contextmanager
-def opened(path: Path, settings: DecodeSettings) -> Iterator[InputContainer]:
+def opened(
+    path: Path, settings: DecodeSettings, *, look_at_frames: bool = True
+) -> Iterator[InputContainer]:
     """A local file, and nothing but that file: no other protocol, no playlist, no reference.
 
-    Raises MediaRejected for what FFmpeg's libraries make of a bad file.
+    FFmpeg decodes some frames to learn what the header does not say; a reader of sound, or of
+    packets alone, has no need of that. Raises MediaRejected for what FFmpeg's libraries make of a
+    bad file.
     """
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": FORMATS,
         "max_pixels": str(settings.max_pixels),
     }
+    stream_options = {"max_pixels": str(settings.max_pixels)}
+    if not look_at_frames:
+        stream_options["skip_frame"] = "all"
     with foreign_errors():
         container = av.open(
-            f"file:{path}", "r", container_options=options,
-            options={"max_pixels": str(settings.max_pixels)}, metadata_errors="replace",
+            f"file:{path}", "r", container_options=options, options=stream_options,
+            metadata_errors="replace",
         )  # fmt: skip
         try:
             yield container

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import av.error
 import av.filter
@@ -30,6 +30,8 @@ from pipeline.settings import DecodeSettings
 
 _S = TypeVar("_S", bound=Stream)
 _MAX_PROBLEMS = 4
+_PIECE_SAMPLES = 8000
+_PUSHES_A_PULL = 16
 
 
 class PyavPicture:
@@ -141,7 +143,7 @@ class PyavSound:
         self._settings = settings
 
     def __iter__(self) -> Iterator[NDArray[np.int16]]:
-        with opened(self._path, self._settings) as container:
+        with opened(self._path, self._settings, look_at_frames=False) as container:
             stream = container.streams[self._track.index]
             assert isinstance(stream, AudioStream)
             only(container, stream)
@@ -220,28 +222,36 @@ class _Resampler:
             layout=frame.layout.name,
             time_base=Fraction(1, frame.sample_rate),
         )
+        self._base = frame.time_base or Fraction(1, frame.sample_rate)
         self._next_pts: int | None = None
+        self._pushed = 0
         self.samples: int = 0 if before is None else before.samples
         origin_s += Fraction(self.samples, 16_000)
         _chained(self._graph, source, sound_steps(origin_s), "abuffersink")
+        self._graph.set_audio_frame_size(_PIECE_SAMPLES)
 
     def takes(self, frame: AudioFrame) -> bool:
         return _format_of(frame) == self._made_for
 
     def convert(self, frame: AudioFrame) -> Iterator[NDArray[np.int16]]:
         with foreign_errors():
-            self._graph.push(_finite(self._steady(frame)))
-        yield from self._pull()
+            self._graph.push(self._steady(frame))
+        self._pushed += 1
+        if self._pushed % _PUSHES_A_PULL == 0:
+            yield from self._pull()
 
     def _steady(self, frame: AudioFrame) -> AudioFrame:
         """Times in samples: a container's ticks, often milliseconds, are too coarse to be taken at
         their word where one frame follows the other."""
-        rate, base = frame.sample_rate, frame.time_base or Fraction(1, frame.sample_rate)
+        rate, base = frame.sample_rate, self._base
         stamp = frame.pts if frame.pts is not None else frame.dts
-        at = self._next_pts if stamp is None else round(stamp * base * rate)
-        at = at or 0
-        if self._next_pts is not None and abs(at - self._next_pts) <= base * rate + 1:
-            at = self._next_pts
+        at = self._next_pts or 0
+        if stamp is not None:
+            tick = base.numerator * rate
+            stamped = (2 * stamp * tick + base.denominator) // (2 * base.denominator)
+            off = abs(stamped - at) * base.denominator
+            if self._next_pts is None or off > tick + base.denominator:
+                at = stamped
         frame.pts, frame.time_base = at, Fraction(1, rate)
         self._next_pts = at + frame.samples
         return frame
@@ -264,31 +274,18 @@ class _Resampler:
 
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Float in [-1, 1) to int16; what is not a number becomes silence."""
-    whole = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0) * np.float32(32768)
-    clipped: NDArray[np.float32] = np.clip(np.rint(whole), -32768, 32767)
-    return clipped.astype(np.int16)
+    """Float in [-1, 1) to int16; what is not a number becomes silence.
 
-
-def _finite(frame: AudioFrame) -> AudioFrame:
-    # One NaN would spread over the whole length of the resampler's filter.
-    if frame.format.name not in ("flt", "fltp", "dbl", "dblp"):
-        return frame
-    samples: NDArray[Any] = frame.to_ndarray()
-    if np.isfinite(samples).all():
-        return frame
-    clean = AudioFrame.from_ndarray(
-        np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0),
-        format=frame.format.name,
-        layout=frame.layout.name,
-    )
-    clean.sample_rate, clean.pts = frame.sample_rate, frame.pts
-    clean.time_base = frame.time_base
-    return clean
+    The resampler is a filter of some 2 ms, so that one NaN costs no more than that.
+    """
+    whole: NDArray[np.float32] = samples * np.float32(32768)
+    if not np.isfinite(whole).all():
+        whole = np.where(np.isfinite(whole), whole, np.float32(0))
+    return np.clip(np.rint(whole), -32768, 32767).astype(np.int16)
 
 
 def _format_of(frame: AudioFrame) -> tuple[object, ...]:
-    return frame.sample_rate, frame.format.name, frame.layout.name
+    return frame.sample_rate, frame.format.name, frame.layout.name, frame.time_base
 
 
 def _chained(
@@ -351,7 +348,7 @@ def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> Pa
     rate = track.frame_rate or Fraction(25)
     frame_ticks = max(1, round(1 / (rate * track.time_base)))
     start = last = end = None
-    with opened(path, settings) as container:
+    with opened(path, settings, look_at_frames=False) as container:
         stream = container.streams[track.index]
         only(container, stream)
         for packet in _packets(container.demux(stream)):
