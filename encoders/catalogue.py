@@ -23,10 +23,10 @@ CARDS = {
     for card in (
         EncoderCard(
             name="imagebind-demo",
-            title="ImageBind's architecture made small, with seeded weights that were never trained",
+            title="ImageBind's architecture made small; seeded weights, never trained",
             modalities=SENSES,
             dimension=256,
-            licence="Apache-2.0: the weights are numbers that this project's code makes from a seed.",
+            licence="Apache-2.0: the code here makes the weights from a seed.",
             source="made at load time",
             paper=PAPER,
             preprocessing_version="imagebind/1",
@@ -38,7 +38,7 @@ CARDS = {
             title="The published ImageBind: ViT-H for pictures, 1024 dimensions",
             modalities=SENSES,
             dimension=1024,
-            licence="CC BY-NC 4.0 (checkpoint by Meta): not for commercial use, attribution needed. "
+            licence="CC BY-NC 4.0 (checkpoint by Meta): no commercial use, attribution needed. "
             "The code that runs it here is Apache-2.0.",
             source="imagebind_huge.pth as published, or a safetensors copy of it",
             paper=PAPER,
@@ -107,7 +107,9 @@ def load_encoder(
             model = ImageBind(config)
         load_into(model, state, str(weights))
     wide = config is HUGE or place.type == "cuda"
-    dtype = torch.bfloat16 if precision == "bf16" or (precision == "auto" and wide) else torch.float32
+    dtype = (
+        torch.bfloat16 if precision == "bf16" or (precision == "auto" and wide) else torch.float32
+    )
     return ImageBindEncoder(model, card, place, dtype)
 
 

@@ -18,7 +18,9 @@ class Encoder(Protocol):
     @property
     def card(self) -> EncoderCard: ...
 
-    def encode(self, modality: Modality, batch: NDArray[Any] | Sequence[str]) -> NDArray[np.float32]:
+    def encode(
+        self, modality: Modality, batch: NDArray[Any] | Sequence[str]
+    ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length, row i for item i of the batch, whatever the batch size.
 
         vision  uint8 (N, F, 224, 224, 3), RGB; F is 1 for a still, 2 for a window of video

@@ -13,9 +13,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pipeline.planning import Planned
 from pipeline.progress import Stage
 from pipeline.report import RunReport
-from pipeline.run import Planned
 from pipeline.watch import Watch
 
 PLAN_KEY = "index-plan"

@@ -6,7 +6,7 @@ Prefect sees plan, embed, one load a shard, sweep and state; never one task a fi
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from pipeline.errors import SensedexError
 from pipeline.finish import keep_report, report_of
 from pipeline.lease import held
 from pipeline.load import LoadReceipt
+from pipeline.planning import Planned, RunOptions, plan
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.ray_session import ray_session
 from pipeline.records import ShardReceipt
 from pipeline.report import RunReport
-from pipeline.run import Planned, Run
+from pipeline.run import Run
 from pipeline.settings import (
     DecodeSettings,
     EncodeSettings,
@@ -55,8 +56,8 @@ class Options(BaseModel):
     retry_keys: tuple[str, ...] = Field((), description="try these keys again")
     allow_removals: bool = Field(False, description="remove more than state.max_removed_share")
 
-    def for_run(self) -> steps.RunOptions:
-        return steps.RunOptions(self.retry_failed, self.retry_keys, self.allow_removals)
+    def for_run(self) -> RunOptions:
+        return RunOptions(self.retry_failed, self.retry_keys, self.allow_removals)
 
 
 def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -72,8 +73,8 @@ def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_worth_a_retry,
 )
-def plan_task(settings: Settings, options: steps.RunOptions, path: Path, watch: Watch) -> Planned:
-    return steps.plan(settings, options, path, watch)
+def plan_task(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> Planned:
+    return plan(settings, options, path, watch)
 
 
 @task(name="embed", cache_policy=NO_CACHE)
@@ -96,7 +97,7 @@ def load_task(
     index: VectorIndex,
     receipt: ShardReceipt,
     watch: Watch,
-    number: int,  # for the task run's name
+    number: int,  # noqa: ARG001  for the task run's name
 ) -> LoadReceipt:
     return steps.load(run, planned, index, receipt, watch)
 
@@ -182,20 +183,19 @@ def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
                 for future in loads:
                     future.result()
                 watch.lap("embed and load")
+            watch.lap("stop Ray")
         for future in loads:
             future.result()
         sweep_task(run, planned, index, watch)
         state_task(run, planned, receipts)
         watch.lap("write the state")
-        report = report_of(
-            run.settings, planned, receipts, watch, run=run, points=index.count()
-        )
+        report = report_of(run.settings, planned, receipts, watch, run=run, points=index.count())
     keep_report(run, report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
 
 
-def given_fields(parts: dict[str, BaseModel | None]) -> dict[str, Any]:
+def given_fields(parts: Mapping[str, BaseModel | None]) -> dict[str, Any]:
     """Only what was set by name: a default must not hide the environment or the file."""
     return {
         f"{name}.{field}": getattr(part, field)
@@ -205,7 +205,7 @@ def given_fields(parts: dict[str, BaseModel | None]) -> dict[str, Any]:
     }
 
 
-def run_index(settings: Settings, options: steps.RunOptions, on_progress: OnProgress) -> RunReport:
+def run_index(settings: Settings, options: RunOptions, on_progress: OnProgress) -> RunReport:
     """Run the flow in this process, with whatever Prefect API is configured or an ephemeral one."""
     token = on_progress_here.set(on_progress)
     try:

@@ -1,31 +1,38 @@
-"""While a run shows its progress on a screen, the logs of Prefect and Ray keep to warnings."""
+"""While a run shows its progress on a screen, the chatter of Prefect and Ray goes to a log file."""
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-QUIET = {
-    "PREFECT_LOGGING_LEVEL": "WARNING",
-    "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-}
+QUIET = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"}
 
 
 @contextmanager
-def quiet_logs() -> Iterator[None]:
-    """Both read their levels when they are imported: enter before they are. A level that the user
-    has set stays."""
+def quiet_logs(log: Path) -> Iterator[None]:
+    """What engines write to file descriptor 2 goes to `log`; Python's own `sys.stderr` stays.
+
+    Ray's core writes there past every logging setting. Prefect reads its levels when it is
+    imported: enter before it is. A level that the user has set stays.
+    """
     added = [name for name in QUIET if name not in os.environ]
     for name in added:
         os.environ[name] = QUIET[name]
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    python_stderr = sys.stderr
+    python_stderr.flush()
+    screen = os.dup(2)
+    with log.open("ab") as file, os.fdopen(screen, "w", buffering=1, closefd=False) as kept:
+        os.dup2(file.fileno(), 2)
+        sys.stderr = kept
+        try:
+            yield
+        finally:
+            sys.stderr = python_stderr
+            os.dup2(screen, 2)
+            os.close(screen)
+            for name in added:
+                os.environ.pop(name, None)

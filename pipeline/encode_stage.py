@@ -125,5 +125,7 @@ def _read(cell: pa.Scalar, reader: Callable[[bytes], NDArray[Any]]) -> NDArray[A
 
 
 def _media_ms(table: pa.Table) -> int:
-    spans = zip(table.column("end_ms").to_pylist(), table.column("start_ms").to_pylist(), strict=True)
+    spans = zip(
+        table.column("end_ms").to_pylist(), table.column("start_ms").to_pylist(), strict=True
+    )
     return sum(end - start for end, start in spans)

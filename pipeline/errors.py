@@ -111,6 +111,6 @@ class ObjectArchived(Permanent):
 
 
 class MediaRejected(Permanent):
-    """`code` is one of those in docs/media.md: `no_streams`, `undecodable`, `too_many_pixels`, ..."""
+    """`code` is one of those in docs/media.md: `no_streams`, `undecodable`, `too_short`, ..."""
 
     default_code = "undecodable"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from pipeline.errors import SettingsError
 from pipeline.lease import LEASE, Lease
+from pipeline.planning import Planned
 from pipeline.progress import Stage
 from pipeline.receipts import RUNS
 from pipeline.records import Action, ShardReceipt, Status
 from pipeline.report import FailureRow, RunReport, StageTime, Tally
-from pipeline.run import Planned, Run
+from pipeline.run import Run
 from pipeline.settings import Settings
 from pipeline.state import StateRow, read_state
 from pipeline.store import open_store

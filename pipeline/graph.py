@@ -10,11 +10,12 @@ same three stages without Ray.
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import ray
@@ -133,7 +134,7 @@ def run_graph(
         for batch in receipts.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         ):
-            for cell in batch.column("receipt"):
+            for cell in cast("pa.Table", batch).column("receipt"):
                 yield ShardReceipt.from_bytes(cell.as_py())
     except ray.exceptions.RayError as error:
         raise GraphBroken(
@@ -158,11 +159,10 @@ class ProgressBoard:
     """Adds up what the stages report, wherever they run."""
 
     def __init__(self) -> None:
-        self.handle = ray.remote(num_cpus=0)(_Board).remote()
+        self.handle: Any = ray.remote(num_cpus=0)(_Board).remote()
 
     def snapshot(self) -> dict[Stage, StageProgress]:
-        stages: dict[Stage, StageProgress] = ray.get(self.handle.snapshot.remote())
-        return stages
+        return cast("dict[Stage, StageProgress]", ray.get(self.handle.snapshot.remote()))
 
     @contextmanager
     def followed_by(
@@ -244,6 +244,9 @@ def _configure() -> None:
     # Nothing that an object can do raises in a stage, so what does raise is ours or Ray's: stop.
     context.max_errored_blocks = 0
     context.raise_original_map_exception = False
+    # Its console handler reports every execution; a run has a progress of its own.
+    for handler in logging.getLogger("ray.data").handlers:
+        handler.setLevel(max(handler.level, logging.ERROR))
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:

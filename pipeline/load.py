@@ -21,11 +21,30 @@ from pipeline.records import ObjectOutcome, Status
 
 ASSETS_A_FLIP = 64
 # Payload fields of a segment that are the asset's, and so the anchor's too.
-ASSET_FIELDS = (
-    "asset_id bucket key uri version_id etag size_bytes last_modified mime user_metadata "
-    "sidecar_keys media_type container width height fps video_codec audio_codec "
-    "asset_duration_ms generation spaces encoder"
-).split()
+ASSET_FIELDS = [
+    "asset_id",
+    "bucket",
+    "key",
+    "uri",
+    "version_id",
+    "etag",
+    "size_bytes",
+    "last_modified",
+    "mime",
+    "user_metadata",
+    "sidecar_keys",
+    "media_type",
+    "container",
+    "width",
+    "height",
+    "fps",
+    "video_codec",
+    "audio_codec",
+    "asset_duration_ms",
+    "generation",
+    "spaces",
+    "encoder",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,9 @@ class _Window:
     rank_score: float
 
 
-def moments_of(hits: Mapping[str, Sequence[Hit]], limit: int, *, per_asset: int = 3) -> list[Moment]:
+def moments_of(
+    hits: Mapping[str, Sequence[Hit]], limit: int, *, per_asset: int = 3
+) -> list[Moment]:
     """The best moments first, at most `per_asset` of one asset.
 
     With hits of one vector, windows are ordered by its cosine. With hits of several, by reciprocal
@@ -66,8 +68,7 @@ def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
             if hit.point_id not in best or hit.score > best[hit.point_id][0]:
                 best[hit.point_id] = (hit.score, name, hit)
     return [
-        _Window(hit.payload, score, name, sums[point])
-        for point, (score, name, hit) in best.items()
+        _Window(hit.payload, score, name, sums[point]) for point, (score, name, hit) in best.items()
     ]
 
 

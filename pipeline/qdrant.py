@@ -1,8 +1,8 @@
 """The only home of qdrant_client: one collection behind an alias, and what is done to it.
 
 A segment point is written with `live = false`; the flip, one request for a batch of assets, writes
-their anchors and turns the new generation live and every other one not. Readers filter `live = true`
-and see an asset's one generation, whole.
+their anchors and turns the new generation live and every other one not. Readers filter
+`live = true` and see an asset's one generation, whole.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class VectorIndex:
             for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
                 vectors[row][name] = vector
         points = [
-            q.PointStruct(id=point, vector=vector, payload={**payload, **more, "live": False})  # type: ignore[arg-type]
+            q.PointStruct(id=point, vector=vector, payload={**payload, **more, "live": False})
             for point, vector, payload in zip(batch.point_ids, vectors, batch.payloads, strict=True)
         ]
         size = self._settings.upsert_points

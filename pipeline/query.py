@@ -43,7 +43,9 @@ class Query:
                 "The search is empty.", remedy="Give words, --picture, --sound or --video."
             )
         if not self.over:
-            raise SettingsError("The search names no vector.", remedy="Give --over vision,audio,text.")
+            raise SettingsError(
+                "The search names no vector.", remedy="Give --over vision,audio,text."
+            )
 
     def vector(self) -> NDArray[np.float32]:
         """(D,) of unit length. Raises SettingsError where the terms cancel."""
@@ -85,9 +87,7 @@ def file_parts(
             mean = vectors.mean(0)
             parts.append(Part(sense, (mean / np.linalg.norm(mean)).astype(np.float32), weight))
     if not parts:
-        raise SettingsError(
-            f"{path} has no {' or '.join(senses)}.", remedy="Give a file that has."
-        )
+        raise SettingsError(f"{path} has no {' or '.join(senses)}.", remedy="Give a file that has.")
     return parts
 
 

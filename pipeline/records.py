@@ -1,7 +1,7 @@
 """The records that travel through a run: frozen, checked where they are made, units in the names.
 
-    MediaObject -> PlanRow -> (MediaInfo, Segment, vectors) -> SegmentRow -> a point in Qdrant
-                                                           `-> ObjectOutcome, one an object, always
+MediaObject -> PlanRow -> (MediaInfo, Segment, vectors) -> SegmentRow -> a point in Qdrant
+                                                       `-> ObjectOutcome, one an object, always
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """What will be done about one object, and why. Sidecars travel with the object they describe."""
+    """What will be done about one object, and why. Sidecars travel with what they describe."""
 
     action: Action
     object: MediaObject

@@ -77,7 +77,7 @@ class RunReport:
         return asdict(self)
 
     def to_bytes(self) -> bytes:
-        return json.dumps(self.to_json(), ensure_ascii=True, sort_keys=True, indent=1).encode()
+        return json.dumps(self.to_json(), ensure_ascii=True, indent=1).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunReport:

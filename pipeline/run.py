@@ -12,38 +12,23 @@ import heapq
 import itertools
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-from encoders.card import EncoderCard
-from encoders.catalogue import card_for
-from encoders.modality import Modality
-from pipeline import s3
-from pipeline.errors import SettingsError, Transient
-from pipeline.ids import Recipe
+from pipeline.errors import Transient
 from pipeline.lease import Lease, still_held
-from pipeline.listing import select
 from pipeline.load import LoadReceipt, load_shard
 from pipeline.parquet import read_segments
-from pipeline.plan import (
-    PlanSummary,
-    RetryPolicy,
-    check_removals,
-    cut_into_shards,
-    plan_rows,
-    read_plan,
-    write_plan,
-)
+from pipeline.plan import read_plan
+from pipeline.planning import Planned, spaces_of
 from pipeline.progress import Stage, StageProgress
 from pipeline.qdrant import VectorIndex
-from pipeline.receipts import RunFolder, commit_load, open_receipts
-from pipeline.records import Action, PlanRow, ShardReceipt, VectorSpace
+from pipeline.receipts import RunFolder, commit_load
+from pipeline.records import Action, ShardReceipt, VectorSpace
 from pipeline.settings import Settings
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
-from pipeline.store import Store, open_store
+from pipeline.store import Store
 from pipeline.watch import Watch
 
 PROGRESS_EVERY_S = 0.5
@@ -62,39 +47,6 @@ class ShardsMissing(Transient):
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a person may ask of one run, beside the settings."""
-
-    retry_failed: bool = False
-    retry_keys: tuple[str, ...] = ()
-    allow_removals: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What there is to do. `recovered` are receipts of a run that was stopped before its state:
-    what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
-    """
-
-    path: Path
-    state: CurrentState
-    card: EncoderCard
-    recipe: Recipe
-    summary: PlanSummary
-    objects_by_shard: Mapping[int, int]
-    recovered: tuple[ShardReceipt, ...]
-    recovered_generations: Mapping[str, str]
-
-    @property
-    def to_embed(self) -> int:
-        return sum(self.objects_by_shard.values())
-
-    @property
-    def nothing_to_do(self) -> bool:
-        return self.summary.nothing_to_do
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """One run that holds the lease."""
 
@@ -107,116 +59,6 @@ class Run:
 
 def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-
-
-def check_settings(settings: Settings) -> EncoderCard:
-    """What can be known to be wrong before anything starts; no model is loaded."""
-    if not settings.source.bucket:
-        raise SettingsError(
-            "Setting source.bucket: no bucket is named.",
-            remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
-        )
-    return card_for(settings.encode.encoder, settings.encode.weights, seed=settings.encode.seed)
-
-
-def spaces_of(card: EncoderCard) -> tuple[VectorSpace, ...]:
-    """The named vectors that an encoder fills: a modality's own name."""
-    kinds = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
-    return tuple(
-        VectorSpace(str(m), m, card.dimension, card.name, card.fingerprint())
-        for m in kinds
-        if m in card.modalities
-    )
-
-
-def recipe_of(settings: Settings, card: EncoderCard) -> Recipe:
-    """Everything that, when it changes, means that every object has to be embedded again."""
-    decode = settings.decode
-    return Recipe(
-        (card.fingerprint(),),
-        f"window/{decode.window_ms}",
-        f"midpoints/{decode.frames_per_window}",
-    )
-
-
-def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> Planned:
-    """List, compare with the state, and write the plan to a local file. Only reads elsewhere.
-
-    Raises SettingsError, BucketNotFound, CredentialsMissing, PlanRefused, StoreUnavailable.
-    """
-    watch.phase("listing and planning")
-    card = check_settings(settings)
-    recipe = recipe_of(settings, card)
-    state = read_state(open_store(settings.state.location, settings.source))
-    recovered: dict[str, str] = {}
-    receipts: list[ShardReceipt] = []
-    candidates = _recoverable(state)
-    summary = PlanSummary()
-    source = settings.source
-    client = s3.make_client(source)
-    listed = s3.list_pages(client, source.bucket, source.prefix)
-    rows = plan_rows(
-        select(listed, source, summary.selection),
-        state.rows(),
-        recipe,
-        RetryPolicy(
-            options.retry_failed,
-            frozenset(options.retry_keys),
-            frozenset(source.storage_classes),
-        ),
-        summary,
-        bucket=source.bucket,
-    )
-    objects_by_shard: Counter[int] = Counter()
-
-    def counted() -> Iterator[PlanRow]:
-        cut = cut_into_shards(
-            (row for row in rows if not _is_recovered(row, candidates, recovered)),
-            settings.state.shard_objects,
-            settings.state.shard_mb * 2**20,
-        )
-        for row in cut:
-            if row.shard >= 0:
-                objects_by_shard[row.shard] += 1
-            yield row
-
-    write_plan(path, counted(), summary)
-    check_removals(
-        summary, settings.state.max_removed_share, allowed=options.allow_removals
-    )
-    if recovered:
-        wanted = {id(candidates[asset][1]): candidates[asset][1] for asset in recovered}
-        receipts = list(wanted.values())
-    watch.expect(sum(objects_by_shard.values()), len(objects_by_shard))
-    watch.lap("list and plan")
-    return Planned(
-        path, state, card, recipe, summary, objects_by_shard, tuple(receipts), recovered
-    )
-
-
-def _recoverable(state: CurrentState) -> dict[str, tuple[str, ShardReceipt]]:
-    """By asset, the generation that an unfinished run committed last, and the receipt it is in."""
-    found = {}
-    for receipt in open_receipts(state.store, state.sequence):
-        for outcome in receipt.outcomes:
-            # What may pass another time is tried again, not taken over.
-            if outcome.failure is None or not outcome.failure.retryable:
-                found[outcome.asset_id] = (outcome.generation, receipt)
-    return found
-
-
-def _is_recovered(
-    row: PlanRow,
-    candidates: Mapping[str, tuple[str, ShardReceipt]],
-    recovered: dict[str, str],
-) -> bool:
-    if row.action not in (Action.NEW, Action.CHANGED):
-        return False
-    candidate = candidates.get(row.asset_id)
-    if candidate is None or candidate[0] != row.generation:
-        return False
-    recovered[row.asset_id] = row.generation
-    return True
 
 
 def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
@@ -240,11 +82,20 @@ def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
 
     graph = GraphPlan(run.settings, run.folder, run.spaces, dict(planned.objects_by_shard))
     rows = (row for row in read_plan(planned.path) if row.shard >= 0)
-    watch.phase("loading the encoder")
+    watch.phase("starting the decoder and the encoder")
     board = ProgressBoard()
     missing = set(planned.objects_by_shard)
-    with board.followed_by(watch.see, PROGRESS_EVERY_S):
-        watch.phase("embedding")
+    begun = False
+
+    def see(stages: Mapping[Stage, StageProgress]) -> None:
+        nonlocal begun
+        if stages and not begun:
+            begun = True
+            watch.lap("start the decoder and the encoder")
+            watch.phase("embedding")
+        watch.see(stages)
+
+    with board.followed_by(see, PROGRESS_EVERY_S):
         for receipt in run_graph(graph, rows, board):
             missing.discard(receipt.shard)
             yield receipt

@@ -12,9 +12,9 @@ from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment, moments_of
+from pipeline.planning import spaces_of
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.query import Part, Query, default_over, file_parts, words_part
-from pipeline.run import spaces_of
 from pipeline.settings import Settings
 
 HITS_A_MOMENT = 5  # windows asked for, so that enough are left after merging

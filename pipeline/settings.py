@@ -19,11 +19,39 @@ from pydantic_settings import (
 
 from pipeline.errors import SettingsError
 
-MEDIA_SUFFIXES = (
-    ".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .heic "
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .3gp .ogv .oggtheora "
-    ".wav .mp3 .m4a .aac .flac .ogg .oga .opus .wma"
-).split()
+MEDIA_SUFFIXES = [
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".heic",
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".3gp",
+    ".ogv",
+    ".oggtheora",
+    ".wav",
+    ".mp3",
+    ".m4a",
+    ".aac",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".wma",
+]
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
 
 
@@ -128,9 +156,7 @@ class Settings(BaseSettings):
         return self
 
 
-def load_settings(
-    file: Path | None = None, overrides: Mapping[str, Any] | None = None
-) -> Settings:
+def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings; `overrides` has dotted names, as in `{"source.bucket": "films"}`.
 
     Raises SettingsError that names the field and where its value came from.
@@ -160,7 +186,7 @@ def load_settings(
             return init_settings, env_settings, toml
 
     try:
-        merged = _WithFile(**nested)
+        merged = _WithFile(**nested)  # type: ignore[arg-type]  # pydantic-settings' own options
         return Settings.model_construct(
             **{name: getattr(merged, name) for name in Settings.model_fields}
         )

@@ -70,7 +70,9 @@ def test_one_home_for_each_client_library(root_dir: Path) -> None:
 def test_the_rule_sees_a_breach(tmp_path: Path) -> None:
     """The test above must be able to fail."""
     bad = tmp_path / "bad.py"
-    bad.write_text("def f():\n    from flows.index import index_flow\n    import qdrant_client.http\n")
+    bad.write_text(
+        "def f():\n    from flows.index import index_flow\n    import qdrant_client.http\n"
+    )
     assert imports(bad) == {"flows.index", "qdrant_client.http"}
 
 
@@ -85,9 +87,17 @@ def test_modules_are_pages_not_books(root_dir: Path) -> None:
 
 def test_no_registry_host_and_no_machine_path(root_dir: Path) -> None:
     """What is committed must hold for everybody: no host of a package registry, no home folder."""
-    words = ["pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "deb." + "debian", "/work" + "/"]
-    listed = [p for p in (root_dir / "requirements.lock", root_dir / "Makefile")]
+    words = [
+        "pypi" + ".org",
+        "python" + "hosted",
+        "registry." + "npmjs",
+        "deb." + "debian",
+        "/work" + "/",
+    ]
+    listed = [root_dir / "requirements.lock", root_dir / "Makefile"]
     listed += [*modules(root_dir), *(root_dir / "docs").glob("*.md"), *root_dir.glob("*.md")]
-    listed += [p for p in (root_dir / "infra").rglob("*") if p.suffix in {".sh", ".yaml", ".md", ".tsv"}]
+    listed += [
+        p for p in (root_dir / "infra").rglob("*") if p.suffix in {".sh", ".yaml", ".md", ".tsv"}
+    ]
     hits = [f"{p.name}: {w}" for p in listed for w in words if w in p.read_text()]
     assert hits == []

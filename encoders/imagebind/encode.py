@@ -37,7 +37,9 @@ class ImageBindEncoder:
         self._dtype = dtype
         self._max_batch = max_batch
 
-    def encode(self, modality: Modality, batch: NDArray[Any] | Sequence[str]) -> NDArray[np.float32]:
+    def encode(
+        self, modality: Modality, batch: NDArray[Any] | Sequence[str]
+    ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
         if modality not in self.card.modalities:
             raise InputError(
@@ -50,9 +52,7 @@ class ImageBindEncoder:
             if modality is Modality.TEXT:
                 return self._encode_text(batch)
             prepared = self._prepare(modality, np.asarray(batch))
-            vectors = [
-                self._unit(modality, part) for part in prepared.split(self._max_batch)
-            ]
+            vectors = [self._unit(modality, part) for part in prepared.split(self._max_batch)]
             return torch.cat(vectors).cpu().numpy()
 
     def _encode_text(self, texts: Sequence[str] | NDArray[Any]) -> NDArray[np.float32]:

@@ -25,7 +25,8 @@ class PatchProjection(nn.Module):
         tokens = self.proj(x)
         if tokens.dim() > 3:
             tokens = tokens.flatten(2).transpose(1, 2)
-        return self.norm_layer(tokens) if hasattr(self, "norm_layer") else tokens
+        normed: Tensor = self.norm_layer(tokens) if hasattr(self, "norm_layer") else tokens
+        return normed
 
 
 class PositionTable(nn.Module):

@@ -13,13 +13,14 @@ from pipeline.lease import LEASE, Lease, is_free
 
 
 def clean_folder(console: Console, folder: Path, *, yes: bool) -> None:
-    """Raises LeaseHeld where a run is at work in it, SettingsError for a folder that is not ours."""
+    """Raises LeaseHeld where a run is at work, SettingsError for a folder that is not ours."""
     if not folder.exists():
         console.print(f"There is no {folder}: nothing to remove.")
         return
     if ".sensedex" not in folder.resolve().parts:
         raise SettingsError(
-            f"{folder} is not under a .sensedex folder.", remedy="Remove it yourself if you mean it."
+            f"{folder} is not under a .sensedex folder.",
+            remedy="Remove it yourself if you mean it.",
         )
     for path in folder.rglob(LEASE):
         lease = Lease.from_bytes(path.read_bytes())

@@ -43,8 +43,8 @@ def render_report(report: RunReport) -> RenderableType:
     for modality, count in report.segments_by_modality.items():
         segments.add_row(modality, str(count))
     segments.add_row("[bold]points[/bold]", f"[bold]{report.segments}[/bold]")
-    side = Table.grid(padding=(0, 6))
-    side.add_row(objects, segments, _stage_table(report))
+    side = Table.grid(padding=(0, 5))
+    side.add_row(objects, *((segments, _stage_table(report)) if report.segments else ()))
     parts: list[RenderableType] = [side]
     if report.media_seconds:
         parts.append(
@@ -70,11 +70,14 @@ def _stage_table(report: RunReport) -> Table:
 
 def _phases(report: RunReport) -> str:
     parts = [f"{name} {seconds:.1f} s" for name, seconds in report.seconds_by_phase.items()]
-    return f"[dim]Where the time went, {report.wall_seconds:.1f} s in all: {', '.join(parts)}.[/dim]"
+    return (
+        f"[dim]Where the time went, {report.wall_seconds:.1f} s in all: {', '.join(parts)}.[/dim]"
+    )
 
 
 def render_failures(failures: Sequence[FailureRow]) -> RenderableType:
     table = Table("key", "status", "code", "what to do", box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"
     for failure in failures[:FAILURES_SHOWN]:
         table.add_row(
             escape(shown(failure.key)),
@@ -126,18 +129,17 @@ def render_moments(
 ) -> RenderableType:
     if not moments:
         return "[dim]nothing found[/dim]"
-    table = Table("", "asset", "moment", "score", "by", "plays", box=None, pad_edge=False)
+    lines: list[RenderableType] = []
     for number, moment in enumerate(moments, start=1):
-        link = play(moment) if play else moment.uri
-        table.add_row(
-            str(number),
-            escape(shown(moment.key)),
-            format_span(moment.start_ms, moment.end_ms),
-            f"{moment.score:.3f}",
-            moment.vector_name,
-            Text(shown(link), style="cyan"),
+        span = format_span(moment.start_ms, moment.end_ms)
+        lines.append(
+            f"{number}  {moment.score:.3f}  [bold]{span:<13}[/bold] {escape(shown(moment.key))} "
+            f"[dim]by {moment.vector_name}[/dim]"
         )
-    return table
+        # On a line of its own and never cut: a shortened link plays nothing.
+        link = play(moment) if play else moment.uri
+        lines.append(Text("   " + shown(link), style="cyan", overflow="fold"))
+    return Group(*lines)
 
 
 def render_status(status: RunStatus) -> RenderableType:
@@ -153,7 +155,9 @@ def render_status(status: RunStatus) -> RenderableType:
     table.add_row("media-seconds", f"{status.media_seconds:.0f}")
     table.add_row("writing now", status.lease_holder or "nobody")
     if status.unfinished_runs:
-        table.add_row("unfinished runs", f"{status.unfinished_runs}: the next run goes on from there")
+        table.add_row(
+            "unfinished runs", f"{status.unfinished_runs}: the next run goes on from there"
+        )
     return table
 
 

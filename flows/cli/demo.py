@@ -25,8 +25,8 @@ from flows.cli.live import live_progress
 from flows.quiet import quiet_logs
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment
+from pipeline.planning import RunOptions
 from pipeline.report_html import write_report_html
-from pipeline.run import RunOptions
 from pipeline.search import Asked, open_searcher
 from pipeline.settings import Settings, load_settings
 
@@ -119,7 +119,7 @@ def _run(console: Console, settings: Settings, server: DemoServer, folder: Path)
         "[dim]Prefect starts a server of its own for this (about 15 s), then Ray and the encoder "
         "(about 10 s); all of it ends with this command.[/dim]"
     )
-    with quiet_logs(), live_progress(console) as on_progress:
+    with quiet_logs(folder / "engines.log"), live_progress(console) as on_progress:
         from flows.index import run_index
 
         report = run_index(settings, RunOptions(), on_progress)
@@ -132,8 +132,10 @@ def _run(console: Console, settings: Settings, server: DemoServer, folder: Path)
         f"the server saw {server.requests['GET object']} GETs of objects."
     )
     console.print(render_report(report))
-    console.print(f"\n{meaning_note(report.encoder, report.meaningful)}")
-    if report.sequence and report.segments:
+    note = meaning_note(report.encoder, report.meaningful)
+    if note:
+        console.print(f"\n{note}")
+    if report.segments:
         page = folder / "report.html"
         write_report_html(report, page)
         console.print(f"The same with plots: {page}")
@@ -154,19 +156,19 @@ def _search_examples(console: Console, settings: Settings, infra: Path, started:
     with open_searcher(settings) as searcher:
         for number, example in enumerate(read_examples(infra)):
             moments = searcher.ask(_asked(example, infra))
+            if number == 0:
+                seconds = time.perf_counter() - started
+                console.print(f"[dim]The first answer came {seconds:.0f} s after the start.[/dim]")
             words = example.kind == "words"
             shown = f'"{example.query}"' if words else f"infra/demo/queries/{example.query}"
             console.print(f"\n[bold]By {_article(example.kind)}:[/bold] {shown}")
-            if number == 0:
-                seconds = time.perf_counter() - started
-                console.print(f"[dim]the first search, {seconds:.0f} s after the start[/dim]")
             console.print(render_moments(moments, lambda m: _path_of(infra, m.key, m.start_ms)))
             right = bool(moments) and _is_right(moments[0], example)
             wrong += not right
             console.print(
                 f"[green]The first hit is its source, {example.expected_key}.[/green]"
                 if right
-                else f"[bold red]Its source, {example.expected_key}, is not the first hit.[/bold red]"
+                else f"[bold red]The first hit should be {example.expected_key}.[/bold red]"
             )
     return wrong
 
@@ -204,7 +206,7 @@ def _what_next(console: Console, folder: Path) -> None:
     console.print(
         "[bold]make demo[/bold]                       again: nothing is new, nothing is fetched\n"
         "put a file into infra/demo/media, then make demo: that object alone is indexed\n"
-        "[bold]sensedex init[/bold]                   writes sensedex.toml; name your bucket in it\n"
+        "[bold]sensedex init[/bold]                   writes sensedex.toml, for your own bucket\n"
         "[bold]sensedex doctor[/bold]                 looks at what a run needs\n"
         "[bold]sensedex plan[/bold]                   what a run would do, and writes nothing\n"
         "[bold]sensedex run[/bold]                    does it\n"
@@ -217,7 +219,12 @@ def _what_next(console: Console, folder: Path) -> None:
 def _demo_environment(folder: Path) -> Iterator[None]:
     """Credentials for the small server, and a home of its own for Prefect's ephemeral server."""
     home = {"PREFECT_HOME": str((folder / "prefect").resolve())}
-    wanted = {**CREDENTIALS, **home, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    wanted = {
+        **CREDENTIALS,
+        **home,
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
     before = {name: os.environ.get(name) for name in (*wanted, "AWS_PROFILE", "AWS_SESSION_TOKEN")}
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(wanted)

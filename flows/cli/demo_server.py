@@ -31,9 +31,7 @@ class DemoServer:
             body: Iterable[bytes] = app(environ, start_response)
             return body
 
-        self._server = make_server(
-            "127.0.0.1", 0, counting, threaded=True, request_handler=_Quiet
-        )
+        self._server = make_server("127.0.0.1", 0, counting, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def serve(self) -> None:

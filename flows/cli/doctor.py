@@ -1,4 +1,4 @@
-"""`sensedex doctor`: looks at everything that a run needs, and says what to do where it is missing."""
+"""`sensedex doctor`: looks at what a run needs, and says what to do where it is missing."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "limits",
         Verdict.OK,
         f"a decoder's child: {decode.max_memory_mb} MB, {decode.max_cpu_s} s CPU, "
-        f"{decode.max_wall_s} s, {decode.max_pixels / 1e6:.0f} megapixels, {decode.max_streams} streams",
+        f"{decode.max_wall_s} s, {decode.max_pixels / 1e6:.0f} megapixels, "
+        f"{decode.max_streams} streams",
     )
 
 
@@ -74,7 +75,9 @@ def _python() -> Finding:
     version = platform.python_version()
     good = (3, 11) <= sys.version_info < (3, 14)
     detail = f"{version} on {platform.system()} {platform.machine()}"
-    return Finding("python", Verdict.OK if good else Verdict.WARN, detail, "Use Python 3.11 to 3.13.")
+    return Finding(
+        "python", Verdict.OK if good else Verdict.WARN, detail, "Use Python 3.11 to 3.13."
+    )
 
 
 def _machine() -> Finding:
@@ -120,7 +123,9 @@ def _encoder(settings: Settings) -> Finding:
         card = card_for(encode.encoder, encode.weights, seed=encode.seed)
     except EncoderError as error:
         return Finding("encoder", Verdict.FAIL, error.message, error.remedy)
-    detail = f"{card.name}: {', '.join(card.modalities)}; {card.dimension} dimensions; {card.weights_digest[:23]}"
+    senses = ", ".join(card.modalities)
+    digest = card.weights_digest[:23]
+    detail = f"{card.name}: {senses}; {card.dimension} dimensions; {digest}"
     if card.meaningful:
         return Finding("encoder", Verdict.OK, detail)
     return Finding(

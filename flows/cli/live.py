@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -58,11 +59,11 @@ def _bars(console: Console) -> Iterator[OnProgress]:
 
 
 def _lines(console: Console) -> OnProgress:
-    last = ["", 0.0]
+    last: list[Any] = ["", 0.0]
 
     def show(now: RunProgress) -> None:
         moment = time.monotonic()
-        if now.phase == last[0] and moment - float(last[1]) < LINE_EVERY_S:
+        if now.phase == last[0] and moment - last[1] < LINE_EVERY_S:
             return
         last[:] = [now.phase, moment]
         counts = [

@@ -232,7 +232,9 @@ def search(
     without: Annotated[str | None, typer.Option(help="Words to take away.")] = None,
     over: Annotated[str | None, typer.Option(help="Vectors to search: vision,audio,text.")] = None,
     limit: Limit = 10,
-    links: Annotated[bool, typer.Option("--links", help="Print links that play for an hour.")] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="Print links that play for an hour.")
+    ] = False,
     settings: o.SettingsFile = None,
     collection: o.Collection = None,
     encoder: o.EncoderName = None,
@@ -318,12 +320,12 @@ def _run(
     from flows.cli.console import meaning_note, render_report
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
-    from pipeline.run import RunOptions, check_settings
+    from pipeline.planning import RunOptions, check_settings
 
     check_settings(chosen)  # before Prefect takes its seconds to start
     screen = err if as_json else out
     screen.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
-    with quiet_logs(), live_progress(screen) as on_progress:
+    with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
         from flows.index import run_index
 
         done = run_index(chosen, RunOptions(retry_failed, keys, allow_removals), on_progress)

@@ -12,7 +12,7 @@ from flows.cli.console import render_plan
 from pipeline.errors import SettingsError
 from pipeline.finish import read_report
 from pipeline.plan import TO_EMBED, PlanSummary, read_plan
-from pipeline.run import RunOptions, plan
+from pipeline.planning import RunOptions, plan
 from pipeline.settings import Settings
 from pipeline.watch import Watch
 

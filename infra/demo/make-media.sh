@@ -22,7 +22,7 @@ printf 'key\tsource\tauthor\tlicence\n' >"$sources"
 printf 'key\tstart_ms\tend_ms\tcaption\tpicture\tsound\n' >"$shots"
 
 ff() { ffmpeg -nostdin -v error -y -fflags +bitexact "$@"; }
-bitexact=(-flags:v +bitexact -flags:a +bitexact -map_metadata -1 -threads 1)
+bitexact=(-fflags +bitexact -flags:v +bitexact -flags:a +bitexact -map_metadata -1 -threads 1)
 caption_of() { head -n 1 "$stamps/$1.txt"; }
 # The stamps' collection has one copyright line for all files and names no author a file.
 stamp_row() { printf '%s\ttuxpaint-stamps-default 2022.06.04: %s\tBill Kendrick and contributors to Tux Paint stamps\tGPL-2+\n' "$1" "$2" >>"$sources"; }

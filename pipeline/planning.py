@@ -1,0 +1,172 @@
+"""What a run sets out to do: the listing beside the state, cut into shards; only reads.
+
+What an earlier run committed before it was stopped is found here, and not embedded again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoders.card import EncoderCard
+from encoders.catalogue import card_for
+from encoders.modality import Modality
+from pipeline import s3
+from pipeline.errors import SettingsError
+from pipeline.ids import Recipe
+from pipeline.listing import select
+from pipeline.plan import (
+    PlanSummary,
+    RetryPolicy,
+    check_removals,
+    cut_into_shards,
+    plan_rows,
+    write_plan,
+)
+from pipeline.receipts import open_receipts
+from pipeline.records import Action, PlanRow, ShardReceipt, VectorSpace
+from pipeline.settings import Settings
+from pipeline.state import CurrentState, read_state
+from pipeline.store import open_store
+from pipeline.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a person may ask of one run, beside the settings."""
+
+    retry_failed: bool = False
+    retry_keys: tuple[str, ...] = ()
+    allow_removals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What there is to do. `recovered` are receipts of a run that was stopped before its state:
+    what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
+    """
+
+    path: Path
+    state: CurrentState
+    card: EncoderCard
+    recipe: Recipe
+    summary: PlanSummary
+    objects_by_shard: Mapping[int, int]
+    recovered: tuple[ShardReceipt, ...]
+    recovered_generations: Mapping[str, str]
+
+    @property
+    def to_embed(self) -> int:
+        return sum(self.objects_by_shard.values())
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return self.summary.nothing_to_do
+
+
+def check_settings(settings: Settings) -> EncoderCard:
+    """What can be known to be wrong before anything starts; no model is loaded."""
+    if not settings.source.bucket:
+        raise SettingsError(
+            "Setting source.bucket: no bucket is named.",
+            remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
+        )
+    return card_for(settings.encode.encoder, settings.encode.weights, seed=settings.encode.seed)
+
+
+def spaces_of(card: EncoderCard) -> tuple[VectorSpace, ...]:
+    """The named vectors that an encoder fills: a modality's own name."""
+    kinds = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
+    return tuple(
+        VectorSpace(str(m), m, card.dimension, card.name, card.fingerprint())
+        for m in kinds
+        if m in card.modalities
+    )
+
+
+def recipe_of(settings: Settings, card: EncoderCard) -> Recipe:
+    """Everything that, when it changes, means that every object has to be embedded again."""
+    decode = settings.decode
+    return Recipe(
+        (card.fingerprint(),),
+        f"window/{decode.window_ms}",
+        f"midpoints/{decode.frames_per_window}",
+    )
+
+
+def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> Planned:
+    """List, compare with the state, and write the plan to a local file. Only reads elsewhere.
+
+    Raises SettingsError, BucketNotFound, CredentialsMissing, PlanRefused, StoreUnavailable.
+    """
+    watch.phase("listing and planning")
+    card = check_settings(settings)
+    recipe = recipe_of(settings, card)
+    state = read_state(open_store(settings.state.location, settings.source))
+    recovered: dict[str, str] = {}
+    receipts: list[ShardReceipt] = []
+    candidates = _recoverable(state)
+    summary = PlanSummary()
+    source = settings.source
+    client = s3.make_client(source)
+    listed = s3.list_pages(client, source.bucket, source.prefix)
+    rows = plan_rows(
+        select(listed, source, summary.selection),
+        state.rows(),
+        recipe,
+        RetryPolicy(
+            options.retry_failed,
+            frozenset(options.retry_keys),
+            frozenset(source.storage_classes),
+        ),
+        summary,
+        bucket=source.bucket,
+    )
+    objects_by_shard: Counter[int] = Counter()
+
+    def counted() -> Iterator[PlanRow]:
+        cut = cut_into_shards(
+            (row for row in rows if not _is_recovered(row, candidates, recovered)),
+            settings.state.shard_objects,
+            settings.state.shard_mb * 2**20,
+        )
+        for row in cut:
+            if row.shard >= 0:
+                objects_by_shard[row.shard] += 1
+            yield row
+
+    write_plan(path, counted(), summary)
+    check_removals(summary, settings.state.max_removed_share, allowed=options.allow_removals)
+    if recovered:
+        wanted = {id(candidates[asset][1]): candidates[asset][1] for asset in recovered}
+        receipts = list(wanted.values())
+    watch.expect(sum(objects_by_shard.values()), len(objects_by_shard))
+    watch.lap("list and plan")
+    return Planned(path, state, card, recipe, summary, objects_by_shard, tuple(receipts), recovered)
+
+
+def _recoverable(state: CurrentState) -> dict[str, tuple[str, ShardReceipt]]:
+    """By asset, the generation that an unfinished run committed last, and the receipt it is in."""
+    found = {}
+    for receipt in open_receipts(state.store, state.sequence):
+        for outcome in receipt.outcomes:
+            # What may pass another time is tried again, not taken over.
+            if outcome.failure is None or not outcome.failure.retryable:
+                found[outcome.asset_id] = (outcome.generation, receipt)
+    return found
+
+
+def _is_recovered(
+    row: PlanRow,
+    candidates: Mapping[str, tuple[str, ShardReceipt]],
+    recovered: dict[str, str],
+) -> bool:
+    if row.action not in (Action.NEW, Action.CHANGED):
+        return False
+    candidate = candidates.get(row.asset_id)
+    if candidate is None or candidate[0] != row.generation:
+        return False
+    recovered[row.asset_id] = row.generation
+    return True
