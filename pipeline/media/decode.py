@@ -27,7 +27,8 @@ from pipeline.media.image import (
     picture_info,
 )
 from pipeline.media.probe import Probe, opened, probe
-from pipeline.media.pyav import PyavPicture, PyavSound, first_picture
+from pipeline.media.pyav import PyavPicture, first_picture
+from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.media.windows import Picture, Sound, assemble

@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError
+from pipeline.media.av_packets import PacketSpan, packet_span
 from pipeline.media.frame_chain import sound_steps
 from pipeline.media.grid import Grid, milliseconds
 from pipeline.media.probe import FORMATS, PictureTrack, SoundTrack
-from pipeline.media.pyav import PacketSpan, packet_span, to_int16
+from pipeline.media.pyav_sound import to_int16
 from pipeline.media.window import FRAME_PX
 from pipeline.settings import DecodeSettings
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.pyav import to_int16
+from pipeline.media.pyav_sound import to_int16
 from pipeline.records import MediaType, Status
 from tests.pipeline.media.clips import (
     decoded,

@@ -1,0 +1,147 @@
+"""Reads sound with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av.error
+import av.filter
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from pipeline.media.av_graph import chained
+from pipeline.media.av_packets import BadDataError, bad_data_apart, real_packets
+from pipeline.media.frame_chain import sound_steps
+from pipeline.media.probe import SoundTrack, foreign_errors, only, opened
+from pipeline.settings import DecodeSettings
+
+_MAX_PROBLEMS = 4
+_PIECE_SAMPLES = 8000
+_PUSHES_A_PULL = 16
+
+
+class PyavSound:
+    """The sound of one file from the origin on; see `windows.Sound`."""
+
+    def __init__(
+        self, path: Path, track: SoundTrack, origin_s: Fraction, settings: DecodeSettings
+    ) -> None:
+        self.problems: list[str] = []
+        self._path = path
+        self._track = track
+        self._origin_s = origin_s
+        self._settings = settings
+
+    def __iter__(self) -> Iterator[NDArray[np.int16]]:
+        with opened(self._path, self._settings, look_at_frames=False) as container:
+            stream = container.streams[self._track.index]
+            assert isinstance(stream, AudioStream)
+            only(container, stream)
+            stream.codec_context.thread_count = 1
+            resampler: _Resampler | None = None
+            for packet in real_packets(container.demux(stream)):
+                for frame in self._decode(stream, packet):
+                    if resampler is None or not resampler.takes(frame):
+                        if resampler is not None:
+                            yield from resampler.finish()
+                        resampler = _Resampler(frame, self._origin_s, resampler)
+                    yield from resampler.convert(frame)
+            for frame in self._decode(stream, None):
+                if resampler is not None and resampler.takes(frame):
+                    yield from resampler.convert(frame)
+            if resampler is not None:
+                yield from resampler.finish()
+
+    def _decode(self, stream: AudioStream, packet: Packet[AudioStream] | None) -> list[AudioFrame]:
+        try:
+            with bad_data_apart():
+                return list(stream.codec_context.decode(packet))
+        except BadDataError as error:
+            if len(self.problems) < _MAX_PROBLEMS:
+                self.problems.append(f"sound: {error}")
+            return []
+
+
+class _Resampler:
+    """One chain of filters for one format of sound; float inside, so that NaN can be found."""
+
+    def __init__(self, frame: AudioFrame, origin_s: Fraction, before: _Resampler | None) -> None:
+        self._made_for = _format_of(frame)
+        self._graph = av.filter.Graph()
+        self._graph.threads = 1
+        source = self._graph.add_abuffer(
+            sample_rate=frame.sample_rate,
+            format=frame.format.name,
+            layout=frame.layout.name,
+            time_base=Fraction(1, frame.sample_rate),
+        )
+        self._base = frame.time_base or Fraction(1, frame.sample_rate)
+        self._next_pts: int | None = None
+        self._pushed = 0
+        self.samples: int = 0 if before is None else before.samples
+        origin_s += Fraction(self.samples, 16_000)
+        chained(self._graph, source, sound_steps(origin_s), "abuffersink")
+        self._graph.set_audio_frame_size(_PIECE_SAMPLES)
+
+    def takes(self, frame: AudioFrame) -> bool:
+        return _format_of(frame) == self._made_for
+
+    def convert(self, frame: AudioFrame) -> Iterator[NDArray[np.int16]]:
+        with foreign_errors():
+            self._graph.push(self._steady(frame))
+        self._pushed += 1
+        if self._pushed % _PUSHES_A_PULL == 0:
+            yield from self._pull()
+
+    def _steady(self, frame: AudioFrame) -> AudioFrame:
+        """Times in samples: a container's ticks, often milliseconds, are too coarse to be taken at
+        their word where one frame follows the other."""
+        rate, base = frame.sample_rate, self._base
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        at = self._next_pts or 0
+        if stamp is not None:
+            tick = base.numerator * rate
+            stamped = (2 * stamp * tick + base.denominator) // (2 * base.denominator)
+            off = abs(stamped - at) * base.denominator
+            if self._next_pts is None or off > tick + base.denominator:
+                at = stamped
+        frame.pts, frame.time_base = at, Fraction(1, rate)
+        self._next_pts = at + frame.samples
+        return frame
+
+    def finish(self) -> Iterator[NDArray[np.int16]]:
+        with foreign_errors():
+            self._graph.push(None)
+        yield from self._pull()
+
+    def _pull(self) -> Iterator[NDArray[np.int16]]:
+        while True:
+            with foreign_errors():
+                try:
+                    piece = self._graph.pull()
+                except (av.error.BlockingIOError, av.error.EOFError):
+                    return
+            samples = to_int16(cast("NDArray[np.float32]", piece.to_ndarray().reshape(-1)))
+            self.samples += len(samples)
+            yield samples
+
+
+def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Float in [-1, 1) to int16; what is not a number becomes silence.
+
+    The resampler is a filter of some 2 ms, so that one NaN costs no more than that.
+    """
+    whole: NDArray[np.float32] = samples * np.float32(32768)
+    if not np.isfinite(whole).all():
+        whole = np.where(np.isfinite(whole), whole, np.float32(0))
+    return np.clip(np.rint(whole), -32768, 32767).astype(np.int16)
+
+
+def _format_of(frame: AudioFrame) -> tuple[object, ...]:
+    return frame.sample_rate, frame.format.name, frame.layout.name, frame.time_base
