@@ -1,13 +1,24 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use: the checkout, shared golden data, one Ray, one Prefect."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.ray_session import prepare_environment, start_ray
+from pipeline.settings import Settings
+
 ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +33,39 @@ def shared_dir() -> Path | None:
     named = os.environ.get("SENSEDEX_SHARED")
     folder = Path(named) if named else ROOT.parent / "shared"
     return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Credentials of no account, set before Ray and Prefect start: their workers inherit them."""
+    patch = pytest.MonkeyPatch()
+    for name, value in ENVIRONMENT.items():
+        patch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "PREFECT_API_URL"):
+        patch.delenv(name, raising=False)
+    for name in [n for n in os.environ if n.startswith("SENSEDEX_") and n != "SENSEDEX_SHARED"]:
+        patch.delenv(name)
+    patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    prepare_environment()
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def ray_running(_environment: None) -> Iterator[None]:
+    """One Ray session for all tests; the code under test finds it and leaves it running."""
+    import ray
+
+    start_ray(Settings())
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def prefect_running(_environment: None) -> Iterator[None]:
+    """One temporary Prefect server for all tests."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

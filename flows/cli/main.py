@@ -6,18 +6,19 @@ A documented error ends the command with a message, a remedy and an exit status 
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from encoders.errors import EncoderError
+from flows.cli import lookups
 from flows.cli import options as o
 from flows.cli.exit_codes import MEANINGS, Exit, exit_for
+from flows.cli.facts import print_json
 from pipeline.errors import SensedexError
 
 if TYPE_CHECKING:
@@ -35,8 +36,13 @@ app = typer.Typer(
 )
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
+
+
+app.command()(lookups.status)
+app.command()(lookups.failures)
+app.command()(lookups.report)
+app.command()(lookups.clean)
 
 
 def main() -> None:
@@ -97,7 +103,7 @@ def doctor(
     )
     findings = list(examine(chosen))
     if as_json:
-        _print_json([asdict(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         out.print(render_findings(findings))
     failed = any(finding.verdict is Verdict.FAIL for finding in findings)
@@ -188,42 +194,6 @@ def retry(
 
 
 @app.command()
-def status(
-    settings: o.SettingsFile = None,
-    state: o.State = None,
-    more: o.More = None,
-    as_json: o.Json = False,
-) -> None:
-    """Say what the state knows: objects by status, the last run, who is writing."""
-    from flows.cli.console import render_status
-    from pipeline.finish import read_status
-
-    found = read_status(o.settings_from(settings, state=state, more=more))
-    if as_json:
-        _print_json(asdict(found))
-    else:
-        out.print(render_status(found))
-
-
-@app.command()
-def failures(
-    settings: o.SettingsFile = None,
-    state: o.State = None,
-    more: o.More = None,
-    as_json: o.Json = False,
-) -> None:
-    """List the objects that did not get in: key, code, remedy."""
-    from flows.cli.console import render_failures
-    from pipeline.finish import read_failures
-
-    rows = list(read_failures(o.settings_from(settings, state=state, more=more)))
-    if as_json:
-        _print_json([asdict(row) for row in rows])
-    else:
-        out.print(render_failures(rows) if rows else "None.")
-
-
-@app.command()
 def search(
     words: Annotated[list[str] | None, typer.Argument(help="Words.")] = None,
     picture: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
@@ -267,41 +237,9 @@ def search(
     )
     rows, shown = answer(chosen, asked, links=links)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         out.print(shown)
-
-
-@app.command()
-def report(
-    run_id: Annotated[str | None, typer.Option("--run", help="A run; the last one else.")] = None,
-    target: OutFile = Path("sensedex-report.html"),
-    settings: o.SettingsFile = None,
-    state: o.State = None,
-    more: o.More = None,
-    as_json: o.Json = False,
-) -> None:
-    """Write a run's report as one HTML file with plots."""
-    from pipeline.finish import read_report
-    from pipeline.report_html import write_report_html
-
-    found = read_report(o.settings_from(settings, state=state, more=more), run_id)
-    if as_json:
-        _print_json(found.to_json())
-        return
-    write_report_html(found, target)
-    out.print(f"Wrote {target}.")
-
-
-@app.command()
-def clean(
-    folder: Annotated[Path, typer.Option(help="What to remove.")] = Path(".sensedex"),
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Remove the local folder: states, collections, the demo. Shows it first, and asks."""
-    from flows.cli.clean import clean_folder
-
-    clean_folder(out, folder, yes=yes)
 
 
 def _show_plan(chosen: Settings, retry_failed: bool, limit: int, as_json: bool) -> None:
@@ -309,7 +247,7 @@ def _show_plan(chosen: Settings, retry_failed: bool, limit: int, as_json: bool) 
 
     facts, shown = dry_plan(chosen, retry_failed=retry_failed, limit=limit)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
     else:
         out.print(shown)
 
@@ -330,7 +268,7 @@ def _run(
 
         done = run_index(chosen, RunOptions(retry_failed, keys, allow_removals), on_progress)
     if as_json:
-        _print_json(done.to_json())
+        print_json(done.to_json())
     else:
         out.print(render_report(done))
         out.print(meaning_note(done.encoder, done.meaningful))
@@ -340,11 +278,6 @@ def _run(
 def _status_of(done: RunReport) -> Exit:
     bad = done.objects_by_status.get("failed", 0) + done.objects_by_status.get("denied", 0)
     return Exit.SOME_FAILED if bad else Exit.OK
-
-
-def _print_json(facts: Any) -> None:
-    # ASCII only: a key may hold what no terminal should be shown.
-    sys.stdout.write(json.dumps(facts, ensure_ascii=True, indent=1, default=str) + "\n")
 
 
 def _plain(text: str) -> str:

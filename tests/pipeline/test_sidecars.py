@@ -25,7 +25,7 @@ def test_cues_go_to_the_windows_they_overlap() -> None:
 
 
 def test_a_caption_goes_to_every_window_and_to_a_still() -> None:
-    sidecars = read_sidecars([("a/dog.txt", "Ein Hund\n bellt.\n".encode())])
+    sidecars = read_sidecars([("a/dog.txt", b"Ein Hund\n bellt.\n")])
     assert sidecars.text_of(Segment(0, 0, 0)) == "Ein Hund bellt."
     assert sidecars.text_of(Segment(7, 14_000, 16_000)) == "Ein Hund bellt."
 

@@ -1,0 +1,83 @@
+"""The commands that look at what earlier runs left: status, failures, report, clean."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli import options as o
+from flows.cli.facts import print_json
+
+OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
+
+
+def status(
+    settings: o.SettingsFile = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Say what the state knows: objects by status, the last run, who is writing."""
+    from flows.cli.console import render_status
+    from pipeline.finish import read_status
+
+    found = read_status(o.settings_from(settings, state=state, more=more))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        _out().print(render_status(found))
+
+
+def failures(
+    settings: o.SettingsFile = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """List the objects that did not get in: key, code, remedy."""
+    from flows.cli.console import render_failures
+    from pipeline.finish import read_failures
+
+    rows = list(read_failures(o.settings_from(settings, state=state, more=more)))
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        _out().print(render_failures(rows) if rows else "None.")
+
+
+def report(
+    run_id: Annotated[str | None, typer.Option("--run", help="A run; the last one else.")] = None,
+    target: OutFile = Path("sensedex-report.html"),
+    settings: o.SettingsFile = None,
+    state: o.State = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Write a run's report as one HTML file with plots."""
+    from pipeline.finish import read_report
+    from pipeline.report_html import write_report_html
+
+    found = read_report(o.settings_from(settings, state=state, more=more), run_id)
+    if as_json:
+        print_json(found.to_json())
+        return
+    write_report_html(found, target)
+    _out().print(f"Wrote {target}.")
+
+
+def clean(
+    folder: Annotated[Path, typer.Option(help="What to remove.")] = Path(".sensedex"),
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove the local folder: states, collections, the demo. Shows it first, and asks."""
+    from flows.cli.clean import clean_folder
+
+    clean_folder(_out(), folder, yes=yes)
+
+
+def _out() -> Console:
+    return Console(highlight=False)

@@ -1,0 +1,270 @@
+"""The flow, run for real: a real S3 server, Prefect, Ray, Parquet and Qdrant's local mode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.index import given_fields, run_index
+from pipeline import run as steps
+from pipeline.errors import BucketNotFound, IndexMismatch, LeaseHeld, PlanRefused
+from pipeline.finish import read_failures, read_report, read_status
+from pipeline.ids import asset_id
+from pipeline.lease import held
+from pipeline.plan import read_plan
+from pipeline.planning import RunOptions, plan
+from pipeline.qdrant import open_index
+from pipeline.ray_session import ray_session
+from pipeline.search import Asked, open_searcher
+from pipeline.settings import Settings, SourceSettings, load_settings
+from pipeline.store import open_store
+from pipeline.watch import Watch
+from tests import media_files
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
+
+SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
+
+
+def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
+    return load_settings(
+        None,
+        {
+            "source.bucket": "media",
+            "source.endpoint_url": server.url,
+            "index.path": folder / "qdrant",
+            "state.location": str(folder / "state"),
+            "state.shard_objects": 4,
+            "state.max_removed_share": 0.5,
+            **more,
+        },
+    )
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:  # noqa: F811
+    """Nine good objects, one with a sidecar, one under a hard key, and three bad ones."""
+    work = tmp_path / "made"
+    work.mkdir()
+    objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(5)}
+    objects |= {f"sounds/{n}.wav": media_files.wav(n) for n in range(2)}
+    objects["films/one.mp4"] = media_files.mp4(work, 7)
+    objects["films/one.srt"] = SRT
+    objects["odd/100% sure + 🐕 ü.jpg"] = media_files.jpeg(50)
+    objects["bad/empty.mp4"] = b""
+    objects["bad/text.mp4"] = b"not a film at all\n" * 30
+    objects["bad/cut.mp4"] = objects["films/one.mp4"][:3000]
+    objects["notes/readme.pdf"] = b"%PDF"
+    client = s3_server.client()
+    for key, body in objects.items():
+        client.put_object(Bucket="media", Key=key, Body=body, Metadata={"shelf": "a7"})
+    s3_server.requests.clear()
+    return s3_server
+
+
+def keys_live(settings: Settings) -> dict[str, set[str]]:
+    """Of each live key, the generations that a reader sees."""
+    found: dict[str, set[str]] = {}
+    with open_index(settings.index) as index:
+        import numpy as np
+
+        for name in ("vision", "audio"):
+            vector = np.ones(256, np.float32) / 16
+            for hit in index.query(name, vector, 1000):
+                found.setdefault(hit.payload["key"], set()).add(hit.payload["generation"])
+    return found
+
+
+def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
+    settings = settings_for(bucket, tmp_path)
+
+    # First run: everything is new, every object ends in exactly one status.
+    report = run_index(settings, RunOptions(), lambda _: None)
+    assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
+    assert report.objects_by_action == {"new": 12}
+    assert {f.key: f.code for f in report.failures} == {
+        "bad/empty.mp4": "empty_object",
+        "bad/text.mp4": "not_media",
+        "bad/cut.mp4": "undecodable",
+    }
+    assert report.segments == report.points_in_index == 5 + 1 + 2 * 3 + 3
+    assert report.segments_by_modality == {"vision": 9, "audio": 9, "text": 1}
+    assert report.media_seconds == pytest.approx(5 + 5 + 6, abs=0.1)
+    assert bucket.count("GET", "media/bad/empty.mp4") == 0  # the listing says it all
+    assert bucket.count("GET", "media/notes/readme.pdf") == 0
+
+    # Searching finds a re-encoded picture, two seconds of a sound, and a subtitle's moment.
+    (tmp_path / "query.jpg").write_bytes(media_files.jpeg(3, quality=60))
+    piece = media_files.sound_array(1, 5.0)[32_000:64_000]
+    (tmp_path / "query.wav").write_bytes(_wav_of(piece.tobytes()))
+    with open_searcher(settings) as searcher:
+        assert searcher.ask(Asked(picture=tmp_path / "query.jpg"))[0].key == "pictures/3.jpg"
+        heard = searcher.ask(Asked(sound=tmp_path / "query.wav"))[0]
+        assert (heard.key, heard.start_ms, heard.end_ms) == ("sounds/1.wav", 2000, 4000)
+        told = searcher.ask(Asked(words="the second picture"))[0]
+        assert (told.key, told.start_ms, told.end_ms) == ("films/one.mp4", 2000, 4000)
+        assert told.payload["user_metadata"] == {"shelf": "a7"}
+
+    # Second run: nothing is fetched, nothing is written.
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if p.is_file())
+    bucket.requests.clear()
+    again = run_index(settings, RunOptions(), lambda _: None)
+    assert dict(again.objects_by_status) == {"unchanged": 13}
+    assert bucket.count("GET") == 0
+    assert bucket.count("PUT") == 0
+    after = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if p.is_file())
+    assert after == before
+
+    # One added, one changed, one removed, one sidecar changed: those alone are touched.
+    client = bucket.client()
+    client.put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
+    client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(98))
+    client.put_object(Bucket="media", Key="films/one.srt", Body=SRT.replace(b"second", b"2nd"))
+    client.delete_object(Bucket="media", Key="sounds/0.wav")
+    old = keys_live(settings)
+    bucket.requests.clear()
+    third = run_index(settings, RunOptions(), lambda _: None)
+    assert third.objects_by_action == {"new": 1, "changed": 2, "gone": 1, "unchanged": 9}
+    fetched = {path for verb, path in bucket.requests if verb == "GET" and path.count("/") > 1}
+    assert fetched == {
+        "/media/pictures/new.jpg",
+        "/media/pictures/1.jpg",
+        "/media/films/one.mp4",
+        "/media/films/one.srt",
+    }
+    live = keys_live(settings)
+    assert "sounds/0.wav" not in live
+    assert all(len(generations) == 1 for generations in live.values())
+    changed = {key for key in live if key in old and live[key] != old[key]}
+    assert changed == {"pictures/1.jpg", "films/one.mp4"}
+    with open_index(settings.index) as index:
+        assert index.count(live_only=False) == index.count(), "an orphan was left"
+
+    # Content that turned bad goes from the index, and `retry` names it.
+    client.put_object(Bucket="media", Key="pictures/2.jpg", Body=b"no longer a picture")
+    run_index(settings, RunOptions(), lambda _: None)
+    assert "pictures/2.jpg" not in keys_live(settings)
+    assert "pictures/2.jpg" in {failure.key for failure in read_failures(settings)}
+    retried = run_index(settings, RunOptions(retry_keys=("bad/text.mp4",)), lambda _: None)
+    assert retried.objects_by_action["retry"] == 1
+    status = read_status(settings)
+    assert status.objects_by_status == {"indexed": 8, "rejected": 4}
+    assert status.lease_holder is None
+    assert read_report(settings).run_id == retried.run_id
+
+
+def _wav_of(samples: bytes) -> bytes:
+    import io
+    import wave
+
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples)
+    return buffer.getvalue()
+
+
+def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) -> None:
+    """Two shards are committed, one is loaded, nothing is written to the state; then it stops."""
+    settings = settings_for(bucket, tmp_path)
+    store = open_store(settings.state.location, settings.source)
+    planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", Watch())
+    with held(store, settings.state, steps.new_run_id()) as lease:
+        run = steps.start(settings, planned, lease)
+        with open_index(settings.index) as index, ray_session(settings):
+            index.ensure_collection(run.spaces)
+            receipts = list(steps.embed(run, planned, Watch()))
+            assert {r.shard for r in receipts} == {0, 1, 2}
+            steps.load(run, planned, index, receipts[0], Watch())
+    lost = next(r for r in receipts if r.shard == 2)
+    Path(settings.state.location, run.folder.receipt(2)).unlink()
+    bucket.requests.clear()
+    report = run_index(settings, RunOptions(), lambda _: None)
+    assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
+    assert report.recovered_objects == 8
+    fetched = {p.removeprefix("/media/") for v, p in bucket.requests if v == "GET" and p[7:]}
+    embedded_again = {outcome.key for outcome in lost.outcomes}
+    assert fetched == embedded_again, "more than the lost shard was embedded again"
+
+    # The same as a clean run gives, point for point.
+    clean = settings_for(bucket, tmp_path / "clean")
+    run_index(clean, RunOptions(), lambda _: None)
+    assert points_of(settings) == points_of(clean)
+
+
+def points_of(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Every segment by id, without what names the run."""
+    import numpy as np
+
+    found = {}
+    with open_index(settings.index) as index:
+        for name in ("vision", "audio", "text"):
+            for hit in index.query(name, np.ones(256, np.float32) / 16, 1000):
+                payload = dict(hit.payload)
+                for volatile in ("run_id", "sequence"):
+                    del payload[volatile]
+                found[hit.point_id] = payload
+    return found
+
+
+def test_what_is_wrong_is_named_before_anything_is_written(
+    bucket: S3Server, tmp_path: Path
+) -> None:
+    with pytest.raises(BucketNotFound, match="nowhere"):
+        run_index(
+            settings_for(bucket, tmp_path, **{"source.bucket": "nowhere"}),
+            RunOptions(),
+            lambda _: None,
+        )
+    settings = settings_for(bucket, tmp_path)
+    run_index(settings, RunOptions(), lambda _: None)
+    other = settings_for(
+        bucket, tmp_path, **{"encode.seed": 1, "state.location": str(tmp_path / "b")}
+    )
+    run_index(other, RunOptions(), lambda _: None)  # the same dimension: another generation
+    client = bucket.client()
+    for number in range(5):
+        client.delete_object(Bucket="media", Key=f"pictures/{number}.jpg")
+    with pytest.raises(PlanRefused, match="--allow-removals"):
+        run_index(
+            settings_for(bucket, tmp_path, **{"state.max_removed_share": 0.2}),
+            RunOptions(),
+            lambda _: None,
+        )
+    with (
+        held(open_store(settings.state.location, settings.source), settings.state, "another"),
+        pytest.raises(LeaseHeld, match="another"),
+    ):
+        run_index(settings, RunOptions(), lambda _: None)
+    assert asset_id("media", "pictures/0.jpg") in {
+        row.asset_id for row in read_plan_of(settings, tmp_path) if row.action == "gone"
+    }
+
+
+def read_plan_of(settings: Settings, folder: Path) -> list[Any]:
+    path = folder / "look.parquet"
+    plan(settings, RunOptions(allow_removals=True), path, Watch())
+    return list(read_plan(path))
+
+
+def test_a_collection_of_another_dimension_is_refused(bucket: S3Server, tmp_path: Path) -> None:
+    settings = settings_for(bucket, tmp_path)
+    from encoders.modality import Modality
+    from pipeline.records import VectorSpace
+
+    with open_index(settings.index) as index:
+        index.ensure_collection([VectorSpace("vision", Modality.VISION, 12, "other", "f")])
+    with pytest.raises(IndexMismatch, match="12 dimensions"):
+        run_index(settings, RunOptions(), lambda _: None)
+    assert not Path(settings.state.location, "current.json").exists()
+
+
+def test_parameters_given_by_name_win_and_defaults_hide_nothing() -> None:
+    source = SourceSettings.model_validate(json.loads('{"bucket": "films"}'))
+    assert given_fields({"source": source, "index": None}) == {"source.bucket": "films"}
