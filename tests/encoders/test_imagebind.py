@@ -1,0 +1,158 @@
+"""ImageBind: equal to the golden answers where they are, and to itself however it is batched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoders.errors import InputError
+from encoders.imagebind import HUGE, TINY, ImageBind, ImageBindConfig
+from encoders.modality import Modality
+from encoders.preprocess.text import token_ids
+from tests.encoders.standin import give_standin_weights, noise
+
+INPUTS = {
+    "vision.image": (Modality.VISION, (2, 3, 224, 224)),
+    "vision.clips": (Modality.VISION, (1, 2, 3, 2, 224, 224)),
+    "audio.clips": (Modality.AUDIO, (2, 3, 1, 128, 204)),
+    "depth": (Modality.DEPTH, (2, 1, 224, 224)),
+    "thermal": (Modality.THERMAL, (2, 1, 224, 224)),
+    "imu": (Modality.IMU, (2, 6, 2000)),
+}
+# A few of the published checkpoint's entries, for when the golden files are not there.
+PUBLISHED = {
+    "modality_preprocessors.vision.rgbt_stem.proj.1.weight": (1280, 3, 2, 14, 14),
+    "modality_preprocessors.audio.pos_embedding_helper.pos_embed": (1, 229, 768),
+    "modality_trunks.vision.blocks.31.attn.in_proj_weight": (3840, 1280),
+    "modality_trunks.audio.blocks.11.attn.bias_k": (1, 1, 768),
+    "modality_heads.text.proj.1.weight": (1024, 1024),
+    "modality_heads.imu.3.weight": (1024, 512),
+    "modality_postprocessors.text.1.log_logit_scale": (),
+}
+
+
+def built(config: ImageBindConfig) -> ImageBind:
+    model = ImageBind(config).eval().requires_grad_(False)
+    give_standin_weights(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ImageBind:
+    return built(TINY)
+
+
+def golden(shared_dir: Path | None, name: str) -> Path:
+    if shared_dir is None:
+        pytest.skip("no golden answers beside the checkout")
+    return shared_dir / "golden" / name
+
+
+@pytest.mark.parametrize("name", ["tiny", "huge"])
+def test_the_state_dict_is_the_published_one(shared_dir: Path | None, name: str) -> None:
+    with torch.device("meta"):
+        model = ImageBind({"tiny": TINY, "huge": HUGE}[name])
+    got = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    if name == "huge":
+        assert {key: got[key] for key in PUBLISHED} == PUBLISHED
+    if shared_dir is not None:
+        file = golden(shared_dir, f"imagebind_{name}.state_dict.json")
+        assert got == {key: tuple(shape) for key, shape in json.loads(file.read_text()).items()}
+
+
+def compare(model: ImageBind, answers: Path, tokens: Path) -> None:
+    """Cosine >= 0.99999 and relative error <= 1e-3 for every row of the golden file."""
+    ids = torch.tensor([row["tokens"] for row in json.loads(tokens.read_text())])
+    with np.load(answers) as wanted, torch.inference_mode():
+        assert set(wanted.files) == {*INPUTS, "text"}
+        for name in wanted.files:
+            if name == "text":
+                got = model.reference(Modality.TEXT, ids).numpy()
+            else:
+                modality, shape = INPUTS[name]
+                batch = torch.from_numpy(noise(f"input.{name}", shape))
+                got = model.reference(modality, batch).numpy()
+            want = wanted[name]
+            lengths = np.linalg.norm(want, axis=1)
+            cosine = (got * want).sum(1) / np.linalg.norm(got, axis=1) / lengths
+            error = np.linalg.norm(got - want, axis=1) / lengths
+            assert cosine.min() >= 0.99999, f"{name}: cosine {cosine.min()}"
+            assert error.max() <= 1e-3, f"{name}: relative error {error.max()}"
+
+
+def test_tiny_gives_the_golden_answers(tiny: ImageBind, shared_dir: Path | None) -> None:
+    answers = golden(shared_dir, "imagebind_tiny.npz")
+    compare(tiny, answers, golden(shared_dir, "text_tokens.json"))
+
+
+@pytest.mark.huge
+def test_huge_gives_the_golden_answers(shared_dir: Path | None) -> None:
+    answers = golden(shared_dir, "imagebind_huge.npz")
+    compare(built(HUGE), answers, golden(shared_dir, "text_tokens.json"))
+
+
+@pytest.mark.parametrize(("name", "given"), INPUTS.items())
+def test_unit_length_whatever_the_batch(
+    tiny: ImageBind, name: str, given: tuple[Modality, tuple[int, ...]]
+) -> None:
+    modality, shape = given
+    batch = torch.from_numpy(noise(f"other.{name}", (3, *shape[1:])))
+    with torch.inference_mode():
+        together = tiny.embed(modality, batch)
+        alone = torch.cat([tiny.embed(modality, row[None]) for row in batch])
+        turned = tiny.embed(modality, batch.flip(0)).flip(0)
+    assert together.shape == (3, TINY.dimension)
+    assert torch.allclose(together.norm(dim=1), torch.ones(3), atol=1e-6)
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(together, turned, atol=1e-5)
+
+
+def test_text_is_cut_at_its_end_without_a_trace(tiny: ImageBind) -> None:
+    short = torch.from_numpy(token_ids(["a dog"]))
+    long = torch.from_numpy(token_ids(["a dog", "word " * 100]))
+    with torch.inference_mode():
+        alone = tiny.embed(Modality.TEXT, short)
+        beside = tiny.embed(Modality.TEXT, long)[:1]  # the whole 77 tokens are computed here
+    assert torch.allclose(alone, beside, atol=1e-5)
+
+
+def test_a_still_is_a_clip_of_two_equal_frames(tiny: ImageBind) -> None:
+    still = torch.from_numpy(noise("still", (2, 3, 224, 224)))
+    clip = still[:, None, :, None].expand(-1, 1, -1, 2, -1, -1)
+    with torch.inference_mode():
+        one = tiny.embed(Modality.VISION, still)
+        two = tiny.embed(Modality.VISION, clip)
+    assert torch.allclose(one, two, atol=1e-5)
+
+
+def test_fewer_towers_load_from_the_whole_checkpoint(tiny: ImageBind) -> None:
+    from encoders.weights import load_into
+
+    small = ImageBind(TINY.only((Modality.AUDIO,))).eval()
+    load_into(small, tiny.state_dict(), "a whole checkpoint")
+    batch = torch.from_numpy(noise("sound", (2, 2, 1, 128, 204)))
+    with torch.inference_mode():
+        assert torch.equal(small.embed(Modality.AUDIO, batch), tiny.embed(Modality.AUDIO, batch))
+        with pytest.raises(InputError, match="no tower for vision"):
+            small.embed(Modality.VISION, batch)
+
+
+def test_a_batch_of_the_wrong_rank_is_named(tiny: ImageBind) -> None:
+    with pytest.raises(InputError, match="3 dimensions"):
+        tiny.embed(Modality.VISION, torch.zeros(3, 224, 224))
+
+
+def test_the_reference_scales(tiny: ImageBind) -> None:
+    scales = {m: round(tiny.reference_scale(m), 3) for m in TINY.towers}
+    assert scales == {
+        Modality.VISION: 1.0,
+        Modality.TEXT: 14.286,
+        Modality.AUDIO: 20.0,
+        Modality.DEPTH: 5.0,
+        Modality.THERMAL: 10.0,
+        Modality.IMU: 5.0,
+    }

@@ -1,0 +1,82 @@
+"""Pre-processing beside the golden answers: pictures, log-mel spectrograms, token ids."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from encoders.preprocess.audio import FRAMES, MEAN, STD, log_mel, log_mel_windows
+from encoders.preprocess.image import crop_of, normalize
+from encoders.preprocess.text import END_ID, START_ID, clean, token_ids
+from tests import media_files
+
+
+@pytest.mark.parametrize("name", ["dog", "car", "bird"])
+def test_pictures_are_the_golden_ones(shared_dir: Path | None, name: str) -> None:
+    if shared_dir is None:
+        pytest.skip("no golden answers beside the checkout")
+    with Image.open(shared_dir / f"media/imagebind_assets/{name}_image.jpg") as picture:
+        frames = torch.from_numpy(crop_of(picture)[None, None].copy())
+    with np.load(shared_dir / f"golden/preprocess/{name}_image.vision.npz") as wanted:
+        got = normalize(frames, torch.float32)[0].numpy()
+        assert np.abs(got - wanted["pixels"]).max() <= 0.02
+
+
+@pytest.mark.parametrize("name", ["dog", "car", "bird"])
+def test_sounds_are_the_golden_ones(shared_dir: Path | None, name: str) -> None:
+    """The first of the reference's three clips: two seconds from the start."""
+    if shared_dir is None:
+        pytest.skip("no golden answers beside the checkout")
+    import torchaudio.functional
+
+    with wave.open(str(shared_dir / f"media/imagebind_assets/{name}_audio.wav")) as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    mono = torch.from_numpy(samples.reshape(-1, channels)[:, :1].T / np.float32(32768))
+    resampled = torchaudio.functional.resample(mono.float(), rate, 16_000)
+    with np.load(shared_dir / f"golden/preprocess/{name}_audio.audio.npz") as wanted:
+        got = log_mel(resampled[0, :32_000]).numpy()
+        assert np.abs(got - wanted["melspec"][0]).max() <= 0.05
+
+
+def test_sound_is_padded_after_the_filter_banks() -> None:
+    short = media_files.sound_array(1, 0.5)[None]
+    mel = log_mel_windows(short)
+    assert mel.shape == (1, 1, 128, FRAMES)
+    assert torch.allclose(mel[..., 60:], torch.tensor(-MEAN / STD))
+    assert torch.isfinite(log_mel_windows(np.zeros((1, 10), np.int16))).all()
+
+
+def test_tokens_are_the_golden_ones(shared_dir: Path | None) -> None:
+    if shared_dir is None:
+        pytest.skip("no golden answers beside the checkout")
+    rows = json.loads((shared_dir / "golden/text_tokens.json").read_text())
+    # The last row's literal special tokens are the reference's quirk; they are text here.
+    for row in rows[:-1]:
+        assert token_ids([row["text"]])[0].tolist() == row["tokens"], row["text"]
+    assert token_ids([rows[-1]["text"]])[0].tolist() != rows[-1]["tokens"]
+
+
+def test_tokens_without_the_golden_ones() -> None:
+    ids = token_ids(["A dog.", "", "word " * 200, "&amp;lt;b&amp;gt;"])
+    assert ids[0, :5].tolist() == [START_ID, 320, 1929, 269, END_ID]
+    assert ids[1, :3].tolist() == [START_ID, END_ID, 0]
+    assert ids[2, -1] == END_ID
+    assert (ids[2] != 0).all()
+    assert clean("  &amp;lt;b&amp;gt;\n x ") == "<b> x"
+
+
+def test_a_picture_keeps_its_centre_and_its_shape() -> None:
+    wide = np.zeros((100, 400, 3), np.uint8)
+    wide[:, 150:250] = (255, 0, 0)  # the middle square is red
+    crop = crop_of(Image.fromarray(wide))
+    assert crop.shape == (224, 224, 3)
+    assert (crop[:, 10:-10] == (255, 0, 0)).all()
+    clip = normalize(torch.zeros(2, 2, 224, 224, 3, dtype=torch.uint8), torch.float32)
+    assert clip.shape == (2, 3, 2, 224, 224)
