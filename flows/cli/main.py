@@ -19,6 +19,7 @@ from flows.cli import lookups
 from flows.cli import options as o
 from flows.cli.exit_codes import MEANINGS, Exit, exit_for
 from flows.cli.facts import print_json
+from flows.cli.interrupts import heeding_interrupts
 from pipeline.errors import SensedexError
 
 if TYPE_CHECKING:
@@ -47,23 +48,35 @@ app.command()(lookups.clean)
 
 def main() -> None:
     """The entry point: errors that are meant for a person become a message and a status."""
+    with heeding_interrupts() as interrupted:
+        try:
+            status = _invoke()
+        except BaseException:
+            if not interrupted.asked:
+                raise
+            status = Exit.INTERRUPTED
+        if interrupted.asked:
+            err.print("Stopped. What is committed is kept; run again to go on.")
+            status = Exit.INTERRUPTED
+        sys.exit(status)
+
+
+def _invoke() -> int:
     try:
         app(standalone_mode=False)
     except typer.Exit as ended:
-        sys.exit(ended.exit_code)
+        return ended.exit_code
+    except typer.Abort:
+        return Exit.INTERRUPTED
     except (SensedexError, EncoderError) as error:
         err.print(f"[bold red]sensedex:[/bold red] {_plain(error.message)}", soft_wrap=True)
         if error.remedy:
             err.print(f"  {_plain(error.remedy)}", soft_wrap=True)
-        sys.exit(exit_for(error))
-    except (typer.Abort, KeyboardInterrupt):
-        err.print("Stopped. What is committed is kept; run again to go on.")
-        sys.exit(Exit.INTERRUPTED)
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # a defect: show it whole
-            raise
+        return exit_for(error)
+    except typer.TyperException as error:
         err.print(f"[bold red]sensedex:[/bold red] {_plain(error.format_message())}")
-        sys.exit(Exit.USAGE)
+        return Exit.USAGE
+    return Exit.OK
 
 
 @app.command()

@@ -51,9 +51,9 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         load_encoder("imagebind-huge", tmp_path / "nowhere.pth")
     small = tmp_path / "small.safetensors"
     save_file(ImageBind(TINY).state_dict(), small)
-    with pytest.raises(
-        WeightsError, match=r"cls_token is \(1, 1, 64\) and should be \(1, 1, 1280\)"
-    ):
+    with pytest.raises(WeightsError, match=r"is \(1, 1, 64\) and should be \(1, 1, 192\)"):
+        load_encoder("imagebind-demo", small, device="cpu")
+    with pytest.raises(WeightsError, match="another network"):
         load_encoder("imagebind-huge", small, device="cpu")
     other = tmp_path / "other.safetensors"
     save_file({"layer.weight": torch.zeros(2)}, other)

@@ -1,0 +1,153 @@
+"""`sensedex demo` as a person runs it: to the end, again, and stopped half way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.cli.demo import read_examples
+
+COMMAND = [sys.executable, "-m", "flows.cli.main"]
+
+
+def environment(marker: str, tmp_path: Path) -> dict[str, str]:
+    """The test's own, marked, so that every process that comes of it can be found."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "PREFECT_"))}
+    return {**kept, "SENSEDEX_TEST_MARK": marker, "HOME": str(tmp_path), "COLUMNS": "120"}
+
+
+def marked(marker: str) -> list[str]:
+    """Command lines of the processes that carry the mark."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        try:
+            if process.environ().get("SENSEDEX_TEST_MARK") == marker:
+                found.append(" ".join(process.info["cmdline"])[:120])
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def left_over(marker: str, within_s: float = 20) -> list[str]:
+    until = time.monotonic() + within_s
+    while (found := marked(marker)) and time.monotonic() < until:
+        time.sleep(0.5)
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
+    media = root_dir / "infra/demo/media"
+    objects = sum(1 for path in media.rglob("*") if path.is_file())
+    folder = tmp_path / "demo"
+    command = [*COMMAND, "demo", "--folder", str(folder)]
+    mark = f"demo-{tmp_path.name}"
+
+    # Stopped in the middle of the work: no process stays, and what is committed is kept.
+    with subprocess.Popen(
+        command,
+        cwd=root_dir,
+        env=environment(mark, tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as first:
+        assert first.stdout is not None
+        seen = ""
+        for line in first.stdout:
+            seen += line
+            if line.startswith("embedding"):
+                break
+        else:
+            pytest.fail(f"the demo never came to embedding:\n{seen}")
+        os.killpg(first.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
+        rest = first.stdout.read()
+        first.wait(timeout=60)
+    assert first.returncode == 130, seen + rest
+    assert "Stopped" in rest
+    assert left_over(mark) == []
+
+    # The next one finishes the work, and every example search finds its source.
+    done = subprocess.run(
+        command,
+        cwd=root_dir,
+        env=environment(mark, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    examples = read_examples(root_dir / "infra/demo")
+    assert done.stdout.count("The first hit is its source") == len(examples) >= 3
+    assert {"words", "picture", "sound"} == {example.kind for example in examples}
+    assert "carry no meaning" in done.stdout
+    for code in ("empty_object", "not_media", "undecodable"):
+        assert code in done.stdout
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert left_over(mark) == []
+
+    # Once more: nothing new, nothing fetched.
+    again = subprocess.run(
+        command,
+        cwd=root_dir,
+        env=environment(mark, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"0 new, 0 changed, 0 removed, {objects} unchanged" in again.stdout
+    assert "saw 0 GETs" in again.stdout
+
+    # The commands that look at it agree: every object ended in exactly one status.
+    state = ["--state", str(folder / "state")]
+    status = json.loads(run("status", *state, "--json", cwd=root_dir, tmp_path=tmp_path))
+    media_objects = objects - sum(1 for p in media.rglob("*") if p.suffix in {".txt", ".srt"})
+    assert sum(status["objects_by_status"].values()) == media_objects
+    assert set(status["objects_by_status"]) == {"indexed", "rejected"}
+    failures = json.loads(run("failures", *state, "--json", cwd=root_dir, tmp_path=tmp_path))
+    assert {row["key"]: row["code"] for row in failures} == {
+        "broken/empty.mp4": "empty_object",
+        "broken/shopping-list.mp4": "not_media",
+        "broken/truncated.mp4": "undecodable",
+    }
+    page = tmp_path / "report.html"
+    run("report", *state, "--out", str(page), cwd=root_dir, tmp_path=tmp_path)
+    assert "broken/truncated.mp4" in page.read_text()
+
+
+def run(*words: str, cwd: Path, tmp_path: Path) -> str:
+    return subprocess.run(
+        [*COMMAND, *words],
+        cwd=cwd,
+        env=environment("looking", tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+def test_every_demo_object_has_its_source_and_licence(root_dir: Path) -> None:
+    demo = root_dir / "infra/demo"
+    with (demo / "SOURCES.tsv").open(newline="") as file:
+        rows = {row["key"]: row for row in csv.DictReader(file, delimiter="\t")}
+    keys = {p.relative_to(demo / "media").as_posix() for p in (demo / "media").rglob("*.*")}
+    assert set(rows) == keys
+    assert all(row["licence"] and row["source"] and row["author"] for row in rows.values())
+    assert len(keys) >= 60
+    assert sum(p.stat().st_size for p in (demo / "media").rglob("*.*")) <= 8 * 2**20
+    assert not re.search("non-?commercial|CC BY-NC", (demo / "SOURCES.tsv").read_text())
