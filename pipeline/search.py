@@ -90,12 +90,15 @@ class Searcher:
 def open_searcher(settings: Settings) -> Iterator[Searcher]:
     """Open the index, then load the encoder. Raises IndexUnavailable, IndexMismatch, and
     SettingsError where nothing was indexed yet."""
+    nothing_yet = SettingsError(
+        f"There is no collection {settings.index.collection!r} yet.",
+        remedy="`sensedex run` makes it; or name another one with --collection.",
+    )
+    if settings.index.url is None and not settings.index.path.exists():
+        raise nothing_yet  # opening would make the folder
     with open_index(settings.index) as index:
         if not index.exists():
-            raise SettingsError(
-                f"There is no collection {settings.index.collection!r} yet.",
-                remedy="`sensedex run` makes it; or name another one with --collection.",
-            )
+            raise nothing_yet
         encode = settings.encode
         encoder = load_encoder(
             encode.encoder,

@@ -228,6 +228,7 @@ def search(
 ) -> None:
     """Find moments by words, a picture, a sound, a video, or a sum of them."""
     from flows.cli.search import answer
+    from pipeline.search import Asked
 
     chosen = o.settings_from(
         settings,
@@ -237,8 +238,6 @@ def search(
         weights=weights,
         more=more,
     )
-    from pipeline.search import Asked
-
     asked = Asked(
         " ".join(words) if words else None,
         picture,

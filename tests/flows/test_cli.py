@@ -1,0 +1,206 @@
+"""The command: quick help, errors that name what is wrong, facts as JSON, documents that agree."""
+
+from __future__ import annotations
+
+import html.parser
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from flows.cli.console import render_failures, render_report, shown
+from flows.cli.exit_codes import MEANINGS, Exit
+from flows.cli.init import settings_text
+from pipeline.report import FailureRow, RunReport, StageTime
+from pipeline.report_html import report_html
+from pipeline.settings import Settings, load_settings
+
+HARD_KEY = "x/<script>alert(1)</script>\n\x1b[31m[red] 100%.mp4"
+
+REPORT = RunReport(
+    run_id="20260101T000000-abc123",
+    sequence=3,
+    bucket="films",
+    prefix="",
+    collection="media",
+    encoder="imagebind-demo",
+    meaningful=False,
+    started_at="2026-01-01T00:00:00+00:00",
+    wall_seconds=31.5,
+    objects_by_status={"indexed": 1207, "rejected": 3, "unchanged": 41},
+    objects_by_action={"new": 1210},
+    segments_by_modality={"vision": 900, "audio": 800},
+    segments=1000,
+    media_seconds=2000.0,
+    bytes_fetched=10**9,
+    points_in_index=1041,
+    failures=(
+        FailureRow(HARD_KEY, "rejected", "decode", "not_media", False, "<b>text</b>", "Go."),
+    ),
+    stages=(StageTime("decode", 12.0, 1000, "windows"), StageTime("encode", 20.0, 1000, "windows")),
+    seconds_by_phase={"list and plan": 1.0, "embed and load": 25.0},
+)
+
+
+def sensedex(*words: str, cwd: Path, root: Path) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", *words],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_help_loads_nothing_heavy(root_dir: Path) -> None:
+    code = (
+        "import sys; from flows.cli.main import app;"
+        "heavy = {'torch', 'ray', 'prefect', 'qdrant_client', 'boto3', 'av'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root_dir, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["plan"], Exit.USAGE, "source.bucket"),
+        (["plan", "--bucket", "b", "--set", "decode.window_ms=5"], Exit.USAGE, "decode.window_ms"),
+        (["plan", "--bucket", "b", "--encoder", "nope"], Exit.USAGE, "imagebind-huge"),
+        (["plan", "--bucket", "b", "--encoder", "imagebind-huge"], Exit.USAGE, "--weights"),
+        (["plan", "--bucket", "b", "--weights", "no.pth"], Exit.USAGE, "no.pth"),
+        (["plan", "--settings", "nowhere.toml"], Exit.USAGE, "sensedex init"),
+        (["plan", "--set", "nonsense"], Exit.USAGE, "part.field=value"),
+        (["serch"], Exit.USAGE, "serch"),
+        (["search", "words"], Exit.USAGE, "sensedex run"),
+        (["retry"], Exit.USAGE, "--all"),
+        (["report"], Exit.USAGE, "no report"),
+        (
+            ["plan", "--bucket", "b", "--endpoint-url", "http://127.0.0.1:9"],
+            Exit.TRANSIENT,
+            "127.0.0.1:9",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(
+    words: list[str], status: Exit, says: str, tmp_path: Path, root_dir: Path
+) -> None:
+    done = sensedex(*words, cwd=tmp_path, root=root_dir)
+    assert says in done.stderr
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == [], "something was written"
+
+
+def test_init_writes_a_file_that_loads_and_hides_nothing(tmp_path: Path, root_dir: Path) -> None:
+    done = sensedex("init", "--bucket", "films", cwd=tmp_path, root=root_dir)
+    assert done.returncode == 0
+    settings = load_settings(tmp_path / "sensedex.toml")
+    assert settings.source.bucket == "films"
+    assert settings.index == Settings().index
+    again = sensedex("init", cwd=tmp_path, root=root_dir)
+    assert again.returncode == Exit.USAGE
+    assert "--force" in again.stderr
+    # Every commented default is the real one: the file with all of them in force is the default.
+    every = re.sub(r"^#(\w+ = )", r"\1", settings_text(), flags=re.M)
+    values = tomllib.loads(every)
+    path = tmp_path / "all.toml"
+    path.write_text(every)
+    assert load_settings(path) == load_settings()
+    assert set(values) == {"source", "decode", "encode", "index", "state"}
+
+
+def test_settings_later_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text('[source]\nbucket = "file"\nprefix = "file"\nregion = "file"\n')
+    monkeypatch.setenv("SENSEDEX_SOURCE__PREFIX", "environment")
+    monkeypatch.setenv("SENSEDEX_SOURCE__REGION", "environment")
+    source = load_settings(path, {"source.region": "flag"}).source
+    assert (source.bucket, source.prefix, source.region) == ("file", "environment", "flag")
+
+
+def test_doctor_and_status_as_json(tmp_path: Path, root_dir: Path) -> None:
+    done = sensedex("doctor", "--json", cwd=tmp_path, root=root_dir)
+    found = {row["what"]: row for row in json.loads(done.stdout)}
+    assert found["ffmpeg"]["verdict"] == "ok"
+    assert re.search("from (the system|a wheel)", found["ffmpeg"]["detail"])
+    assert "carry no meaning" in found["encoder"]["detail"]
+    assert done.returncode == 0
+    status = json.loads(sensedex("status", "--json", cwd=tmp_path, root=root_dir).stdout)
+    assert status["sequence"] == 0
+
+
+def test_clean_asks_and_keeps_to_its_folder(tmp_path: Path, root_dir: Path) -> None:
+    (tmp_path / ".sensedex/state").mkdir(parents=True)
+    refused = sensedex("clean", "--folder", str(tmp_path), "--yes", cwd=tmp_path, root=root_dir)
+    assert refused.returncode == Exit.USAGE
+    done = sensedex("clean", "--yes", cwd=tmp_path, root=root_dir)
+    assert done.returncode == 0
+    assert not (tmp_path / ".sensedex").exists()
+
+
+def test_the_exit_codes_are_documented(root_dir: Path) -> None:
+    text = (root_dir / "docs/cli.md").read_text()
+    assert set(MEANINGS) == set(Exit)
+    rows = {int(n) for n in re.findall(r"^\| (\d+) \|", text, flags=re.M)}
+    assert rows == {code.value for code in Exit}
+    for command in ("demo", "doctor", "init", "plan", "run", "retry", "status", "failures",
+                    "search", "report", "clean"):  # fmt: skip
+        assert f"`sensedex {command}" in text
+
+
+def test_hard_keys_cannot_steer_a_terminal_or_a_page() -> None:
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=300, force_terminal=False)
+    console.print(render_failures(REPORT.failures))
+    console.print(render_report(REPORT))
+    printed = buffer.getvalue()
+    assert "\x1b" not in printed
+    assert "\\x1b[31m[red] 100%.mp4" in printed
+    assert shown("é 🐕") == "é 🐕"
+
+    page = report_html(REPORT)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "&lt;b&gt;text&lt;/b&gt;" in page
+    assert "\x1b" not in page
+
+
+def test_the_report_is_one_file_with_every_count() -> None:
+    page = report_html(REPORT)
+
+    class Reader(html.parser.HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.text = ""
+            self.plots = 0
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.plots += tag == "svg"
+            for name, value in attrs:
+                remote = (value or "").startswith(("http:", "https:", "//"))
+                assert not remote or name.startswith("xmlns"), f"{tag} {name}={value}"
+                assert name != "src"
+
+        def handle_data(self, data: str) -> None:
+            self.text += data
+
+    reader = Reader()
+    reader.feed(page)
+    assert reader.plots == 4
+    for fact in ("1,207", "1,251", "41", "carry no meaning", "not_media", REPORT.run_id):
+        assert fact in reader.text
+    assert RunReport.from_bytes(REPORT.to_bytes()) == REPORT

@@ -1,0 +1,180 @@
+"""The three stages without Ray: one bad window or object costs itself alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from encoders.catalogue import card_for
+from encoders.modality import Modality
+from pipeline.decode_stage import DecodeStage, Shard
+from pipeline.encode_stage import EncodeStage
+from pipeline.graph import GraphPlan, run_in_loop
+from pipeline.ids import asset_id
+from pipeline.plan import read_plan
+from pipeline.planning import RunOptions, plan, spaces_of
+from pipeline.progress import Stage, StageProgress
+from pipeline.receipts import RunFolder
+from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
+from pipeline.rows import DecodedRow, decoded_table, vectors_of
+from pipeline.settings import Settings, load_settings
+from pipeline.store import open_store
+from pipeline.watch import Watch
+from pipeline.write_stage import WriteStage
+from tests import media_files
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+CARD = card_for("imagebind-demo")
+SPACES = spaces_of(CARD)
+
+
+class Picky:
+    """An encoder that refuses every batch with a black picture in it, and counts its calls."""
+
+    card = CARD
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def encode(self, modality: Modality, batch: Any) -> NDArray[np.float32]:
+        self.batches.append(len(batch))
+        if (
+            modality is Modality.VISION
+            and not np.asarray(batch).reshape(len(batch), -1).any(1).all()
+        ):
+            raise RuntimeError("black picture")
+        unit = np.zeros((len(batch), CARD.dimension), np.float32)
+        unit[:, 0] = 1
+        return unit
+
+
+def ignore(_stage: Stage, _progress: StageProgress) -> None:
+    """Nobody looks."""
+
+
+def window(key: str, index: int, frames: NDArray[np.uint8]) -> DecodedRow:
+    return DecodedRow(
+        0, 2, asset_id("media", key), "g", index, index * 2000, index * 2000 + 2000,
+        payload=json.dumps({"key": key}), frames=frames.tobytes(),
+    )  # fmt: skip
+
+
+def end(key: str, segments: int) -> DecodedRow:
+    asset = asset_id("media", key)
+    outcome = ObjectOutcome(key, asset, "g", "e", None, 1, Status.INDEXED, None, segments)
+    return DecodedRow(0, 2, asset, "g", outcome=json.dumps(outcome.to_json()))
+
+
+def test_a_window_that_cannot_be_encoded_costs_its_object_alone(tmp_path: Path) -> None:
+    good = np.full((2, 224, 224, 3), 9, np.uint8)
+    rows = [window("good", n, good) for n in range(6)]
+    rows += [window("bad", 0, good), window("bad", 1, np.zeros_like(good))]
+    encoder = Picky()
+    encode = EncodeStage(lambda: encoder, SPACES, ignore)
+    table = encode.table(decoded_table([*rows, end("good", 6), end("bad", 2)]))
+    failed = [row for row in table.column("failure").to_pylist() if row]
+    assert len(failed) == 1
+    assert "black picture" in failed[0]
+    assert encoder.batches[0] == 8, "windows of all objects share a batch"
+
+    store = open_store(str(tmp_path), Settings().source)
+    write = WriteStage(lambda: store, RunFolder(1, "run"), SPACES, ignore)
+    [receipt] = write.receipts(table)
+    statuses = {o.key: (o.status, o.segments) for o in receipt.outcomes}
+    assert statuses == {"good": (Status.INDEXED, 6), "bad": (Status.FAILED, 0)}
+    assert receipt.segments == 6
+
+
+def test_a_shard_waits_for_windows_that_were_overtaken(tmp_path: Path) -> None:
+    good = np.full((1, 224, 224, 3), 9, np.uint8)
+    encode = EncodeStage(Picky, SPACES, ignore)
+    store = open_store(str(tmp_path), Settings().source)
+    write = WriteStage(lambda: store, RunFolder(1, "run"), SPACES, ignore)
+    parts: Sequence[list[DecodedRow]] = (
+        [end("b", 2), end("a", 1)],
+        [window("b", 1, good), window("a", 0, good)],
+        [window("b", 0, good)],
+    )
+    given = [list(write.receipts(encode.table(decoded_table(part)))) for part in parts]
+    assert [len(receipts) for receipts in given] == [0, 0, 1]
+    assert given[2][0].segments == 3
+
+
+def test_vectors_cross_the_tables_unchanged() -> None:
+    encode = EncodeStage(Picky, SPACES, ignore)
+    frames = np.full((1, 224, 224, 3), 9, np.uint8)
+    table = encode.table(decoded_table([window("a", 0, frames), end("a", 1)]))
+    names = [space.vector_name for space in SPACES]
+    assert set(vectors_of(table, 0, names)) == {"vision"}
+    assert vectors_of(table, 0, names)["vision"][:2].tolist() == [1.0, 0.0]
+    assert vectors_of(table, 1, names) == {}
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "code"),
+    [
+        (lambda o: o | {"etag": "another"}, Status.FAILED, "object_changed"),
+        (lambda o: o | {"key": "gone.jpg"}, Status.FAILED, "object_gone"),
+        (lambda o: o | {"storage_class": "GLACIER"}, Status.ARCHIVED, "archived"),
+        (lambda o: o | {"size_bytes": 0}, Status.REJECTED, "empty_object"),
+    ],
+)
+def test_an_object_that_cannot_be_had_is_a_row(
+    s3_server: S3Server,  # noqa: F811
+    make: Any,
+    status: Status,
+    code: str,
+) -> None:
+    client = s3_server.client()
+    client.put_object(Bucket="media", Key="a.jpg", Body=media_files.jpeg(1))
+    head = client.head_object(Bucket="media", Key="a.jpg")
+    facts = {
+        "bucket": "media",
+        "key": "a.jpg",
+        "etag": head["ETag"].strip('"'),
+        "size_bytes": head["ContentLength"],
+        "last_modified": "2026-01-01T00:00:00Z",
+    }
+    obj = MediaObject(**make(facts))
+    row = PlanRow(Action.NEW, obj, "asset", "g", "new", shard=0)
+    source = s3_server.settings()
+    stage = DecodeStage(source, Settings().decode, "imagebind-demo", ("f",), ignore)
+    [only] = stage.rows(row, Shard(0, 1))
+    assert only.outcome is not None
+    outcome = ObjectOutcome.from_json(json.loads(only.outcome))
+    assert outcome.status is status
+    assert outcome.failure is not None
+    assert outcome.failure.code == code
+
+
+def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    client = s3_server.client()
+    for number in range(3):
+        client.put_object(Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number))
+    client.put_object(Bucket="media", Key="1.txt", Body=b"\xff\xfe broken words")
+    settings = load_settings(
+        None,
+        {
+            "source.bucket": "media",
+            "source.endpoint_url": s3_server.url,
+            "state.location": str(tmp_path / "state"),
+            "state.shard_objects": 2,
+        },
+    )
+    planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", Watch())
+    graph = GraphPlan(settings, RunFolder(1, "r"), SPACES, dict(planned.objects_by_shard))
+    rows = (row for row in read_plan(planned.path) if row.shard >= 0)
+    receipts = list(run_in_loop(graph, rows, ignore))
+    assert [len(receipt.outcomes) for receipt in receipts] == [2, 1]
+    outcomes = {o.key: o for receipt in receipts for o in receipt.outcomes}
+    assert {o.status for o in outcomes.values()} == {Status.INDEXED}
+    # A sidecar that is not text is said, and costs the picture nothing.
+    failure = outcomes["1.jpg"].failure
+    assert failure is not None
+    assert failure.code == "bad_sidecar"
