@@ -12,6 +12,7 @@ from encoders.modality import Modality
 if TYPE_CHECKING:
     import torch
 
+    from encoders.imagebind import ImageBindConfig
     from encoders.protocol import Encoder
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -89,13 +90,13 @@ def load_encoder(
     card = card_for(name, weights, seed=seed)
     import torch
 
-    from encoders.imagebind import DEMO, HUGE, ImageBind
+    from encoders.imagebind import HUGE, ImageBind
     from encoders.imagebind.encode import ImageBindEncoder
     from encoders.weights import load_into, read_state_dict, seeded_state_dict
 
     if threads is not None:
         torch.set_num_threads(threads)
-    config = {"imagebind-demo": DEMO, "imagebind-huge": HUGE}[name].only(card.modalities)
+    config = _config(card)
     place = _device(device)
     if weights is None:
         model = ImageBind(config)
@@ -106,11 +107,33 @@ def load_encoder(
         with torch.device("meta"):
             model = ImageBind(config)
         load_into(model, state, str(weights))
-    wide = config is HUGE or place.type == "cuda"
-    dtype = (
-        torch.bfloat16 if precision == "bf16" or (precision == "auto" and wide) else torch.float32
-    )
-    return ImageBindEncoder(model, card, place, dtype)
+    wide = config.dimension == HUGE.dimension or place.type == "cuda"
+    half = precision == "bf16" or (precision == "auto" and wide)
+    return ImageBindEncoder(model, card, place, torch.bfloat16 if half else torch.float32)
+
+
+def check_weights(name: str, weights: Path | None) -> None:
+    """Compare a checkpoint's names and shapes with the network's, before anything is started.
+
+    Reads a header, or maps the file; no tensor is loaded. Raises as `load_encoder` does.
+    """
+    if weights is None:
+        return
+    card = card_for(name, weights)
+    import torch
+
+    from encoders.imagebind import ImageBind
+    from encoders.weights import check_fit, read_state_dict
+
+    with torch.device("meta"):
+        model = ImageBind(_config(card))
+    check_fit(model, read_state_dict(weights), str(weights))
+
+
+def _config(card: EncoderCard) -> ImageBindConfig:
+    from encoders.imagebind import DEMO, HUGE
+
+    return {"imagebind-demo": DEMO, "imagebind-huge": HUGE}[card.name].only(card.modalities)
 
 
 def _device(device: str) -> torch.device:

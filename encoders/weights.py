@@ -54,6 +54,12 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
 
     Raises WeightsError that names the first tensors that are missing or of another shape.
     """
+    check_fit(model, state, where)
+    model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
+
+
+def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Raises WeightsError where the tensors are not the network's; nothing is copied."""
     wanted = model.state_dict()
     missing = [name for name in wanted if name not in state]
     if missing:
@@ -70,7 +76,6 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
             f"{tuple(wanted[name].shape)}; {len(wrong)} of {len(wanted)} tensors differ.",
             remedy="It is the checkpoint of another size; choose the encoder that it is of.",
         )
-    model.load_state_dict({name: state[name] for name in wanted}, assign=True)
 
 
 def seeded_state_dict(model: nn.Module, seed: int) -> dict[str, Tensor]:

@@ -114,7 +114,7 @@ class VectorIndex:
 
     def upsert_segments(self, batch: SegmentBatch, more: Mapping[str, Any]) -> None:
         """Write points; `more` is added to each payload. Not live yet."""
-        vectors: list[dict[str, list[float]]] = [{} for _ in batch.point_ids]
+        vectors: list[dict[str, Any]] = [{} for _ in batch.point_ids]
         for name, (rows, matrix) in batch.vectors.items():
             for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
                 vectors[row][name] = vector

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from encoders.catalogue import check_weights
 from pipeline.errors import Transient
 from pipeline.lease import Lease, still_held
 from pipeline.load import LoadReceipt, load_shard
@@ -63,6 +64,8 @@ def new_run_id() -> str:
 
 def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
+    if planned.to_embed:
+        check_weights(settings.encode.encoder, settings.encode.weights)
     store = planned.state.store
     if read_state(store).version != planned.state.version:
         raise StateMoved(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from encoders.catalogue import CARDS, card_for, load_encoder
+from encoders.catalogue import CARDS, card_for, check_weights, load_encoder
 from encoders.errors import InputError, UnknownEncoder, WeightsError
 from encoders.imagebind import DEMO, TINY, ImageBind
 from encoders.modality import Modality
@@ -53,8 +53,9 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     save_file(ImageBind(TINY).state_dict(), small)
     with pytest.raises(WeightsError, match=r"is \(1, 1, 64\) and should be \(1, 1, 192\)"):
         load_encoder("imagebind-demo", small, device="cpu")
-    with pytest.raises(WeightsError, match="another network"):
-        load_encoder("imagebind-huge", small, device="cpu")
+    for load in (check_weights, load_encoder):
+        with pytest.raises(WeightsError, match="another network"):
+            load("imagebind-huge", small)
     other = tmp_path / "other.safetensors"
     save_file({"layer.weight": torch.zeros(2)}, other)
     with pytest.raises(WeightsError, match="lacks"):
