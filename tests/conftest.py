@@ -21,6 +21,11 @@ ENVIRONMENT = {
 }
 
 
+def pytest_configure() -> None:
+    """Ray reads how it authenticates when it is imported, and collecting tests imports it."""
+    prepare_environment()
+
+
 @pytest.fixture(scope="session")
 def root_dir() -> Path:
     """The checkout."""
@@ -47,7 +52,6 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv(name)
     patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    prepare_environment()
     yield
     patch.undo()
 
