@@ -40,6 +40,8 @@ class EncodeStage:
         self._spaces = {space.modality: space.vector_name for space in spaces}
         self._schema = encoded_schema([space.vector_name for space in spaces])
         self._add_progress = add_progress
+        # The model is there: from here on it is work, before it was the start.
+        add_progress(Stage.ENCODE, StageProgress())
 
     def table(self, decoded: pa.Table) -> pa.Table:
         """A table of `rows.DECODED` in, one of `rows.encoded_schema` out, row for row."""

@@ -92,7 +92,7 @@ def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
 
     def see(stages: Mapping[Stage, StageProgress]) -> None:
         nonlocal begun
-        if stages and not begun:
+        if Stage.ENCODE in stages and not begun:
             begun = True
             watch.lap("start the decoder and the encoder")
             watch.phase("embedding")
