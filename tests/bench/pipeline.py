@@ -2,9 +2,9 @@
 
     python -m tests.bench.pipeline [--json FILE] [--copies 12]
 
-Two buckets: so many copies of the demo's media (320x240, small files: the four stages and Ray share
-two cores, and no stage is slow), and 1080p H.264 with sound, where decoding sets the pace as it does
-for most buckets. Each stage is first run alone; then all of them in one Ray Data execution, with
+Two buckets: copies of the demo's media (320x240, small files: four stages and Ray share two cores,
+and none is slow), and 1080p H.264 with sound, where decoding sets the pace, as it does for most
+buckets. Each stage is first run alone; then all of them in one Ray Data execution, with
 loading beside it. The starts of Ray and of the actors, model included, are reported apart. The S3
 server runs in this process, on the same cores: its work counts against us.
 """
