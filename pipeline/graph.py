@@ -27,6 +27,7 @@ from encoders.protocol import Encoder
 from pipeline.decode_stage import AddProgress, DecodeStage, Shard
 from pipeline.encode_stage import EncodeStage
 from pipeline.errors import Transient
+from pipeline.media.child import prepare_children
 from pipeline.plan import plan_row_from, plan_table
 from pipeline.progress import Stage, StageProgress
 from pipeline.receipts import RunFolder
@@ -210,6 +211,7 @@ class _RayDecode:
     def __init__(self, plan: GraphPlan, board: Any) -> None:
         self._plan = plan
         self._stage = plan.decode_stage(_adder(board))
+        prepare_children()  # half a second, while the encoder loads its model
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         for row in table.to_pylist():

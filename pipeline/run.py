@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from encoders.catalogue import check_weights
-from pipeline.errors import Transient
+from pipeline.errors import StateCorrupt, Transient
 from pipeline.lease import Lease, still_held
 from pipeline.load import LoadReceipt, load_shard
-from pipeline.parquet import read_segments
+from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.parquet import file_sha256, read_segments
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, spaces_of
 from pipeline.progress import Stage, StageProgress
@@ -66,6 +67,7 @@ def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
     if planned.to_embed:
         check_weights(settings.encode.encoder, settings.encode.weights)
+        find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
     store = planned.state.store
     if read_state(store).version != planned.state.version:
         raise StateMoved(
@@ -125,6 +127,11 @@ def load(
         done = load_shard(index, (), outcomes, run.folder.sequence, run.folder.run_id)
     else:
         with run.store.local_copy(receipt.data_file) as path:
+            if file_sha256(path) != receipt.data_sha256:
+                raise StateCorrupt(
+                    f"{receipt.data_file} is not what its receipt says.",
+                    remedy="Remove its receipt and run again: its objects are embedded anew.",
+                )
             done = load_shard(
                 index, read_segments(path), outcomes, run.folder.sequence, run.folder.run_id
             )
