@@ -119,7 +119,7 @@ class VectorIndex:
             for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
                 vectors[row][name] = vector
         # Not validated value by value: they come typed from Arrow, and checking each float again
-        # costs a third of the client's time (docs/performance.md).
+        # costs a part of the client's time (docs/performance.md).
         points = [
             q.PointStruct.model_construct(
                 id=point, vector=vector, payload={**payload, **more, "live": False}
