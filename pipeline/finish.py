@@ -35,12 +35,9 @@ def report_of(
             own = run is not None and receipt.sequence == run.folder.sequence
             if own or planned.recovered_generations.get(outcome.asset_id) == outcome.generation:
                 tally.add(outcome)
-    objects = planned.summary.objects
-    unchanged = objects[Action.UNCHANGED]
-    # Sidecars are objects of the bucket too: those of unchanged media are what is left over.
-    seen_sidecars = sum(len(o.sidecars) for r in receipts for o in r.outcomes)
-    left = max(planned.summary.selection.sidecars - seen_sidecars, 0)
-    tally.add_count(Status.UNCHANGED, unchanged + left)
+    # A sidecar is an object of the bucket too, and ends as the media does that it describes.
+    objects = planned.summary.objects + planned.summary.sidecars
+    tally.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
     tally.add_count(Status.REMOVED, objects[Action.GONE])
     latest = watch.latest
     decode = latest.of(Stage.DECODE)

@@ -32,7 +32,7 @@ from pipeline.plan import plan_row_from, plan_table
 from pipeline.progress import Stage, StageProgress
 from pipeline.receipts import RunFolder
 from pipeline.records import PlanRow, ShardReceipt, VectorSpace
-from pipeline.rows import DecodedRow, decoded_table
+from pipeline.rows import decoded_table
 from pipeline.settings import Settings
 from pipeline.store import Store, open_store
 from pipeline.write_stage import WriteStage
@@ -42,7 +42,7 @@ T = TypeVar("T")
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_A_BLOCK = 16
 BLOCK_BYTES = 16 * 2**20
-OBJECTS_A_TASK = 4
+OBJECTS_A_TASK = 16
 
 
 class GraphBroken(Transient):
@@ -214,11 +214,10 @@ class _RayDecode:
         prepare_children()  # half a second, while the encoder loads its model
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        for row in table.to_pylist():
-            planned = plan_row_from(row)
-            rows: Iterator[DecodedRow] = self._stage.rows(planned, self._plan.shard_of(planned))
-            for chunk in _chunks(rows, WINDOWS_A_BLOCK):
-                yield decoded_table(chunk)
+        planned = map(plan_row_from, table.to_pylist())
+        rows = (row for p in planned for row in self._stage.rows(p, self._plan.shard_of(p)))
+        for chunk in _chunks(rows, WINDOWS_A_BLOCK):
+            yield decoded_table(chunk)
 
 
 class _RayEncode:

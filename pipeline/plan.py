@@ -81,11 +81,12 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class PlanSummary:
-    """Counts by action, as far as the plan has been read. `known_media_ms` is from the state: what
-    was decoded last time of the objects that it concerns."""
+    """Counts by action, as far as the plan has been read; `sidecars` are those of the objects.
+    `known_media_ms` is from the state: what was decoded last time of them."""
 
     objects: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
+    sidecars: Counter[str] = field(default_factory=Counter)
     known_media_ms: Counter[str] = field(default_factory=Counter)
     selection: SelectionCounts = field(default_factory=SelectionCounts)
 
@@ -101,6 +102,9 @@ class PlanSummary:
         action = row.action.value
         self.objects[action] += 1
         self.bytes[action] += row.object.size_bytes
+        # A row that is gone has none of its own: what it had, the state knows.
+        beside = known.sidecars if known and row.action is Action.GONE else row.sidecars
+        self.sidecars[action] += len(beside)
         if known is not None:
             self.known_media_ms[action] += known.decoded_ms
 

@@ -85,7 +85,7 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     # First run: everything is new, every object ends in exactly one status.
     report = run_index(settings, RunOptions(), lambda _: None)
     assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
-    assert report.objects_by_action == {"new": 12}
+    assert report.objects_by_action == {"new": 13}  # a sidecar is one, too
     assert {f.key: f.code for f in report.failures} == {
         "bad/empty.mp4": "empty_object",
         "bad/text.mp4": "not_media",
@@ -128,7 +128,7 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     old = keys_live(settings)
     bucket.requests.clear()
     third = run_index(settings, RunOptions(), lambda _: None)
-    assert third.objects_by_action == {"new": 1, "changed": 2, "gone": 1, "unchanged": 9}
+    assert third.objects_by_action == {"new": 1, "changed": 3, "gone": 1, "unchanged": 9}
     fetched = {path for verb, path in bucket.requests if verb == "GET" and path.count("/") > 1}
     assert fetched == {
         "/media/pictures/new.jpg",
