@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,10 @@ T = TypeVar("T")
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_A_BLOCK = 16
 BLOCK_BYTES = 16 * 2**20
+# Small objects go to a decoder many at a time, large ones alone: no worker is left with all.
 OBJECTS_A_TASK = 16
+BYTES_A_TASK = 32 * 2**20
+REPORT_EVERY_S = 0.25
 
 
 class GraphBroken(Transient):
@@ -102,7 +106,7 @@ def run_graph(
     on_gpu = encode.device.startswith("cuda") or (
         encode.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
     )
-    blocks = [plan_table(chunk) for chunk in _chunks(rows, OBJECTS_A_TASK)]
+    blocks = [plan_table(chunk) for chunk in _tasks(rows)]
     receipts = (
         ray.data.from_arrow(blocks)
         .map_batches(
@@ -200,17 +204,32 @@ class _Board:
         return dict(self._stages)
 
 
-def _adder(board: Any) -> AddProgress:
-    def add(stage: Stage, progress: StageProgress) -> None:
-        board.add.remote(stage, progress)  # fire and forget: counting must not slow the work
+class _Reporter:
+    """Tells the board what a stage has done; little and often would cost a call an object."""
 
-    return add
+    def __init__(self, board: Any) -> None:
+        self._board = board
+        self._pending: dict[Stage, StageProgress] = {}
+        self._told = 0.0
+
+    def add(self, stage: Stage, progress: StageProgress) -> None:
+        self._pending[stage] = self._pending.get(stage, StageProgress()).plus(progress)
+        if time.monotonic() - self._told > REPORT_EVERY_S:
+            self.tell()
+
+    def tell(self) -> None:
+        """At the end of every task, so that nothing is left untold."""
+        for stage, progress in self._pending.items():
+            self._board.add.remote(stage, progress)  # fire and forget
+        self._pending.clear()
+        self._told = time.monotonic()
 
 
 class _RayDecode:
     def __init__(self, plan: GraphPlan, board: Any) -> None:
         self._plan = plan
-        self._stage = plan.decode_stage(_adder(board))
+        self._reporter = _Reporter(board)
+        self._stage = plan.decode_stage(self._reporter.add)
         prepare_children()  # half a second, while the encoder loads its model
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -218,22 +237,29 @@ class _RayDecode:
         rows = (row for p in planned for row in self._stage.rows(p, self._plan.shard_of(p)))
         for chunk in _chunks(rows, WINDOWS_A_BLOCK):
             yield decoded_table(chunk)
+        self._reporter.tell()
 
 
 class _RayEncode:
     def __init__(self, plan: GraphPlan, board: Any) -> None:
-        self._stage = plan.encode_stage(_adder(board))
+        self._reporter = _Reporter(board)
+        self._stage = plan.encode_stage(self._reporter.add)
+        self._reporter.tell()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return self._stage.table(table)
+        encoded = self._stage.table(table)
+        self._reporter.tell()
+        return encoded
 
 
 class _RayWrite:
     def __init__(self, plan: GraphPlan, board: Any) -> None:
-        self._stage = plan.write_stage(_adder(board))
+        self._reporter = _Reporter(board)
+        self._stage = plan.write_stage(self._reporter.add)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         receipts = [receipt.to_bytes() for receipt in self._stage.receipts(table)]
+        self._reporter.tell()
         yield pa.table({"receipt": pa.array(receipts, type=pa.binary())})
 
 
@@ -253,3 +279,16 @@ def _configure() -> None:
 def _chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
     while chunk := list(itertools.islice(items, size)):
         yield chunk
+
+
+def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:
+    task: list[PlanRow] = []
+    size = 0
+    for row in rows:
+        if task and (len(task) >= OBJECTS_A_TASK or size + row.object.size_bytes > BYTES_A_TASK):
+            yield task
+            task, size = [], 0
+        task.append(row)
+        size += row.object.size_bytes
+    if task:
+        yield task
