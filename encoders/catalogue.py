@@ -63,7 +63,7 @@ def card_for(name: str, weights: Path | None = None, *, seed: int = 0) -> Encode
         )
     card = CARDS[name]
     if weights is not None:
-        from encoders.weights import file_digest
+        from encoders.digest import file_digest
 
         # Trained or not, a checkpoint is somebody's: it is taken to mean something.
         return card.with_weights(file_digest(weights), meaningful=True)
@@ -92,7 +92,8 @@ def load_encoder(
 
     from encoders.imagebind import HUGE, ImageBind
     from encoders.imagebind.encode import ImageBindEncoder
-    from encoders.weights import load_into, read_state_dict, seeded_state_dict
+    from encoders.seeded import seeded_state_dict
+    from encoders.weights import load_into, read_state_dict
 
     if threads is not None:
         torch.set_num_threads(threads)

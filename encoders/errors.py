@@ -3,7 +3,8 @@
     EncoderError
     ├── UnknownEncoder   no card of that name
     ├── WeightsError     a checkpoint that is missing, unreadable, or of another network
-    └── InputError       a batch of the wrong shape or type
+    │   └── BrokenWeights   a network whose answer is not finite
+    └── InputError       a batch of the wrong shape or type, or with NaN in it
 
 A retry helps with none of them. Each has a `remedy`, one sentence for a person.
 """
@@ -28,6 +29,10 @@ class UnknownEncoder(EncoderError):
 
 
 class WeightsError(EncoderError):
+    pass
+
+
+class BrokenWeights(WeightsError):
     pass
 
 

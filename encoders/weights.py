@@ -1,29 +1,30 @@
-"""Checkpoints: read without running code, checked against the network, known by their digest."""
+"""Checkpoints: read without running code, checked against the network, written as safetensors."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import pickle
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from encoders.errors import WeightsError
 
-READ_BYTES = 8 * 2**20
-NAMES_SHOWN = 3
+NAMES_SHOWN = 5
+NO_WEIGHTS = "Give a .safetensors file, or a .pth that holds tensors by name."
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, memory-mapped, from `.safetensors` or a `.pth` (weights only).
+    """Tensors by name, memory-mapped, from `.safetensors` or what `torch.save` wrote.
 
-    Raises WeightsError that names the file.
+    A pickle's classes that are not torch's own are replaced by one that does nothing: published
+    checkpoints carry objects of their trainers, and nothing in a file may run. `module.` before
+    every name, as DataParallel leaves it, is taken off. Raises WeightsError that names the file.
     """
     if not path.is_file():
         raise WeightsError(
@@ -33,112 +34,111 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        loaded = _unpickled(path)
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"{path} cannot be read as weights: {reason}",
-            remedy="Give a .safetensors file, or a .pth that holds nothing but tensors.",
+            f"{path} cannot be read as weights: {reason}", remedy=NO_WEIGHTS
         ) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
-    if not isinstance(loaded, Mapping) or not all(isinstance(t, Tensor) for t in loaded.values()):
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise WeightsError(f"{path} does not hold a state dict.", remedy=NO_WEIGHTS)
+    strange = [name for name, value in loaded.items() if not isinstance(value, Tensor)]
+    if strange:
         raise WeightsError(
-            f"{path} does not hold a state dict.", remedy="Give a dictionary of tensors by name."
+            f"{path} does not hold a state dict: {_some(strange)} of it are no tensors.",
+            remedy=NO_WEIGHTS,
         )
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+    parallel = all(str(name).startswith("module.") for name in loaded)
+    return {str(n).removeprefix("module.") if parallel else str(n): t for n, t in loaded.items()}
 
 
-def load_into(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Give the network its weights; towers that it does not have are left unread.
+class _Inert:
+    """What a foreign class in a pickle becomes: takes anything, does nothing."""
 
-    Raises WeightsError that names the first tensors that are missing or of another shape.
-    """
-    check_fit(model, state, where)
+    def __new__(cls, *_args: object, **_kwargs: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
+        pass
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+
+def _unpickled(path: Path) -> object:
+    if not zipfile.is_zipfile(path):  # the form before torch 1.6 cannot be mapped
+        return torch.load(path, map_location="cpu", weights_only=True)
+    foreign = get_unsafe_globals_in_checkpoint(str(path))
+    with safe_globals([(_Inert, name) for name in foreign]):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
+def load_into(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    where: str,
+    beside: Callable[[str], bool] | None = None,
+) -> None:
+    """Give the network its weights, without a copy. `beside` says which extra names are expected
+    (towers that are not built). Raises WeightsError as `check_fit` does."""
+    check_fit(model, state, where, beside)
     model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
 
 
-def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Raises WeightsError where the tensors are not the network's; nothing is copied."""
+def check_fit(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    where: str,
+    beside: Callable[[str], bool] | None = None,
+) -> None:
+    """Raises WeightsError that names the first five tensors that are missing, of another shape, or
+    not the network's; nothing is copied."""
     wanted = model.state_dict()
     missing = [name for name in wanted if name not in state]
     if missing:
         raise WeightsError(
-            f"{where} lacks {len(missing)} of {len(wanted)} tensors, among them "
-            f"{', '.join(missing[:NAMES_SHOWN])}.",
+            f"{where} lacks {len(missing)} of {len(wanted)} tensors, among them {_some(missing)}.",
             remedy="It is the checkpoint of another network; choose the encoder that it is of.",
         )
-    wrong = [name for name in wanted if state[name].shape != wanted[name].shape]
+    wrong = [
+        f"{name} is {tuple(state[name].shape)} and should be {tuple(wanted[name].shape)}"
+        for name in wanted
+        if state[name].shape != wanted[name].shape
+    ]
     if wrong:
-        name = wrong[0]
         raise WeightsError(
-            f"{where}: {name} is {tuple(state[name].shape)} and should be "
-            f"{tuple(wanted[name].shape)}; {len(wrong)} of {len(wanted)} tensors differ.",
+            f"{where}: {len(wrong)} of {len(wanted)} tensors have another shape: {_some(wrong)}.",
             remedy="It is the checkpoint of another size; choose the encoder that it is of.",
         )
-
-
-def seeded_state_dict(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Untrained weights that depend on the seed, and on each tensor's name and shape alone.
-
-    Matrices keep the variance of what they are given (normal, 1/sqrt(fan in)). Queries and keys are
-    1.4 times that, and position and class tokens 0.3: of the settings tried, the one where most
-    pictures (71 % of 120) are found by their middle 85 %.
-    """
-    state = {}
-    for name, tensor in model.state_dict().items():
-        if name.endswith((".mask", "log_logit_scale")):
-            state[name] = tensor
-            continue
-        key = hashlib.sha256(f"{seed}/{name}/{tuple(tensor.shape)}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
-        last = name.rsplit(".", 1)[-1]
-        if tensor.dim() == 1:
-            state[name] = torch.ones_like(tensor) if last == "weight" else torch.zeros_like(tensor)
-        else:
-            noise = torch.randn(tensor.shape, generator=generator)
-            fan_in = tensor[0].numel()
-            small = last in ("pos_embed", "cls_token", "bias_k", "bias_v")
-            state[name] = noise * (0.3 if small else fan_in**-0.5)
-            if last == "in_proj_weight":
-                state[name][: 2 * fan_in] *= 1.4
-    return state
+    extra = [n for n in state if n not in wanted and not (beside is not None and beside(n))]
+    if extra:
+        raise WeightsError(
+            f"{where} has {len(extra)} tensors too many, among them {_some(extra)}.",
+            remedy="It is the checkpoint of another network; choose the encoder that it is of.",
+        )
 
 
 def to_safetensors(state: Mapping[str, Tensor], path: Path, dtype: torch.dtype) -> None:
-    """Write the tensors in one dtype; integers keep theirs."""
-    save_file({n: t.to(dtype).contiguous() for n, t in state.items()}, path)
+    """Write the tensors in one floating-point dtype; whole numbers keep theirs."""
+    converted = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().clone()
+        for name, tensor in state.items()
+    }
+    save_file(converted, path)
 
 
-def file_digest(path: Path) -> str:
-    """`sha256:...` of a file, remembered by path, size and time of change, since 4.5 GB take 5 s.
-
-    Raises WeightsError that names the file.
-    """
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise WeightsError(
-            f"There is no weights file {path}.", remedy="Check encode.weights, or --weights."
-        ) from error
-    key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sensedex"
-    memo = home / "digests.json"
-    known: dict[str, str] = {}
-    if memo.is_file():
-        try:
-            known = json.loads(memo.read_text())
-        except ValueError:
-            known = {}  # a half-written memo costs a digest, no more
-    if key in known:
-        return known[key]
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
-    known[key] = f"sha256:{digest.hexdigest()}"
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = memo.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(known))
-    temporary.replace(memo)
-    return known[key]
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -9,12 +9,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from encoders.errors import InputError
-from encoders.imagebind.config import ImageBindConfig, TowerConfig
+from encoders.imagebind.config import CONTEXT, VOCABULARY, ImageBindConfig, TowerConfig
 from encoders.imagebind.stems import ImageStem, ImuStem, TextStem, VisionStem
 from encoders.imagebind.trunk import EPS, Trunk
+from encoders.inputs import Shape, check_finite, check_ids, check_shape, unit_length
 from encoders.modality import Modality
 
 # The reference's output scales; text's alone was learned (appendix B of the paper).
@@ -26,14 +26,14 @@ SCALES = {
     Modality.IMU: 5.0,
 }
 MAX_SCALE = 100.0
-# Dimensions of one item, and of one item cut into clips (the second axis of the batch).
-ITEM_RANK = {
-    Modality.VISION: (3, 5),
-    Modality.TEXT: (1, 1),
-    Modality.AUDIO: (3, 4),
-    Modality.DEPTH: (3, 3),
-    Modality.THERMAL: (3, 3),
-    Modality.IMU: (2, 2),
+# What a batch is: one item a row, or several clips of one, averaged.
+SHAPES: dict[Modality, tuple[Shape, ...]] = {
+    Modality.VISION: ((None, 3, 224, 224), (None, None, 3, 2, 224, 224)),
+    Modality.TEXT: ((None, CONTEXT),),
+    Modality.AUDIO: ((None, 1, 128, 204), (None, None, 1, 128, 204)),
+    Modality.DEPTH: ((None, 1, 224, 224),),
+    Modality.THERMAL: ((None, 1, 224, 224),),
+    Modality.IMU: ((None, 6, 2000),),
 }
 
 
@@ -63,28 +63,21 @@ class ImageBind(nn.Module):
         (N,S,1,128,204); depth or thermal (N,1,224,224); imu (N,6,2000). Clips are averaged as the
         reference does, each of unit length. Raises InputError.
         """
-        return F.normalize(self.reference(modality, batch).float(), dim=-1)
+        return unit_length(self.reference(modality, batch), "ImageBind")
 
     def reference(self, modality: Modality, batch: Tensor) -> Tensor:
         """(N, D): unit vectors times the modality's scale, the mean over clips last."""
-        clips = 0
-        plain, clipped = self._ranks(modality)
-        if batch.dim() == clipped + 1 and clipped != plain:
-            clips = batch.shape[1]
+        clips = self._check(modality, batch)
+        if clips:
             batch = batch.flatten(0, 1)
-        elif batch.dim() != plain + 1:
-            raise InputError(
-                f"A batch of {modality} has {batch.dim()} dimensions {tuple(batch.shape)}.",
-                remedy=f"Give {plain + 1}, or {clipped + 1} with clips.",
-            )
-        vectors = F.normalize(self.tower(modality, batch).float(), dim=-1)
+        vectors = unit_length(self.tower(modality, batch), "ImageBind")
         vectors = vectors * self.reference_scale(modality)
         return vectors.unflatten(0, (-1, clips)).mean(1) if clips else vectors
 
     def tower(self, modality: Modality, batch: Tensor) -> Tensor:
         """(N, D), not normalised, without clips; the network alone, for those who batch."""
         pool = torch.zeros(len(batch), dtype=torch.long, device=batch.device)
-        if modality is Modality.TEXT:
+        if modality == Modality.TEXT:
             # The end token has the highest id. Attention is causal: what comes after the last end
             # token of the batch cannot change anything, so it is not computed.
             pool = batch.argmax(-1)
@@ -100,13 +93,24 @@ class ImageBind(nn.Module):
         scale = self.modality_postprocessors[modality]["1"]  # type: ignore[index]
         return min(math.exp(float(scale.log_logit_scale)), MAX_SCALE)
 
-    def _ranks(self, modality: Modality) -> tuple[int, int]:
+    def is_beside(self, name: str) -> bool:
+        """Whether a checkpoint's entry belongs to a tower that this network was built without."""
+        return any(f".{m}." in name for m in Modality if m not in self.config.towers)
+
+    def _check(self, modality: Modality, batch: Tensor) -> int:
+        """How many clips an item has; 0 where it has none. Raises InputError."""
         if modality not in self.config.towers:
             raise InputError(
                 f"This network has no tower for {modality}.",
                 remedy=f"It has {', '.join(self.config.towers)}.",
             )
-        return ITEM_RANK[modality]
+        shapes = SHAPES[Modality(modality)]
+        check_shape(modality, batch, *shapes)
+        if modality == Modality.TEXT:
+            check_ids("Token ids", batch, VOCABULARY)
+        else:
+            check_finite(modality, batch)
+        return batch.shape[1] if batch.dim() > len(shapes[0]) else 0
 
 
 class _Scale(nn.Module):

@@ -27,7 +27,8 @@ from encoders.modality import Modality
 from encoders.preprocess.audio import log_mel_windows
 from encoders.preprocess.image import normalize
 from encoders.preprocess.text import token_ids
-from encoders.weights import load_into, seeded_state_dict
+from encoders.seeded import seeded_state_dict
+from encoders.weights import load_into
 from tests import media_files
 
 TEXTS = ["a dog barks", "waves breaking on a beach at sunset", "an owl", "two people talk"]

@@ -13,12 +13,14 @@ import torch
 from safetensors.torch import save_file
 
 from encoders.catalogue import CARDS, card_for, check_weights, load_encoder
+from encoders.digest import file_digest
 from encoders.errors import InputError, UnknownEncoder, WeightsError
 from encoders.imagebind import DEMO, TINY, ImageBind
 from encoders.modality import Modality
 from encoders.preprocess.image import crop_of
 from encoders.protocol import Encoder
-from encoders.weights import file_digest, load_into, read_state_dict, seeded_state_dict
+from encoders.seeded import seeded_state_dict
+from encoders.weights import load_into, read_state_dict
 from tests import media_files
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchaudio.compliance import kaldi
 
-from encoders.preprocess.audio import FRAMES, MEAN, STD, log_mel, log_mel_windows
+from encoders.errors import InputError
+from encoders.preprocess.audio import FRAMES, MEAN, STD, log_mel, log_mel_windows, reference_clips
 from encoders.preprocess.image import crop_of, normalize
 from encoders.preprocess.text import END_ID, START_ID, clean, token_ids
 from tests import media_files
@@ -30,19 +32,35 @@ def test_pictures_are_the_golden_ones(shared_dir: Path | None, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["dog", "car", "bird"])
 def test_sounds_are_the_golden_ones(shared_dir: Path | None, name: str) -> None:
-    """The first of the reference's three clips: two seconds from the start."""
+    """All three of the reference's clips."""
     if shared_dir is None:
         pytest.skip("no golden answers beside the checkout")
-    import torchaudio.functional
-
     with wave.open(str(shared_dir / f"media/imagebind_assets/{name}_audio.wav")) as file:
         rate, channels = file.getframerate(), file.getnchannels()
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    mono = torch.from_numpy(samples.reshape(-1, channels)[:, :1].T / np.float32(32768))
-    resampled = torchaudio.functional.resample(mono.float(), rate, 16_000)
+    waveform = torch.from_numpy(samples.reshape(-1, channels).T / np.float32(32768))
     with np.load(shared_dir / f"golden/preprocess/{name}_audio.audio.npz") as wanted:
-        got = log_mel(resampled[0, :32_000]).numpy()
-        assert np.abs(got - wanted["melspec"][0]).max() <= 0.05
+        got = reference_clips(waveform, rate).numpy()
+        assert got.shape == wanted["melspec"].shape
+        assert np.abs(got - wanted["melspec"]).max() <= 0.05
+
+
+def test_a_batch_of_sounds_is_what_torchaudio_makes_of_each() -> None:
+    sound = np.stack([media_files.sound_array(n, 2.0) for n in range(4)])
+    got = log_mel_windows(sound)
+    for mine, samples in zip(got, sound, strict=True):
+        waveform = torch.from_numpy(samples.astype(np.float32) / 32768)
+        banks = kaldi.fbank(
+            (waveform - waveform.mean())[None],
+            htk_compat=True,
+            sample_frequency=16_000,
+            use_energy=False,
+            window_type="hanning",
+            num_mel_bins=128,
+            dither=0.0,
+        )
+        theirs = (torch.nn.functional.pad(banks.T, (0, FRAMES - len(banks))) - MEAN) / STD
+        assert torch.allclose(mine[0], theirs, atol=1e-4)
 
 
 def test_sound_is_padded_after_the_filter_banks() -> None:
@@ -50,7 +68,10 @@ def test_sound_is_padded_after_the_filter_banks() -> None:
     mel = log_mel_windows(short)
     assert mel.shape == (1, 1, 128, FRAMES)
     assert torch.allclose(mel[..., 60:], torch.tensor(-MEAN / STD))
-    assert torch.isfinite(log_mel_windows(np.zeros((1, 10), np.int16))).all()
+    assert torch.isfinite(log_mel_windows(np.zeros((2, 400), np.int16))).all()
+    for bad in (torch.zeros(1, 399), torch.zeros(0, 800), torch.full((1, 800), torch.nan)):
+        with pytest.raises(InputError):
+            log_mel(bad)
 
 
 def test_tokens_are_the_golden_ones(shared_dir: Path | None) -> None:

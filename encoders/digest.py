@@ -1,0 +1,46 @@
+"""What a weights file is known by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from encoders.errors import WeightsError
+
+READ_BYTES = 8 * 2**20
+
+
+def file_digest(path: Path) -> str:
+    """`sha256:...` of a file, remembered by path, size and time of change, since 4.5 GB take 5 s.
+
+    Raises WeightsError that names the file.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise WeightsError(
+            f"There is no weights file {path}.", remedy="Check encode.weights, or --weights."
+        ) from error
+    key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sensedex"
+    memo = home / "digests.json"
+    known: dict[str, str] = {}
+    if memo.is_file():
+        try:
+            known = json.loads(memo.read_text())
+        except ValueError:
+            known = {}  # a half-written memo costs a digest, no more
+    if key in known:
+        return known[key]
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(READ_BYTES):
+            digest.update(chunk)
+    known[key] = f"sha256:{digest.hexdigest()}"
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = memo.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(known))
+    temporary.replace(memo)
+    return known[key]
