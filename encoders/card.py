@@ -5,19 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from encoders.modality import Modality
+
+Family = Literal["imagebind", "frozen-in-time", "clip", "pe-av"]
+# What changes how a vector is described, and not one digit of it.
+WORDS = ("family", "title", "licence", "source", "paper", "needs", "meaningful")
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderCard:
-    """`weights_digest` is `sha256:...` of a file, or `seed:N`; `licence` is for a lawyer to read.
+    """`weights_digest` is `sha256:...` of a file or folder, or `seed:N`; `licence` is for a lawyer
+    to read; `needs` says in words what has to be given with `--weights`, empty for nothing.
 
     `meaningful` is False where the weights were never trained: such vectors find the same picture
     or sound again, and know nothing of what is in it.
     """
 
     name: str
+    family: Family
     title: str
     modalities: tuple[Modality, ...]
     dimension: int
@@ -27,7 +34,7 @@ class EncoderCard:
     preprocessing_version: str
     weights_digest: str
     meaningful: bool
-    needs_weights: bool = False
+    needs: str = ""
     unit_length: bool = True
     image_size: int = 224
     frames_per_clip: int = 2
@@ -40,7 +47,7 @@ class EncoderCard:
     def fingerprint(self) -> str:
         """16 hex digits that change with anything that changes a vector, and with nothing else."""
         facts = asdict(self)
-        for words in ("title", "licence", "source", "paper", "needs_weights", "meaningful"):
+        for words in WORDS:
             del facts[words]
         canonical = json.dumps(facts, sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,52 +1,94 @@
-"""The encoders there are, as cards, and how one is loaded. Cards need neither torch nor weights."""
+"""The encoders there are, as cards. A card needs neither torch nor weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from encoders.card import EncoderCard
+from encoders.digest import file_digest, folder_digest
 from encoders.errors import UnknownEncoder, WeightsError
 from encoders.modality import Modality
+from encoders.pretrained.folder import shape_of
 
-if TYPE_CHECKING:
-    import torch
-
-    from encoders.imagebind import ImageBindConfig
-    from encoders.protocol import Encoder
-
-Precision = Literal["auto", "fp32", "bf16"]
 SENSES = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
-PAPER = "Girdhar et al., ImageBind: One Embedding Space To Bind Them All, CVPR 2023"
+OWN_LICENCE = "as stated by whoever published the folder; read its LICENSE before use"
 
 CARDS = {
     card.name: card
     for card in (
         EncoderCard(
             name="imagebind-demo",
+            family="imagebind",
             title="ImageBind's architecture made small; seeded weights, never trained",
             modalities=SENSES,
             dimension=256,
             licence="Apache-2.0: the code here makes the weights from a seed.",
             source="made at load time",
-            paper=PAPER,
-            preprocessing_version="imagebind/1",
+            paper="Girdhar et al., ImageBind: One Embedding Space To Bind Them All, CVPR 2023",
+            preprocessing_version="imagebind/2",
             weights_digest="seed:0",
             meaningful=False,
         ),
         EncoderCard(
             name="imagebind-huge",
-            title="The published ImageBind: ViT-H for pictures, 1024 dimensions",
-            modalities=SENSES,
+            family="imagebind",
+            title="The published ImageBind: ViT-H for pictures, six senses",
+            modalities=tuple(Modality),
             dimension=1024,
             licence="CC BY-NC 4.0 (checkpoint by Meta): no commercial use, attribution needed. "
             "The code that runs it here is Apache-2.0.",
             source="imagebind_huge.pth as published, or a safetensors copy of it",
-            paper=PAPER,
-            preprocessing_version="imagebind/1",
+            paper="Girdhar et al., ImageBind: One Embedding Space To Bind Them All, CVPR 2023",
+            preprocessing_version="imagebind/2",
             weights_digest="needed",
             meaningful=True,
-            needs_weights=True,
+            needs="imagebind_huge.pth, or a safetensors copy of it",
+        ),
+        EncoderCard(
+            name="frozen-in-time",
+            family="frozen-in-time",
+            title="Frozen in Time: video of 1 to 4 frames, pictures and text",
+            modalities=(Modality.VISION, Modality.TEXT),
+            dimension=256,
+            licence="Code by its authors: MIT. Published checkpoints were trained on WebVid-2M and "
+            "CC3M, whose terms do not allow every use; ask a lawyer before commercial use.",
+            source="cc-webvid-2m-4f_stformer_b_16_224.pth.tar as published, or a safetensors copy",
+            paper="Bain et al., Frozen in Time: A Joint Video and Image Encoder, ICCV 2021",
+            preprocessing_version="frozen-in-time/1",
+            weights_digest="needed",
+            meaningful=True,
+            needs="a published .pth.tar or a safetensors copy, and beside it vocab.txt of "
+            "bert-base-uncased",
+            frames_per_clip=4,
+        ),
+        EncoderCard(
+            name="clip",
+            family="clip",
+            title="CLIP, SigLIP or SigLIP 2 from a folder, by the transformers library",
+            modalities=(Modality.VISION, Modality.TEXT),
+            dimension=512,
+            licence=f"{OWN_LICENCE} (OpenAI's CLIP: MIT; Google's SigLIP 2: Apache-2.0).",
+            source="a folder as the model's hub has it: config.json, *.safetensors, tokenizer",
+            paper="Radford et al., 2021; Tschannen et al., SigLIP 2, 2025",
+            preprocessing_version="clip/1",
+            weights_digest="needed",
+            meaningful=True,
+            needs="a folder with config.json, *.safetensors, preprocessor_config.json, tokenizer",
+        ),
+        EncoderCard(
+            name="pe-av",
+            family="pe-av",
+            title="Perception Encoder Audio-Visual from a folder, by the transformers library",
+            modalities=SENSES,
+            dimension=1024,
+            licence=f"{OWN_LICENCE} (Meta's PE-AV: Apache-2.0).",
+            source="a folder as the model's hub has it: config.json, *.safetensors, tokenizer",
+            paper="Vyas et al., Pushing the Frontier of Audiovisual Perception, 2025",
+            preprocessing_version="pe-av/1",
+            weights_digest="needed",
+            meaningful=True,
+            needs="a folder with config.json, *.safetensors and a tokenizer",
+            sample_rate_hz=48_000,
         ),
     )
 }
@@ -62,84 +104,14 @@ def card_for(name: str, weights: Path | None = None, *, seed: int = 0) -> Encode
             f"There is no encoder {name!r}.", remedy=f"There are {', '.join(CARDS)}."
         )
     card = CARDS[name]
-    if weights is not None:
-        from encoders.digest import file_digest
-
-        # Trained or not, a checkpoint is somebody's: it is taken to mean something.
-        return card.with_weights(file_digest(weights), meaningful=True)
-    if card.needs_weights:
-        raise WeightsError(
-            f"{name} needs its checkpoint.", remedy="Name it with --weights or encode.weights."
-        )
-    return card.with_weights(f"seed:{seed}", meaningful=card.meaningful)
-
-
-def load_encoder(
-    name: str,
-    weights: Path | None = None,
-    *,
-    device: str = "auto",
-    precision: Precision = "auto",
-    seed: int = 0,
-    threads: int | None = None,
-) -> Encoder:
-    """Build the network with its weights on a device.
-
-    Raises UnknownEncoder, and WeightsError that names the file and the tensor.
-    """
-    card = card_for(name, weights, seed=seed)
-    import torch
-
-    from encoders.imagebind import HUGE, ImageBind
-    from encoders.imagebind.encode import ImageBindEncoder
-    from encoders.seeded import seeded_state_dict
-    from encoders.weights import load_into, read_state_dict
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    config = _config(card)
-    place = _device(device)
     if weights is None:
-        model = ImageBind(config)
-        load_into(model, seeded_state_dict(model, seed), f"seed {seed}")
-    else:
-        state = read_state_dict(weights)
-        # Built without storage: 4.8 GB of zeros would only be thrown away.
-        with torch.device("meta"):
-            model = ImageBind(config)
-        load_into(model, state, str(weights))
-    wide = config.dimension == HUGE.dimension or place.type == "cuda"
-    half = precision == "bf16" or (precision == "auto" and wide)
-    return ImageBindEncoder(model, card, place, torch.bfloat16 if half else torch.float32)
-
-
-def check_weights(name: str, weights: Path | None) -> None:
-    """Compare a checkpoint's names and shapes with the network's, before anything is started.
-
-    Reads a header, or maps the file; no tensor is loaded. Raises as `load_encoder` does.
-    """
-    if weights is None:
-        return
-    card = card_for(name, weights)
-    import torch
-
-    from encoders.imagebind import ImageBind
-    from encoders.weights import check_fit, read_state_dict
-
-    with torch.device("meta"):
-        model = ImageBind(_config(card))
-    check_fit(model, read_state_dict(weights), str(weights))
-
-
-def _config(card: EncoderCard) -> ImageBindConfig:
-    from encoders.imagebind import DEMO, HUGE
-
-    return {"imagebind-demo": DEMO, "imagebind-huge": HUGE}[card.name].only(card.modalities)
-
-
-def _device(device: str) -> torch.device:
-    import torch
-
-    if device != "auto":
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if card.needs:
+            raise WeightsError(
+                f"{name} needs its weights.",
+                remedy=f"Name them with --weights or encode.weights: {card.needs}.",
+            )
+        return card.with_weights(f"seed:{seed}", meaningful=card.meaningful)
+    # Trained or not, a checkpoint is somebody's: it is taken to mean something.
+    if card.family in ("clip", "pe-av"):
+        return shape_of(card, weights).with_weights(folder_digest(weights), meaningful=True)
+    return card.with_weights(file_digest(weights), meaningful=True)

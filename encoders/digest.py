@@ -44,3 +44,23 @@ def file_digest(path: Path) -> str:
     temporary.write_text(json.dumps(known))
     temporary.replace(memo)
     return known[key]
+
+
+def folder_digest(folder: Path) -> str:
+    """`sha256:...` over the names and digests of the files that change what comes out.
+
+    Raises WeightsError that names the folder.
+    """
+    names = sorted(
+        path.name
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.suffix in (".safetensors", ".json", ".txt", ".model") and path.is_file()
+    )
+    if not any(name.endswith(".safetensors") for name in names):
+        raise WeightsError(
+            f"{folder} is no folder with *.safetensors in it.", remedy="Name the model's folder."
+        )
+    whole = hashlib.sha256()
+    for name in names:
+        whole.update(f"{name} {file_digest(folder / name)}\n".encode())
+    return f"sha256:{whole.hexdigest()}"

@@ -23,9 +23,13 @@ class Encoder(Protocol):
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length, row i for item i of the batch, whatever the batch size.
 
-        vision  uint8 (N, F, 224, 224, 3), RGB; F is 1 for a still, 2 for a window of video
-        audio   int16 (N, samples), 16 kHz mono, a window of up to 2.04 s
-        text    N strings
+        vision   uint8 (N, F, 224, 224, 3), RGB; F is 1 for a still, up to `frames_per_clip` of a
+                 window of video
+        audio    int16 (N, samples), 16 kHz mono, 25 ms or more; ImageBind hears 2.04 s of it
+        text     N strings, none of them empty
+        depth    float32 (N, H, W), metres; 0 or NaN where nothing was measured
+        thermal  uint8, uint16 or float32 (N, H, W), as the camera gave it
+        imu      float32 (N, 6, 2000), 5 s: accelerometer in m/s^2, gyroscope in rad/s
 
         Raises InputError for a batch of another shape, or a modality that is not on the card.
         """

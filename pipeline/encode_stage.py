@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from encoders.modality import Modality
+from encoders.preprocess.text import clean
 from encoders.protocol import Encoder
 from pipeline.decode_stage import AddProgress
 from pipeline.progress import Stage, StageProgress
@@ -51,7 +52,7 @@ class EncodeStage:
         inputs = {
             Modality.VISION: [_read(cell, frames_of) for cell in decoded.column("frames")],
             Modality.AUDIO: [_read(cell, sound_of) for cell in decoded.column("sound")],
-            Modality.TEXT: decoded.column("text").to_pylist(),
+            Modality.TEXT: [_words(text) for text in decoded.column("text").to_pylist()],
         }
         for modality, name in self._spaces.items():
             columns[name] = vector_column(
@@ -124,6 +125,11 @@ def _failure(code: str, message: str) -> str:
 
 def _read(cell: pa.Scalar, reader: Callable[[bytes], NDArray[Any]]) -> NDArray[Any] | None:
     return reader(cell.as_buffer()) if cell.is_valid else None
+
+
+def _words(text: str | None) -> str | None:
+    """Nothing where only white space, or entities for it, would be left."""
+    return text if text and clean(text) else None
 
 
 def _media_ms(table: pa.Table) -> int:

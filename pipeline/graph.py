@@ -23,7 +23,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
-from encoders.catalogue import load_encoder
+from encoders.loading import load_encoder
 from encoders.protocol import Encoder
 from pipeline.decode_stage import AddProgress, DecodeStage, Shard
 from pipeline.encode_stage import EncodeStage

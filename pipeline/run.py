@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from encoders.catalogue import check_weights
+from encoders.loading import check_weights
 from pipeline.errors import StateCorrupt, Transient
 from pipeline.lease import Lease, still_held
 from pipeline.load import LoadReceipt, load_shard

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from encoders.catalogue import load_encoder
+from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError

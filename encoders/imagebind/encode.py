@@ -9,15 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from encoders.card import EncoderCard
 from encoders.errors import InputError
 from encoders.imagebind.model import ImageBind
+from encoders.inputs import check_finite, check_shape, unit_length
 from encoders.modality import Modality
 from encoders.preprocess.audio import log_mel_windows
-from encoders.preprocess.image import SIZE, normalize
-from encoders.preprocess.text import token_ids
+from encoders.preprocess.depth import prepare_depth
+from encoders.preprocess.image import check_windows, normalize
+from encoders.preprocess.imu import CHANNELS, STEPS
+from encoders.preprocess.text import check_words, token_ids
+from encoders.preprocess.thermal import prepare_thermal
+
+MOST_FRAMES = 2
 
 
 class ImageBindEncoder:
@@ -58,6 +63,7 @@ class ImageBindEncoder:
     def _encode_text(self, texts: Sequence[str] | NDArray[Any]) -> NDArray[np.float32]:
         """Equal texts once, and batches of alike length: attention past the end costs and adds
         nothing."""
+        check_words(texts)
         unique = list(dict.fromkeys(texts))
         ids = token_ids(unique)
         order = np.argsort(ids.argmax(1), kind="stable")
@@ -70,22 +76,22 @@ class ImageBindEncoder:
         return rows[[number[text] for text in texts]]
 
     def _prepare(self, modality: Modality, batch: NDArray[Any]) -> Tensor:
+        """Small integers go to the device; what floats come of them are made there."""
         if modality is Modality.VISION:
-            if batch.dtype != np.uint8 or batch.ndim != 5 or batch.shape[2:] != (SIZE, SIZE, 3):
-                raise _wrong(batch, "uint8 (N, F, 224, 224, 3)")
-            if batch.shape[1] > 2:
-                raise _wrong(batch, "one frame or two a window")
+            check_windows(batch, MOST_FRAMES)
             frames = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
             return normalize(frames, self._dtype)
         if modality is Modality.AUDIO:
-            if batch.dtype != np.int16 or batch.ndim != 2 or batch.shape[1] == 0:
-                raise _wrong(batch, "int16 (N, samples)")
-            return log_mel_windows(batch).to(self._device, self._dtype)
-        raise InputError(f"{modality} cannot be encoded from raw windows yet.")
+            return log_mel_windows(batch, self._device).to(self._dtype)
+        if modality is Modality.DEPTH:
+            prepared = prepare_depth(batch)
+        elif modality is Modality.THERMAL:
+            prepared = prepare_thermal(batch)
+        else:
+            prepared = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32))
+            check_shape("motion", prepared, (None, len(CHANNELS), STEPS))
+            check_finite("motion", prepared)
+        return prepared.to(self._device, self._dtype)
 
     def _unit(self, modality: Modality, batch: Tensor) -> Tensor:
-        return F.normalize(self._model.tower(modality, batch).float(), dim=-1)
-
-
-def _wrong(batch: NDArray[Any], wanted: str) -> InputError:
-    return InputError(f"A batch is {batch.dtype} {batch.shape}.", remedy=f"Give {wanted}.")
+        return unit_length(self._model.tower(modality, batch), self.card.name)

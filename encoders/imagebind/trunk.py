@@ -26,12 +26,17 @@ class Attention(nn.Module):
         self.bias_k = nn.Parameter(torch.zeros(1, 1, width)) if config.bias_kv else None
         self.bias_v = nn.Parameter(torch.zeros(1, 1, width)) if config.bias_kv else None
         self.out_proj = nn.Linear(width, width)
+        self.in_proj: nn.Module | None = None  # takes the place of the two above: encoders.int8
 
     def forward(self, x: Tensor, pool: Tensor | None, causal: bool) -> Tensor:
         """x (B,L,D) to (B,L,D); with `pool` (B,) to (B,1,D), the query at that token alone."""
         batch, length, width = x.shape
         if pool is None:
-            q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+            if self.in_proj is None:
+                projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+            else:
+                projected = self.in_proj(x)
+            q, k, v = projected.chunk(3, dim=-1)
         else:
             at = x[torch.arange(batch, device=x.device), pool].unsqueeze(1)
             q = F.linear(at, self.in_proj_weight[:width], self.in_proj_bias[:width])
@@ -47,8 +52,8 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal and pool is None
         )
-        projected: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
-        return projected
+        attended: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return attended
 
 
 class Mlp(nn.Module):

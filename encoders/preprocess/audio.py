@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,8 +53,22 @@ def log_mel(waveforms: Tensor) -> Tensor:
     return _normalized(_banks(waveforms - waveforms.mean(-1, keepdim=True)))
 
 
+def check_sounds(sound: NDArray[Any]) -> None:
+    """Raises InputError unless it is int16 (N, samples), at least 25 ms of them."""
+    if sound.dtype != np.int16 or sound.ndim != 2 or 0 in sound.shape:
+        raise InputError(
+            f"A batch is {sound.dtype} {sound.shape}.", remedy="Give int16 (N, samples)."
+        )
+    if sound.shape[1] < FRAME_SAMPLES:
+        raise InputError(
+            f"A sound of {sound.shape[1]} samples is shorter than a frame.",
+            remedy=f"Give at least {FRAME_SAMPLES} samples (25 ms) at 16 kHz.",
+        )
+
+
 def log_mel_windows(sound: NDArray[np.int16], device: torch.device | str = "cpu") -> Tensor:
-    """int16 (N, samples) to (N, 1, 128, 204), computed on the device; below 25 ms is an error."""
+    """int16 (N, samples) to (N, 1, 128, 204), computed on the device. Raises InputError."""
+    check_sounds(sound)
     return log_mel(torch.from_numpy(sound).to(device).float() * INT16_SCALE)
 
 

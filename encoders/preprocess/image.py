@@ -5,11 +5,16 @@ Source: CLIP (Radford et al., 2021), whose mean and deviation ImageBind keeps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from encoders.errors import InputError
 
 SIZE = 224
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -29,13 +34,31 @@ def crop_of(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + SIZE, top + SIZE)))
 
 
-def normalize(frames: Tensor, dtype: torch.dtype) -> Tensor:
+def check_windows(windows: NDArray[Any], most_frames: int | None = None) -> None:
+    """Raises InputError unless it is uint8 (N,F,224,224,3) with 1 to `most_frames` frames."""
+    fits = windows.dtype == np.uint8 and windows.ndim == 5 and windows.shape[2:] == (SIZE, SIZE, 3)
+    if not fits or 0 in windows.shape:
+        raise InputError(
+            f"A batch is {windows.dtype} {windows.shape}.", remedy="Give uint8 (N, F, 224, 224, 3)."
+        )
+    if most_frames is not None and windows.shape[1] > most_frames:
+        raise InputError(
+            f"A window has {windows.shape[1]} frames.", remedy=f"Give 1 to {most_frames}."
+        )
+
+
+def normalize(
+    frames: Tensor,
+    dtype: torch.dtype,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> Tensor:
     """uint8 (N,F,224,224,3) to (N,3,224,224) where F is 1, else (N,3,F,224,224).
 
     `frames` may be on any device; the arithmetic happens there.
     """
-    mean = torch.tensor(MEAN, device=frames.device) * 255
-    std = torch.tensor(STD, device=frames.device) * 255
-    scaled = ((frames.float() - mean) / std).to(dtype)
+    means = torch.tensor(mean, device=frames.device) * 255
+    deviations = torch.tensor(std, device=frames.device) * 255
+    scaled = ((frames.float() - means) / deviations).to(dtype)
     channels_first = scaled.permute(0, 4, 1, 2, 3)
     return channels_first[:, :, 0] if frames.shape[1] == 1 else channels_first

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from encoders.catalogue import CARDS, load_encoder
+from encoders.catalogue import CARDS
 from encoders.imagebind import DEMO, HUGE, ImageBind
 from encoders.imagebind.encode import ImageBindEncoder
+from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.preprocess.audio import log_mel_windows
 from encoders.preprocess.image import normalize

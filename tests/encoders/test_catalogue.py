@@ -12,10 +12,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from encoders.catalogue import CARDS, card_for, check_weights, load_encoder
+from encoders.catalogue import CARDS, card_for
 from encoders.digest import file_digest
 from encoders.errors import InputError, UnknownEncoder, WeightsError
 from encoders.imagebind import DEMO, TINY, ImageBind
+from encoders.loading import check_weights, load_encoder
 from encoders.modality import Modality
 from encoders.preprocess.image import crop_of
 from encoders.protocol import Encoder

@@ -1,0 +1,56 @@
+"""Frozen in Time from its card: a published checkpoint, and the vocabulary beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import BertWordPieceTokenizer
+
+from encoders.card import EncoderCard
+from encoders.errors import WeightsError
+from encoders.frozen_in_time.config import BASE
+from encoders.frozen_in_time.encode import FrozenInTimeEncoder
+from encoders.frozen_in_time.model import FrozenInTime, fit_frames, is_beside
+from encoders.weights import check_fit, load_into, read_state_dict
+
+VOCABULARY = "vocab.txt"
+
+
+def build_frozen_in_time(
+    card: EncoderCard, weights: Path, device: torch.device, dtype: torch.dtype
+) -> FrozenInTimeEncoder:
+    """Raises WeightsError that names the file and the tensor."""
+    tokenizer = read_vocabulary(weights.parent / VOCABULARY, BASE.text.vocabulary)
+    state = fit_frames(read_state_dict(weights), BASE.frames)
+    with torch.device("meta"):
+        model = FrozenInTime(BASE)
+    check_fit(model, state, str(weights), is_beside)
+    model = FrozenInTime(BASE)  # for the buffers that the library fills while building
+    load_into(model, state, str(weights), is_beside)
+    return FrozenInTimeEncoder(model, tokenizer, card, device, dtype)
+
+
+def check_frozen_in_time(weights: Path) -> None:
+    """Names and shapes, and the vocabulary; no tensor is loaded. Raises WeightsError."""
+    read_vocabulary(weights.parent / VOCABULARY, BASE.text.vocabulary)
+    with torch.device("meta"):
+        model = FrozenInTime(BASE)
+    state = fit_frames(read_state_dict(weights), BASE.frames)
+    check_fit(model, state, str(weights), is_beside)
+
+
+def read_vocabulary(path: Path, size: int) -> BertWordPieceTokenizer:
+    """The WordPiece tokenizer of `bert-base-uncased`. Raises WeightsError that names the file."""
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no vocabulary {path}.",
+            remedy="Put vocab.txt of bert-base-uncased beside the checkpoint.",
+        )
+    tokenizer = BertWordPieceTokenizer(str(path), lowercase=True)
+    if tokenizer.get_vocab_size() != size:
+        raise WeightsError(
+            f"{path} has {tokenizer.get_vocab_size()} words, not {size}.",
+            remedy="It is that of bert-base-uncased.",
+        )
+    return tokenizer

@@ -1,0 +1,54 @@
+"""Linear layers in int8 on a CPU: weights rounded once a row, activations a batch at a time.
+
+Dynamic quantization (Krishnamoorthi, 2018, section 3.1.2): symmetric weights with a scale for each
+output, asymmetric activations with one scale for the whole input, sums in int32.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from encoders.imagebind.trunk import Attention
+
+LEVELS = 127.0
+M = TypeVar("M", bound=nn.Module)
+
+
+class Int8Linear(nn.Module):
+    """(..., in) float32 to (..., out) float32, as the nn.Linear that it replaces."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        wide = weight.detach().float().contiguous()
+        scales = wide.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / LEVELS
+        zeros = torch.zeros(len(wide), dtype=torch.long)
+        rounded = torch.quantize_per_channel(wide, scales, zeros, 0, torch.qint8)
+        offset = None if bias is None else bias.detach().float()
+        self.packed: Any = torch.ops.quantized.linear_prepack(rounded, offset)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=False)
+        return out
+
+
+def to_int8(model: M) -> M:
+    """Replace, in place, what attention and the blocks' perceptrons multiply with.
+
+    Heads, stems and the query of the last block, whose one token costs nothing, stay as they are.
+    """
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.in_proj = Int8Linear(module.in_proj_weight, module.in_proj_bias)
+            _replace(module, "out_proj")
+        elif hasattr(module, "fc1") and hasattr(module, "fc2"):
+            _replace(module, "fc1")
+            _replace(module, "fc2")
+    return model
+
+
+def _replace(parent: nn.Module, name: str) -> None:
+    linear = getattr(parent, name)
+    setattr(parent, name, Int8Linear(linear.weight, linear.bias))

@@ -1,0 +1,1 @@
+"""Encoders of the transformers library behind the one protocol, from folders, never a download."""

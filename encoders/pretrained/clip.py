@@ -1,0 +1,132 @@
+"""CLIP (Radford et al., 2021), SigLIP (Zhai et al., 2023) and SigLIP 2 (Tschannen et al., 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+
+from encoders.card import EncoderCard
+from encoders.errors import InputError
+from encoders.inputs import unit_length
+from encoders.modality import Modality
+from encoders.preprocess.image import MEAN, STD, check_windows, normalize
+from encoders.preprocess.text import check_words
+from encoders.pretrained.folder import opened, read_json
+
+SIGLIP_TOKENS = 64
+
+
+class ClipEncoder:
+    """Implements `encoders.protocol.Encoder`; a window of several frames is the mean of them."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        card: EncoderCard,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+        max_batch: int = 64,
+    ) -> None:
+        self.card = card
+        network: Any = model
+        self._model = network.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self._tokenizer = tokenizer
+        self._device, self._dtype = device, dtype
+        self._mean, self._std = tuple(mean), tuple(std)
+        self._kind = model.config.model_type
+        self._max_batch = max_batch
+
+    def encode(
+        self, modality: Modality, batch: NDArray[Any] | Sequence[str]
+    ) -> NDArray[np.float32]:
+        """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
+        if modality not in self.card.modalities:
+            raise InputError(
+                f"{self.card.name} has no tower for {modality}.",
+                remedy=f"It has {', '.join(self.card.modalities)}.",
+            )
+        if len(batch) == 0:
+            return np.empty((0, self.card.dimension), np.float32)
+        with torch.inference_mode():
+            parts = [batch[i : i + self._max_batch] for i in range(0, len(batch), self._max_batch)]
+            if modality is Modality.TEXT:
+                vectors = [self._words(list(part)) for part in parts]
+            else:
+                vectors = [self._pictures(np.asarray(part)) for part in parts]
+            return torch.cat(vectors).cpu().numpy()
+
+    def _pictures(self, windows: NDArray[np.uint8]) -> Tensor:
+        check_windows(windows)
+        frames = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
+        pixels = normalize(frames.flatten(0, 1)[:, None], torch.float32, self._mean, self._std)
+        size = self.card.image_size
+        if pixels.shape[-1] != size:
+            pixels = F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True)
+        vectors = _pooled(self._model.get_image_features(**self._patched(pixels.to(self._dtype))))
+        apart = unit_length(vectors, self.card.name).unflatten(0, windows.shape[:2])
+        return unit_length(apart.mean(1), self.card.name)
+
+    def _patched(self, pixels: Tensor) -> dict[str, Tensor]:
+        """SigLIP 2's flexible form takes a picture as a row of patches, the others as it is."""
+        if self._kind != "siglip2":
+            return {"pixel_values": pixels}
+        patch = self._model.config.vision_config.patch_size
+        side = pixels.shape[-1] // patch
+        tiles = pixels[..., : side * patch, : side * patch].unfold(2, patch, patch)
+        tiles = tiles.unfold(3, patch, patch).permute(0, 2, 3, 4, 5, 1)
+        rows = tiles.reshape(len(pixels), side * side, -1)
+        shapes = torch.tensor([[side, side]], device=pixels.device).expand(len(pixels), -1)
+        mask = torch.ones(rows.shape[:2], dtype=torch.long, device=pixels.device)
+        return {"pixel_values": rows, "pixel_attention_mask": mask, "spatial_shapes": shapes}
+
+    def _words(self, texts: list[str]) -> Tensor:
+        check_words(texts)
+        if self._kind == "clip":
+            encoded = self._tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        else:  # both were trained with lower case, padded to 64 and without a mask
+            encoded = self._tokenizer(
+                [text.lower() for text in texts],
+                padding="max_length",
+                max_length=SIGLIP_TOKENS,
+                truncation=True,
+                return_tensors="pt",
+            )
+        inputs = {"input_ids": encoded["input_ids"].to(self._device)}
+        if self._kind == "clip":
+            inputs["attention_mask"] = encoded["attention_mask"].to(self._device)
+        return unit_length(_pooled(self._model.get_text_features(**inputs)), self.card.name)
+
+
+def build_clip(
+    card: EncoderCard, folder: Path, device: torch.device, dtype: torch.dtype
+) -> ClipEncoder:
+    """Raises WeightsError that names the folder and what it lacks."""
+    model = opened(
+        folder,
+        "model",
+        lambda: AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True),
+    )
+    tokenizer = opened(
+        folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    )
+    settings = read_json(folder / "preprocessor_config.json")
+    mean, std = settings.get("image_mean", MEAN), settings.get("image_std", STD)
+    return ClipEncoder(model, tokenizer, card, device, dtype, mean=mean, std=std)
+
+
+def _pooled(features: Any) -> Tensor:
+    """The library gives a tensor, or an output whose pooled part is the projected vector."""
+    vectors: Tensor = features if isinstance(features, Tensor) else features.pooler_output
+    return vectors
