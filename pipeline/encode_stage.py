@@ -49,7 +49,7 @@ class EncodeStage:
         started = time.perf_counter()
         failures: list[str | None] = [None] * decoded.num_rows
         columns: dict[str, Any] = {}
-        inputs = {
+        inputs: dict[Modality, Sequence[Any]] = {
             Modality.VISION: [_read(cell, frames_of) for cell in decoded.column("frames")],
             Modality.AUDIO: [_read(cell, sound_of) for cell in decoded.column("sound")],
             Modality.TEXT: [_words(text) for text in decoded.column("text").to_pylist()],

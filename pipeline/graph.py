@@ -36,6 +36,7 @@ from pipeline.records import PlanRow, ShardReceipt, VectorSpace
 from pipeline.rows import decoded_table
 from pipeline.settings import Settings
 from pipeline.store import Store, open_store
+from pipeline.weights_source import local_weights
 from pipeline.write_stage import WriteStage
 
 T = TypeVar("T")
@@ -81,10 +82,11 @@ class GraphPlan:
         encode = self.settings.encode
         return load_encoder(
             encode.encoder,
-            encode.weights,
+            local_weights(self.settings),
             device=encode.device,
             precision=encode.precision,
             seed=encode.seed,
+            only=[space.modality for space in self.spaces],
         )
 
     def open_store(self) -> Store:

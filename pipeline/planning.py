@@ -31,6 +31,7 @@ from pipeline.settings import Settings
 from pipeline.state import CurrentState, read_state
 from pipeline.store import open_store
 from pipeline.watch import Watch
+from pipeline.weights_source import local_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def check_settings(settings: Settings) -> EncoderCard:
             "Setting source.bucket: no bucket is named.",
             remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
         )
-    return card_for(settings.encode.encoder, settings.encode.weights, seed=settings.encode.seed)
+    return card_for(settings.encode.encoder, local_weights(settings), seed=settings.encode.seed)
 
 
 def spaces_of(card: EncoderCard) -> tuple[VectorSpace, ...]:

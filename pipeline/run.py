@@ -32,6 +32,7 @@ from pipeline.settings import Settings
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
 from pipeline.store import Store
 from pipeline.watch import Watch
+from pipeline.weights_source import local_weights
 
 PROGRESS_EVERY_S = 0.5
 
@@ -66,7 +67,7 @@ def new_run_id() -> str:
 def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
     if planned.to_embed:
-        check_weights(settings.encode.encoder, settings.encode.weights)
+        check_weights(settings.encode.encoder, local_weights(settings))
         find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
     store = planned.state.store
     if read_state(store).version != planned.state.version:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from encoders.catalogue import card_for
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.protocol import Encoder
@@ -16,6 +17,7 @@ from pipeline.planning import spaces_of
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.query import Part, Query, default_over, file_parts, words_part
 from pipeline.settings import Settings
+from pipeline.weights_source import local_weights
 
 HITS_A_MOMENT = 5  # windows asked for, so that enough are left after merging
 
@@ -100,12 +102,15 @@ def open_searcher(settings: Settings) -> Iterator[Searcher]:
         if not index.exists():
             raise nothing_yet
         encode = settings.encode
+        weights = local_weights(settings)
+        card = card_for(encode.encoder, weights, seed=encode.seed)
         encoder = load_encoder(
             encode.encoder,
-            encode.weights,
+            weights,
             device=encode.device,
             precision=encode.precision,
             seed=encode.seed,
+            only=tuple(space.modality for space in spaces_of(card)),
         )
         index.ensure_collection(spaces_of(encoder.card))
         yield Searcher(index, encoder, settings)

@@ -104,9 +104,14 @@ class EncodeSettings(_Part):
     """Which encoder, with which weights, on what."""
 
     encoder: str = Field("imagebind-demo", description="a name that `sensedex doctor` lists")
-    weights: Path | None = Field(None, description="checkpoint: .pth or .safetensors")
+    weights: str | None = Field(
+        None, description="checkpoint (.pth, .safetensors) or model's folder; a path or s3://"
+    )
+    weights_sha256: str = Field("", description="digest that it must have; needed for s3://")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of the arithmetic")
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto", description="of the arithmetic"
+    )
     batch_size: int = Field(32, ge=1, le=4096, description="windows a batch, over all objects")
     seed: int = Field(0, description="of the demo encoder's weights")
     processes: int = Field(1, ge=1, description="encode actors (one GPU or one CPU each)")

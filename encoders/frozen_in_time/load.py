@@ -15,6 +15,7 @@ from encoders.frozen_in_time.model import FrozenInTime, fit_frames, is_beside
 from encoders.weights import check_fit, load_into, read_state_dict
 
 VOCABULARY = "vocab.txt"
+SPECIAL = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"}
 
 
 def build_frozen_in_time(
@@ -23,10 +24,7 @@ def build_frozen_in_time(
     """Raises WeightsError that names the file and the tensor."""
     tokenizer = read_vocabulary(weights.parent / VOCABULARY, BASE.text.vocabulary)
     state = fit_frames(read_state_dict(weights), BASE.frames)
-    with torch.device("meta"):
-        model = FrozenInTime(BASE)
-    check_fit(model, state, str(weights), is_beside)
-    model = FrozenInTime(BASE)  # for the buffers that the library fills while building
+    model = FrozenInTime(BASE)  # not on `meta`: the library fills buffers while it builds
     load_into(model, state, str(weights), is_beside)
     return FrozenInTimeEncoder(model, tokenizer, card, device, dtype)
 
@@ -47,10 +45,10 @@ def read_vocabulary(path: Path, size: int) -> BertWordPieceTokenizer:
             f"There is no vocabulary {path}.",
             remedy="Put vocab.txt of bert-base-uncased beside the checkpoint.",
         )
-    tokenizer = BertWordPieceTokenizer(str(path), lowercase=True)
-    if tokenizer.get_vocab_size() != size:
+    words = path.read_bytes().decode(errors="replace").splitlines()
+    if len(words) != size or not set(words) >= SPECIAL:
         raise WeightsError(
-            f"{path} has {tokenizer.get_vocab_size()} words, not {size}.",
-            remedy="It is that of bert-base-uncased.",
+            f"{path} has {len(words)} words, not {size} with {', '.join(sorted(SPECIAL))}.",
+            remedy="The one that fits is that of bert-base-uncased.",
         )
-    return tokenizer
+    return BertWordPieceTokenizer(str(path), lowercase=True)

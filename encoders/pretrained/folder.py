@@ -62,7 +62,7 @@ def opened(folder: Path, what: str, load: Callable[[], T]) -> T:
     """Run a loader of the library, without its bars and prints; its errors become WeightsError."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with redirect_stdout(io.StringIO()):
             return load()

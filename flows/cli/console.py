@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from encoders.card import EncoderCard
 from pipeline.finish import RunStatus
 from pipeline.moments import Moment, format_span
 from pipeline.plan import PlanSummary
@@ -159,6 +160,11 @@ def render_status(status: RunStatus) -> RenderableType:
             "unfinished runs", f"{status.unfinished_runs}: the next run goes on from there"
         )
     return table
+
+
+def licence_note(card: EncoderCard) -> str:
+    """What the vectors are made by, and on whose terms."""
+    return f"[dim]{card.name}: {card.title}.\nLicence: {card.licence}[/dim]"
 
 
 def meaning_note(encoder: str, meaningful: bool) -> str:

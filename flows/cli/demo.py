@@ -51,7 +51,7 @@ def demo(
     *,
     folder: Path = Path(".sensedex/demo"),
     media: Path | None = None,
-    weights: Path | None = None,
+    weights: str | None = None,
     encoder: str | None = None,
     fresh: bool = False,
     examples: bool = True,
@@ -87,7 +87,7 @@ def demo(
 
 
 def _settings(
-    server: DemoServer, folder: Path, weights: Path | None, encoder: str | None
+    server: DemoServer, folder: Path, weights: str | None, encoder: str | None
 ) -> Settings:
     return load_settings(
         None,

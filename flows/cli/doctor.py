@@ -24,6 +24,7 @@ from pipeline.finish import read_status
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.qdrant import open_index
 from pipeline.settings import Settings
+from pipeline.weights_source import local_weights
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
 GB = 2**30
@@ -120,8 +121,8 @@ def _ffmpeg(settings: Settings) -> Finding:
 def _encoder(settings: Settings) -> Finding:
     encode = settings.encode
     try:
-        card = card_for(encode.encoder, encode.weights, seed=encode.seed)
-    except EncoderError as error:
+        card = card_for(encode.encoder, local_weights(settings), seed=encode.seed)
+    except (EncoderError, SensedexError) as error:
         return Finding("encoder", Verdict.FAIL, error.message, error.remedy)
     senses = ", ".join(card.modalities)
     digest = card.weights_digest[:23]

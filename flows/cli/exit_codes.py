@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from encoders.errors import EncoderError
 from pipeline.errors import SensedexError, SettingsError
+from pipeline.report import RunReport
 
 
 class Exit(IntEnum):
@@ -33,3 +34,9 @@ def exit_for(error: SensedexError | EncoderError) -> Exit:
     if isinstance(error, (SettingsError, EncoderError)):
         return Exit.USAGE
     return Exit.TRANSIENT if error.retryable else Exit.PERMANENT
+
+
+def status_of(done: RunReport) -> Exit:
+    """Of a run that came to its end."""
+    bad = done.objects_by_status.get("failed", 0) + done.objects_by_status.get("denied", 0)
+    return Exit.SOME_FAILED if bad else Exit.OK

@@ -17,13 +17,13 @@ from rich.console import Console
 from encoders.errors import EncoderError
 from flows.cli import lookups
 from flows.cli import options as o
-from flows.cli.exit_codes import MEANINGS, Exit, exit_for
+from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
+from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
 
 if TYPE_CHECKING:
-    from pipeline.report import RunReport
     from pipeline.settings import Settings
 
 EPILOG = "Exit status: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
@@ -40,6 +40,7 @@ err = Console(stderr=True, highlight=False)
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 
+app.add_typer(weights_app, name="weights")
 app.command()(lookups.status)
 app.command()(lookups.failures)
 app.command()(lookups.report)
@@ -267,13 +268,14 @@ def _show_plan(chosen: Settings, retry_failed: bool, limit: int, as_json: bool) 
 def _run(
     chosen: Settings, retry_failed: bool, keys: tuple[str, ...], allow_removals: bool, as_json: bool
 ) -> None:
-    from flows.cli.console import meaning_note, render_report
+    from flows.cli.console import licence_note, meaning_note, render_report
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
     from pipeline.planning import RunOptions, check_settings
 
-    check_settings(chosen)  # before Prefect takes its seconds to start
+    card = check_settings(chosen)  # before Prefect takes its seconds to start
     screen = err if as_json else out
+    screen.print(licence_note(card))
     screen.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
         from flows.index import run_index
@@ -284,12 +286,7 @@ def _run(
     else:
         out.print(render_report(done))
         out.print(meaning_note(done.encoder, done.meaningful))
-    raise typer.Exit(_status_of(done))
-
-
-def _status_of(done: RunReport) -> Exit:
-    bad = done.objects_by_status.get("failed", 0) + done.objects_by_status.get("denied", 0)
-    return Exit.SOME_FAILED if bad else Exit.OK
+    raise typer.Exit(status_of(done))
 
 
 def _plain(text: str) -> str:

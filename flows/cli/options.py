@@ -20,7 +20,7 @@ Prefix = Annotated[str | None, typer.Option("--prefix", help="source.prefix")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="source.endpoint_url")]
 Collection = Annotated[str | None, typer.Option("--collection", help="index.collection")]
 EncoderName = Annotated[str | None, typer.Option("--encoder", help="encode.encoder")]
-Weights = Annotated[Path | None, typer.Option("--weights", help="encode.weights")]
+Weights = Annotated[str | None, typer.Option("--weights", help="encode.weights")]
 State = Annotated[str | None, typer.Option("--state", help="state.location")]
 More = Annotated[
     list[str] | None, typer.Option("--set", help="Any other field: --set decode.window_ms=4000")
@@ -35,7 +35,7 @@ def settings_from(
     endpoint_url: str | None = None,
     collection: str | None = None,
     encoder: str | None = None,
-    weights: Path | None = None,
+    weights: str | None = None,
     state: str | None = None,
     more: list[str] | None = None,
 ) -> Settings:

@@ -20,7 +20,13 @@ from transformers import (
     SiglipModel,
 )
 
-WORDS = ["<pad>", "<s>", "</s>", "<unk>", *"a dog cat barks on the beach at night two people".split()]
+WORDS = [
+    "<pad>",
+    "<s>",
+    "</s>",
+    "<unk>",
+    *["a", "dog", "cat", "barks", "on", "the", "beach", "at", "night", "two", "people"],
+]
 TOWER: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -36,7 +42,9 @@ def clip_folder(folder: Path, kind: str) -> Path:
     vision = {**TOWER, "image_size": 64, "patch_size": 16}
     if kind == "clip":
         text = {**TEXT, "max_position_embeddings": 16}
-        model: Any = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+        model: Any = CLIPModel(
+            CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
+        )
     elif kind == "siglip":
         text = {**TEXT, "max_position_embeddings": 64}
         model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))

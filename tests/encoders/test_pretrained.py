@@ -21,9 +21,7 @@ from tests import media_files
 from tests.encoders.small_models import clip_folder, pe_av_folder
 
 TEXTS = ["a dog barks", "two people on the beach at night", "a cat"]
-WINDOWS = np.stack(
-    [media_files.picture_array(n, (224, 224))[None].repeat(2, 0) for n in range(3)]
-)
+WINDOWS = np.stack([media_files.picture_array(n, (224, 224))[None].repeat(2, 0) for n in range(3)])
 SOUNDS = np.stack([media_files.sound_array(n, 2.0) for n in range(3)])
 
 

@@ -204,3 +204,33 @@ def test_the_report_is_one_file_with_every_count() -> None:
     for fact in ("1,207", "1,251", "41", "carry no meaning", "not_media", REPORT.run_id):
         assert fact in reader.text
     assert RunReport.from_bytes(REPORT.to_bytes()) == REPORT
+
+
+def test_weights_are_converted(tmp_path: Path, root_dir: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = {"module.a": torch.arange(6.0), "module.n": torch.arange(3)}
+    torch.save({"state_dict": tensors, "trainer": Path("of the trainer's own")}, tmp_path / "w.pth")
+    command = ("weights", "convert", "w.pth", "w.safetensors", "--dtype", "bf16", "--json")
+    done = sensedex(*command, cwd=tmp_path, root=root_dir)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tensors"] == 2
+    written = load_file(tmp_path / "w.safetensors")
+    assert written["a"].dtype == torch.bfloat16
+    assert torch.equal(written["n"], torch.arange(3))
+    again = sensedex(*command, cwd=tmp_path, root=root_dir)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    nothing = sensedex("weights", "convert", "no.pth", "x.safetensors", cwd=tmp_path, root=root_dir)
+    assert nothing.returncode == 2
+    assert "no.pth" in nothing.stderr
+
+
+def test_doctor_prints_every_licence(tmp_path: Path, root_dir: Path) -> None:
+    from encoders.catalogue import CARDS
+
+    shown = " ".join(sensedex("doctor", cwd=tmp_path, root=root_dir).stdout.split())
+    for card in CARDS.values():
+        assert card.name in shown
+        assert card.licence.split()[0] in shown

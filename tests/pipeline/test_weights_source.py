@@ -1,0 +1,80 @@
+"""Weights by path, from S3 and by address: fetched once, known by their digest, refused otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from encoders.errors import WeightsError
+
+from pipeline.settings import Settings, load_settings
+from pipeline.weights_source import fetch_weights, local_weights
+from tests.s3_server import S3Server, s3_server
+
+
+@pytest.fixture
+def kept(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """A checkpoint in a bucket, with its vocabulary beside it; the local copy and its digest."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.arange(6.0)}, path)
+    client = s3_server.client()
+    client.create_bucket(Bucket="weights")
+    client.put_object(Bucket="weights", Key="models/w.safetensors", Body=path.read_bytes())
+    client.put_object(Bucket="weights", Key="models/vocab.txt", Body=b"a\n")
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def settings_for(server: S3Server, weights: str, sha256: str = "") -> Settings:
+    return load_settings(
+        None,
+        {
+            "source.bucket": "media",
+            "source.endpoint_url": server.url,
+            "source.region": "us-east-1",
+            "encode.weights": weights,
+            "encode.weights_sha256": sha256,
+        },
+    )
+
+
+def test_from_s3_once(s3_server: S3Server, kept: tuple[Path, str]) -> None:
+    path, digest = kept
+    settings = settings_for(s3_server, "s3://weights/models/w.safetensors", digest)
+    first = local_weights(settings)
+    assert first is not None
+    assert first.read_bytes() == path.read_bytes()
+    assert (first.parent / "vocab.txt").read_bytes() == b"a\n"
+    s3_server.requests.clear()
+    assert local_weights(settings) == first
+    assert s3_server.requests == []
+
+
+def test_another_file_is_refused(s3_server: S3Server, kept: tuple[Path, str]) -> None:
+    path, digest = kept
+    wrong = "0" * 64
+    uri = "s3://weights/models/w.safetensors"
+    with pytest.raises(WeightsError, match=digest):
+        local_weights(settings_for(s3_server, uri, wrong))
+    with pytest.raises(WeightsError, match=digest):
+        local_weights(settings_for(s3_server, str(path), wrong))
+    assert local_weights(settings_for(s3_server, str(path), f"sha256:{digest}")) == path
+    with pytest.raises(WeightsError, match="weights_sha256"):
+        local_weights(settings_for(s3_server, uri))
+    with pytest.raises(WeightsError, match=r"no s3://weights/nothing\.pth"):
+        local_weights(settings_for(s3_server, "s3://weights/nothing.pth", digest))
+
+
+def test_a_run_does_not_reach_out(s3_server: S3Server, kept: tuple[Path, str]) -> None:
+    _, digest = kept
+    with pytest.raises(WeightsError, match="weights get"):
+        local_weights(settings_for(s3_server, "https://models.example/w.pth", digest))
+    source = settings_for(s3_server, "x").source
+    with pytest.raises(WeightsError, match="no address"):
+        fetch_weights("http://models.example/w.pth", digest, source)
+    with pytest.raises(WeightsError, match="cannot be fetched"):
+        fetch_weights("https://127.0.0.1:9/w.pth", digest, source)
