@@ -39,6 +39,7 @@ from pipeline.settings import (
     Settings,
     SourceSettings,
     StateSettings,
+    TagSettings,
     load_settings,
 )
 from pipeline.watch import Watch
@@ -133,6 +134,7 @@ def index_flow(
     source: SourceSettings | None = None,
     decode: DecodeSettings | None = None,
     encode: EncodeSettings | None = None,
+    tags: TagSettings | None = None,
     index: IndexSettings | None = None,
     state: StateSettings | None = None,
     options: Options | None = None,
@@ -142,7 +144,14 @@ def index_flow(
 
     Returns the run's report as plain JSON values.
     """
-    parts = {"source": source, "decode": decode, "encode": encode, "index": index, "state": state}
+    parts: dict[str, BaseModel | None] = {
+        "source": source,
+        "decode": decode,
+        "encode": encode,
+        "tags": tags,
+        "index": index,
+        "state": state,
+    }
     settings = load_settings(settings_file, given_fields(parts))
     asked = (options or Options()).for_run()
     watch = Watch(on_progress_here.get())
@@ -213,6 +222,7 @@ def run_index(settings: Settings, options: RunOptions, on_progress: OnProgress) 
             source=settings.source,
             decode=settings.decode,
             encode=settings.encode,
+            tags=settings.tags,
             index=settings.index,
             state=settings.state,
             options=Options(

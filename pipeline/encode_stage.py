@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from encoders.applications.zero_shot import embed_labels
 from encoders.modality import Modality
 from encoders.preprocess.text import clean
 from encoders.protocol import Encoder
@@ -24,6 +25,7 @@ from pipeline.decode_stage import AddProgress
 from pipeline.progress import Stage, StageProgress
 from pipeline.records import Failure, VectorSpace
 from pipeline.rows import encoded_schema, frames_of, sound_of, vector_column
+from pipeline.settings import TagSettings
 
 Vectors = list[NDArray[np.float32] | None]
 
@@ -36,8 +38,15 @@ class EncodeStage:
         load: Callable[[], Encoder],
         spaces: Sequence[VectorSpace],
         add_progress: AddProgress,
+        tags: TagSettings | None = None,
     ) -> None:
         self._encoder = load()
+        self._tags = tags
+        self._labels = (
+            embed_labels(self._encoder, tags.labels, tags.templates)
+            if tags is not None and tags.labels
+            else None
+        )
         self._spaces = {space.modality: space.vector_name for space in spaces}
         self._schema = encoded_schema([space.vector_name for space in spaces])
         self._add_progress = add_progress
@@ -54,10 +63,15 @@ class EncodeStage:
             Modality.AUDIO: [_read(cell, sound_of) for cell in decoded.column("sound")],
             Modality.TEXT: [_words(text) for text in decoded.column("text").to_pylist()],
         }
+        payloads = decoded.column("payload").to_pylist()
         for modality, name in self._spaces.items():
-            columns[name] = vector_column(
-                self._encode_some(modality, inputs.get(modality, []), failures, decoded.num_rows)
+            vectors = self._encode_some(
+                modality, inputs.get(modality, []), failures, decoded.num_rows
             )
+            columns[name] = vector_column(vectors)
+            if modality is not Modality.TEXT:
+                self._tag(modality, vectors, payloads)
+        columns["payload"] = pa.array(payloads, type=pa.string())
         for name in self._schema.names:
             if name == "failure":
                 columns[name] = pa.array(failures, type=pa.string())
@@ -75,6 +89,26 @@ class EncodeStage:
             ),
         )
         return pa.Table.from_pydict({n: columns[n] for n in self._schema.names}, self._schema)
+
+    def _tag(self, modality: Modality, vectors: Vectors, payloads: list[str | None]) -> None:
+        """Adds to the payloads which labels a window's picture or sound is likest."""
+        there = {row: vector for row, vector in enumerate(vectors) if vector is not None}
+        if self._labels is None or self._tags is None or not there:
+            return
+        found = self._labels.tags(
+            np.stack(list(there.values())),
+            scale=self._tags.scale,
+            at_least=self._tags.at_least,
+            most=self._tags.most,
+        )
+        for row, tags in zip(there, found, strict=True):
+            payload = json.loads(payloads[row] or "{}")
+            payload["tags"] = sorted({*payload.get("tags", []), *(tag.label for tag in tags)})
+            payload["tag_scores"] = [
+                *payload.get("tag_scores", []),
+                *({"sense": str(modality), "label": t.label, "score": t.score} for t in tags),
+            ]
+            payloads[row] = json.dumps(payload, ensure_ascii=True)
 
     def _encode_some(
         self,

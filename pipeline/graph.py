@@ -73,7 +73,7 @@ class GraphPlan:
         )
 
     def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
-        return EncodeStage(self.load_encoder, self.spaces, add_progress)
+        return EncodeStage(self.load_encoder, self.spaces, add_progress, self.settings.tags)
 
     def write_stage(self, add_progress: AddProgress) -> WriteStage:
         return WriteStage(self.open_store, self.run, self.spaces, add_progress)

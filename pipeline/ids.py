@@ -23,9 +23,11 @@ class Recipe:
     space_fingerprints: tuple[str, ...]
     segmenter: str
     sampling: str
+    tags: str = ""
 
     def digest(self) -> str:
         facts = [sorted(self.space_fingerprints), self.segmenter, self.sampling]
+        facts += [self.tags] if self.tags else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -94,6 +94,7 @@ def recipe_of(settings: Settings, card: EncoderCard) -> Recipe:
         (card.fingerprint(),),
         f"window/{decode.window_ms}",
         f"midpoints/{decode.frames_per_window}",
+        settings.tags.model_dump_json() if settings.tags.labels else "",
     )
 
 

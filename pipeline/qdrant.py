@@ -37,6 +37,7 @@ INDEXED_FIELDS = {
     "has_vision": q.PayloadSchemaType.BOOL,
     "has_audio": q.PayloadSchemaType.BOOL,
     "has_text": q.PayloadSchemaType.BOOL,
+    "tags": q.PayloadSchemaType.KEYWORD,
     "sequence": q.PayloadSchemaType.INTEGER,
 }
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.applications.arithmetic import weighted_sum
+from encoders.errors import InputError
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
@@ -49,14 +51,10 @@ class Query:
 
     def vector(self) -> NDArray[np.float32]:
         """(D,) of unit length. Raises SettingsError where the terms cancel."""
-        total = sum(
-            (part.weight * part.vector.astype(np.float64) for part in self.parts),
-            start=np.zeros(len(self.parts[0].vector)),
-        )
-        length = float(np.linalg.norm(total))
-        if length < 1e-9:
-            raise SettingsError("The terms of the search cancel out.", remedy="Change a weight.")
-        return (total / length).astype(np.float32)
+        try:
+            return weighted_sum((part.vector, part.weight) for part in self.parts)
+        except InputError as error:
+            raise SettingsError(f"The search: {error.message}", remedy=error.remedy) from error
 
 
 def words_part(encoder: Encoder, words: str, weight: float = 1.0) -> Part:
@@ -75,9 +73,7 @@ def file_parts(
 
     Raises MediaRejected where the file is not media, SettingsError where it has none of the senses.
     """
-    if not path.is_file():
-        raise SettingsError(f"There is no file {path}.", remedy="Check the name.")
-    windows = list(_first_windows(path, decode))
+    windows = list(first_windows(path, decode))
     parts = []
     for sense in senses:
         arrays = [w.frames if sense is Modality.VISION else w.sound for w in windows]
@@ -91,7 +87,10 @@ def file_parts(
     return parts
 
 
-def _first_windows(path: Path, decode: DecodeSettings) -> Iterator[Window]:
+def first_windows(path: Path, decode: DecodeSettings) -> Iterator[Window]:
+    """Raises SettingsError where there is no file, MediaRejected where it is not media."""
+    if not path.is_file():
+        raise SettingsError(f"There is no file {path}.", remedy="Check the name.")
     found = 0
     items = decode_in_child(path, decode)
     for item in items:

@@ -117,6 +117,19 @@ class EncodeSettings(_Part):
     processes: int = Field(1, ge=1, description="encode actors (one GPU or one CPU each)")
 
 
+class TagSettings(_Part):
+    """Words that every window is compared with; what fits becomes its tags."""
+
+    labels: tuple[str, ...] = Field((), description="words to look for; none, no tags")
+    templates: tuple[str, ...] = Field(
+        ("{}", "a photo of a {}.", "the sound of a {}."),
+        description="a label's vector is the mean over these",
+    )
+    scale: float = Field(100.0, gt=0, description="of the cosines, before the softmax over labels")
+    at_least: float = Field(0.2, gt=0, le=1, description="share of the softmax that a tag needs")
+    most: int = Field(5, ge=1, description="tags of a window, the best ones")
+
+
 class IndexSettings(_Part):
     """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
 
@@ -151,6 +164,7 @@ class Settings(BaseSettings):
     source: SourceSettings = SourceSettings()
     decode: DecodeSettings = DecodeSettings()
     encode: EncodeSettings = EncodeSettings()
+    tags: TagSettings = TagSettings()
     index: IndexSettings = IndexSettings()
     state: StateSettings = StateSettings()
 

@@ -37,7 +37,7 @@ class ImageBindEncoder:
         max_batch: int = 64,
     ) -> None:
         self.card = card
-        self._model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
         self._device = device
         self._dtype = dtype
         self._max_batch = max_batch
@@ -94,4 +94,4 @@ class ImageBindEncoder:
         return prepared.to(self._device, self._dtype)
 
     def _unit(self, modality: Modality, batch: Tensor) -> Tensor:
-        return unit_length(self._model.tower(modality, batch), self.card.name)
+        return unit_length(self.model.tower(modality, batch), self.card.name)

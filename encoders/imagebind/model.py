@@ -74,17 +74,29 @@ class ImageBind(nn.Module):
         vectors = vectors * self.reference_scale(modality)
         return vectors.unflatten(0, (-1, clips)).mean(1) if clips else vectors
 
-    def tower(self, modality: Modality, batch: Tensor) -> Tensor:
-        """(N, D), not normalised, without clips; the network alone, for those who batch."""
+    def tower(self, modality: Modality, batch: Tensor, *, tokens: int | None = None) -> Tensor:
+        """(N, D), not normalised, without clips; the network alone, for those who batch.
+
+        `tokens`, of text alone: how many of the 77 are computed, where the caller knows; nothing
+        is read back from the device then, as a captured graph demands.
+        """
         pool = torch.zeros(len(batch), dtype=torch.long, device=batch.device)
         if modality == Modality.TEXT:
             # The end token has the highest id. Attention is causal: what comes after the last end
             # token of the batch cannot change anything, so it is not computed.
             pool = batch.argmax(-1)
-            batch = batch[:, : int(pool.max()) + 1]
+            batch = batch[:, : int(pool.max()) + 1 if tokens is None else tokens]
         tokens = self.modality_preprocessors[modality](batch)
         head: Tensor = self.modality_heads[modality](self.modality_trunks[modality](tokens, pool))
         return head
+
+    def patches(self, batch: Tensor) -> Tensor:
+        """(N,3,224,224) to (N,256,D): each patch of 14 x 14, row by row, through the head, of unit
+        length. Raises InputError."""
+        self._check(Modality.VISION, batch)
+        tokens = self.modality_preprocessors["vision"](batch)
+        every = self.modality_trunks["vision"](tokens, None)
+        return unit_length(self.modality_heads["vision"](every[:, 1:]), "ImageBind")
 
     def reference_scale(self, modality: Modality) -> float:
         """The reference's output scale; 1 for vision. It is not part of stored vectors."""

@@ -85,7 +85,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Tokens (B,L,D) and the token to read, `pool` (B,), to (B,D)."""
+    """Tokens (B,L,D) and the token to read, `pool` (B,), to (B,D); without `pool` to (B,L,D)."""
 
     def __init__(self, config: TowerConfig, *, pre_norm: bool, causal: bool) -> None:
         super().__init__()
@@ -94,10 +94,10 @@ class Trunk(nn.Module):
             self.pre_transformer_layer = nn.Sequential(nn.LayerNorm(config.width, eps=EPS))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
 
-    def forward(self, x: Tensor, pool: Tensor) -> Tensor:
+    def forward(self, x: Tensor, pool: Tensor | None) -> Tensor:
         if hasattr(self, "pre_transformer_layer"):
             x = self.pre_transformer_layer(x)
         last = len(self.blocks) - 1
         for number, block in enumerate(self.blocks):
             x = block(x, pool if number == last else None, self.causal)
-        return x[:, 0]
+        return x if pool is None else x[:, 0]

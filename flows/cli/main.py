@@ -20,6 +20,7 @@ from flows.cli import options as o
 from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
+from flows.cli.localise import localise
 from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
 
@@ -41,6 +42,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 
 app.add_typer(weights_app, name="weights")
+app.command()(localise)
 app.command()(lookups.status)
 app.command()(lookups.failures)
 app.command()(lookups.report)

@@ -21,6 +21,7 @@ from flows.cli.init import settings_text
 from pipeline.report import FailureRow, RunReport, StageTime
 from pipeline.report_html import report_html
 from pipeline.settings import Settings, load_settings
+from tests import media_files
 
 HARD_KEY = "x/<script>alert(1)</script>\n\x1b[31m[red] 100%.mp4"
 
@@ -120,7 +121,7 @@ def test_init_writes_a_file_that_loads_and_hides_nothing(tmp_path: Path, root_di
     path = tmp_path / "all.toml"
     path.write_text(every)
     assert load_settings(path) == load_settings()
-    assert set(values) == {"source", "decode", "encode", "index", "state"}
+    assert set(values) == {"source", "decode", "encode", "tags", "index", "state"}
 
 
 def test_settings_later_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,3 +235,22 @@ def test_doctor_prints_every_licence(tmp_path: Path, root_dir: Path) -> None:
     for card in CARDS.values():
         assert card.name in shown
         assert card.licence.split()[0] in shown
+
+
+def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "in.jpg").write_bytes(media_files.jpeg(3))
+    (tmp_path / "like.jpg").write_bytes(media_files.jpeg(4))
+    words = ("localise", "in.jpg", "--like", "like.jpg", "--out", "map.png")
+    done = sensedex(*words, cwd=tmp_path, root=root_dir)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "map.png") as drawn:
+        assert drawn.size == (224, 224)
+    for wrong, said in (
+        (("localise", "in.jpg"), "0 things"),
+        (("localise", "no.jpg", "--words", "a dog"), "no.jpg"),
+    ):
+        refused = sensedex(*wrong, cwd=tmp_path, root=root_dir)
+        assert refused.returncode == 2
+        assert said in refused.stderr

@@ -18,12 +18,12 @@ from pipeline.encode_stage import EncodeStage
 from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.ids import asset_id
 from pipeline.plan import read_plan
-from pipeline.planning import RunOptions, plan, spaces_of
+from pipeline.planning import RunOptions, plan, recipe_of, spaces_of
 from pipeline.progress import Stage, StageProgress
 from pipeline.receipts import RunFolder
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.rows import DecodedRow, decoded_table, vectors_of
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings, TagSettings, load_settings
 from pipeline.store import open_store
 from pipeline.watch import Watch
 from pipeline.write_stage import WriteStage
@@ -104,6 +104,42 @@ def test_a_shard_waits_for_windows_that_were_overtaken(tmp_path: Path) -> None:
     given = [list(write.receipts(encode.table(decoded_table(part)))) for part in parts]
     assert [len(receipts) for receipts in given] == [0, 0, 1]
     assert given[2][0].segments == 3
+
+
+def test_a_window_gets_the_tags_that_fit() -> None:
+    """An encoder whose second word points where every picture does not."""
+
+    class Pointing(Picky):
+        def encode(self, modality: Modality, batch: Any) -> NDArray[np.float32]:
+            unit = super().encode(modality, batch)
+            if modality is Modality.TEXT:
+                for row, word in zip(unit, batch, strict=True):
+                    row[:2] = (1, 0) if word == "bright" else (0, 1)
+            return unit
+
+    tags = TagSettings(labels=("bright", "dark"), templates=("{}",), at_least=0.5)
+    encode = EncodeStage(Pointing, SPACES, ignore, tags)
+    frames = np.full((1, 224, 224, 3), 9, np.uint8)
+    table = encode.table(decoded_table([window("a", 0, frames), end("a", 1)]))
+    payload, nothing = table.column("payload").to_pylist()
+    assert json.loads(payload)["tags"] == ["bright"]
+    [score] = json.loads(payload)["tag_scores"]
+    assert (score["sense"], score["label"]) == ("vision", "bright")
+    assert score["score"] > 0.99
+    assert json.loads(payload)["key"] == "a"
+    assert nothing is None
+    untagged = EncodeStage(Pointing, SPACES, ignore, TagSettings())
+    table = untagged.table(decoded_table([window("a", 0, frames)]))
+    assert "tags" not in json.loads(table["payload"][0].as_py())
+
+
+def test_other_labels_are_another_recipe() -> None:
+    def digest(**fields: Any) -> str:
+        return recipe_of(load_settings(None, fields), CARD).digest()
+
+    assert digest() == digest(**{"tags.most": 3})
+    tagged = digest(**{"tags.labels": ["dog"]})
+    assert len({digest(), tagged, digest(**{"tags.labels": ["cat"]})}) == 3
 
 
 def test_vectors_cross_the_tables_unchanged() -> None:

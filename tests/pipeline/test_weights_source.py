@@ -1,4 +1,4 @@
-"""Weights by path, from S3 and by address: fetched once, known by their digest, refused otherwise."""
+"""Weights by path, from S3 and by address: fetched once, known by their digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from encoders.errors import WeightsError
-
 from pipeline.settings import Settings, load_settings
 from pipeline.weights_source import fetch_weights, local_weights
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+"""`sensedex localise`: where in a picture a sound, words or another picture is, drawn over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli import options as o
+from pipeline.errors import SettingsError
+
+out = Console(highlight=False)
+
+
+def localise(
+    picture: Annotated[Path, typer.Argument(help="The picture to look in.")],
+    words: Annotated[str | None, typer.Option(help="What to look for.")] = None,
+    sound: Annotated[Path | None, typer.Option(help="A sound to look for.")] = None,
+    like: Annotated[Path | None, typer.Option(help="A picture to look for.")] = None,
+    target: Annotated[Path, typer.Option("--out", help="The picture to write.")] = Path(
+        "localised.png"
+    ),
+    file: o.SettingsFile = None,
+    weights: o.Weights = None,
+    encoder: o.EncoderName = None,
+    more: o.More = None,
+) -> None:
+    """Draw where in a picture a sound, words or another picture is (ImageBind encoders)."""
+    given = [thing for thing in (words, sound, like) if thing is not None]
+    if len(given) != 1:
+        raise SettingsError(
+            f"{len(given)} things to look for were given.",
+            remedy="Give one of --words, --sound and --like.",
+        )
+    settings = o.settings_from(file, weights=weights, encoder=encoder, more=more)
+    from encoders.applications.localise import localise as draw_over
+    from pipeline.localise import LookFor, picture_and_query
+
+    model, upright, query = picture_and_query(settings, picture, LookFor(words, sound, like))
+    draw_over(model, upright, query).save(target)
+    out.print(str(target), soft_wrap=True)

@@ -1,0 +1,65 @@
+"""What localisation needs: an ImageBind network, the picture upright, and a query vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders.loading import load_encoder
+from encoders.modality import Modality
+from pipeline.errors import SettingsError
+from pipeline.query import file_parts, first_windows, words_part
+from pipeline.settings import Settings
+from pipeline.weights_source import local_weights
+
+if TYPE_CHECKING:
+    from encoders.imagebind import ImageBind
+
+
+@dataclass(frozen=True, slots=True)
+class LookFor:
+    """One of them is given."""
+
+    words: str | None = None
+    sound: Path | None = None
+    picture: Path | None = None
+
+
+def picture_and_query(
+    settings: Settings, picture: Path, look_for: LookFor
+) -> tuple[ImageBind, Image.Image, NDArray[np.float32]]:
+    """Raises MediaRejected for a file that is not media, SettingsError for an encoder that has no
+    patches to compare, and what loading it raises."""
+    encode = settings.encode
+    encoder = load_encoder(
+        encode.encoder,
+        local_weights(settings),
+        device=encode.device,
+        precision=encode.precision,
+        seed=encode.seed,
+    )
+    from encoders.imagebind.encode import ImageBindEncoder
+
+    if not isinstance(encoder, ImageBindEncoder):
+        raise SettingsError(
+            f"{encode.encoder} cannot say where in a picture something is.",
+            remedy="Choose an ImageBind encoder.",
+        )
+    if look_for.words is not None:
+        query = words_part(encoder, look_for.words).vector
+    elif look_for.sound is not None:
+        [part] = file_parts(encoder, look_for.sound, settings.decode, senses=(Modality.AUDIO,))
+        query = part.vector
+    else:
+        assert look_for.picture is not None
+        [part] = file_parts(encoder, look_for.picture, settings.decode, senses=(Modality.VISION,))
+        query = part.vector
+    frames = next((window.frames for window in first_windows(picture, settings.decode)), None)
+    if frames is None:
+        raise SettingsError(f"{picture} shows nothing.", remedy="Name a picture.")
+    return encoder.model, Image.fromarray(frames[0]), query
