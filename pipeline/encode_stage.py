@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from encoders.applications.zero_shot import embed_labels
 from encoders.modality import Modality
+from encoders.preprocess.sampling import spread
 from encoders.preprocess.text import clean
 from encoders.protocol import Encoder
 from pipeline.decode_stage import AddProgress
@@ -31,23 +32,25 @@ Vectors = list[NDArray[np.float32] | None]
 
 
 class EncodeStage:
-    """Loads the model once, in its own process."""
+    """Loads its models once, in its own process."""
 
     def __init__(
         self,
-        load: Callable[[], Encoder],
+        load: Callable[[], Sequence[Encoder]],
         spaces: Sequence[VectorSpace],
         add_progress: AddProgress,
         tags: TagSettings | None = None,
     ) -> None:
-        self._encoder = load()
+        encoders = load()
         self._tags = tags
+        self._first = encoders[0].card.name
         self._labels = (
-            embed_labels(self._encoder, tags.labels, tags.templates)
+            embed_labels(encoders[0], tags.labels, tags.templates)
             if tags is not None and tags.labels
             else None
         )
-        self._spaces = {space.modality: space.vector_name for space in spaces}
+        by_name = {encoder.card.name: encoder for encoder in encoders}
+        self._spaces = [(space, by_name[space.encoder]) for space in spaces]
         self._schema = encoded_schema([space.vector_name for space in spaces])
         self._add_progress = add_progress
         # The model is there: from here on it is work, before it was the start.
@@ -64,13 +67,15 @@ class EncodeStage:
             Modality.TEXT: [_words(text) for text in decoded.column("text").to_pylist()],
         }
         payloads = decoded.column("payload").to_pylist()
-        for modality, name in self._spaces.items():
-            vectors = self._encode_some(
-                modality, inputs.get(modality, []), failures, decoded.num_rows
-            )
-            columns[name] = vector_column(vectors)
-            if modality is not Modality.TEXT:
-                self._tag(modality, vectors, payloads)
+        for space, encoder in self._spaces:
+            given = inputs.get(space.modality, [])
+            if space.modality is Modality.VISION:
+                most = encoder.card.frames_per_clip
+                given = [None if frames is None else spread(frames, most) for frames in given]
+            vectors = self._encode_some(encoder, space.modality, given, failures)
+            columns[space.vector_name] = vector_column(vectors)
+            if space.modality is not Modality.TEXT and space.encoder == self._first:
+                self._tag(space.modality, vectors, payloads)
         columns["payload"] = pa.array(payloads, type=pa.string())
         for name in self._schema.names:
             if name == "failure":
@@ -112,22 +117,23 @@ class EncodeStage:
 
     def _encode_some(
         self,
+        encoder: Encoder,
         modality: Modality,
         inputs: Sequence[Any],
         failures: list[str | None],
-        rows: int,
     ) -> Vectors:
-        vectors: Vectors = [None] * rows
+        vectors: Vectors = [None] * len(failures)
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for row, item in enumerate(inputs):
             if item is not None:
                 groups[item.shape if isinstance(item, np.ndarray) else "text"].append(row)
         for members in groups.values():
-            self._encode_group(modality, inputs, members, vectors, failures)
+            self._encode_group(encoder, modality, inputs, members, vectors, failures)
         return vectors
 
     def _encode_group(
         self,
+        encoder: Encoder,
         modality: Modality,
         inputs: Sequence[Any],
         members: list[int],
@@ -138,7 +144,7 @@ class EncodeStage:
         items = [inputs[row] for row in members]
         try:
             batch = items if modality is Modality.TEXT else np.stack(items)
-            for row, vector in zip(members, self._encoder.encode(modality, batch), strict=True):
+            for row, vector in zip(members, encoder.encode(modality, batch), strict=True):
                 if not np.isfinite(vector).all():
                     failures[row] = _failure("not_finite", f"the {modality} vector is not finite")
                 vectors[row] = vector
@@ -149,7 +155,7 @@ class EncodeStage:
                 return
             middle = len(members) // 2
             for half in (members[:middle], members[middle:]):
-                self._encode_group(modality, inputs, half, vectors, failures)
+                self._encode_group(encoder, modality, inputs, half, vectors, failures)
 
 
 def _failure(code: str, message: str) -> str:

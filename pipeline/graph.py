@@ -23,7 +23,6 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
-from encoders.loading import load_encoder
 from encoders.protocol import Encoder
 from pipeline.decode_stage import AddProgress, DecodeStage, Shard
 from pipeline.encode_stage import EncodeStage
@@ -35,8 +34,8 @@ from pipeline.receipts import RunFolder
 from pipeline.records import PlanRow, ShardReceipt, VectorSpace
 from pipeline.rows import decoded_table
 from pipeline.settings import Settings
+from pipeline.spaces import load_chosen
 from pipeline.store import Store, open_store
-from pipeline.weights_source import local_weights
 from pipeline.write_stage import WriteStage
 
 T = TypeVar("T")
@@ -73,21 +72,14 @@ class GraphPlan:
         )
 
     def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
-        return EncodeStage(self.load_encoder, self.spaces, add_progress, self.settings.tags)
+        return EncodeStage(self.load_encoders, self.spaces, add_progress, self.settings.tags)
 
     def write_stage(self, add_progress: AddProgress) -> WriteStage:
         return WriteStage(self.open_store, self.run, self.spaces, add_progress)
 
-    def load_encoder(self) -> Encoder:
-        encode = self.settings.encode
-        return load_encoder(
-            encode.encoder,
-            local_weights(self.settings),
-            device=encode.device,
-            precision=encode.precision,
-            seed=encode.seed,
-            only=[space.modality for space in self.spaces],
-        )
+    def load_encoders(self) -> list[Encoder]:
+        names = dict.fromkeys(space.encoder for space in self.spaces)
+        return [load_chosen(self.settings, name) for name in names]
 
     def open_store(self) -> Store:
         return open_store(self.settings.state.location, self.settings.source)

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.loading import load_encoder
 from encoders.modality import Modality
 from pipeline.errors import SettingsError
 from pipeline.query import file_parts, first_windows, words_part
 from pipeline.settings import Settings
-from pipeline.weights_source import local_weights
+from pipeline.spaces import load_chosen
 
 if TYPE_CHECKING:
     from encoders.imagebind import ImageBind
@@ -35,19 +34,12 @@ def picture_and_query(
 ) -> tuple[ImageBind, Image.Image, NDArray[np.float32]]:
     """Raises MediaRejected for a file that is not media, SettingsError for an encoder that has no
     patches to compare, and what loading it raises."""
-    encode = settings.encode
-    encoder = load_encoder(
-        encode.encoder,
-        local_weights(settings),
-        device=encode.device,
-        precision=encode.precision,
-        seed=encode.seed,
-    )
+    encoder = load_chosen(settings)
     from encoders.imagebind.encode import ImageBindEncoder
 
     if not isinstance(encoder, ImageBindEncoder):
         raise SettingsError(
-            f"{encode.encoder} cannot say where in a picture something is.",
+            f"{encoder.card.name} cannot say where in a picture something is.",
             remedy="Choose an ImageBind encoder.",
         )
     if look_for.words is not None:

@@ -6,13 +6,11 @@ What an earlier run committed before it was stopped is found here, and not embed
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
-from encoders.catalogue import card_for
-from encoders.modality import Modality
 from pipeline import s3
 from pipeline.errors import SettingsError
 from pipeline.ids import Recipe
@@ -26,12 +24,12 @@ from pipeline.plan import (
     write_plan,
 )
 from pipeline.receipts import open_receipts
-from pipeline.records import Action, PlanRow, ShardReceipt, VectorSpace
+from pipeline.records import Action, PlanRow, ShardReceipt
 from pipeline.settings import Settings
+from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
 from pipeline.store import open_store
 from pipeline.watch import Watch
-from pipeline.weights_source import local_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,17 @@ class Planned:
 
     path: Path
     state: CurrentState
-    card: EncoderCard
+    cards: tuple[EncoderCard, ...]
     recipe: Recipe
     summary: PlanSummary
     objects_by_shard: Mapping[int, int]
     recovered: tuple[ShardReceipt, ...]
     recovered_generations: Mapping[str, str]
+
+    @property
+    def card(self) -> EncoderCard:
+        """Of the first encoder, by whose vectors a search goes unless told otherwise."""
+        return self.cards[0]
 
     @property
     def to_embed(self) -> int:
@@ -67,31 +70,22 @@ class Planned:
         return self.summary.nothing_to_do
 
 
-def check_settings(settings: Settings) -> EncoderCard:
-    """What can be known to be wrong before anything starts; no model is loaded."""
+def check_settings(settings: Settings) -> tuple[EncoderCard, ...]:
+    """What can be known to be wrong before anything starts; no model is loaded. The encoders'
+    cards, the first one's first."""
     if not settings.source.bucket:
         raise SettingsError(
             "Setting source.bucket: no bucket is named.",
             remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
         )
-    return card_for(settings.encode.encoder, local_weights(settings), seed=settings.encode.seed)
+    return cards_of(settings)
 
 
-def spaces_of(card: EncoderCard) -> tuple[VectorSpace, ...]:
-    """The named vectors that an encoder fills: a modality's own name."""
-    kinds = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
-    return tuple(
-        VectorSpace(str(m), m, card.dimension, card.name, card.fingerprint())
-        for m in kinds
-        if m in card.modalities
-    )
-
-
-def recipe_of(settings: Settings, card: EncoderCard) -> Recipe:
+def recipe_of(settings: Settings, cards: Sequence[EncoderCard]) -> Recipe:
     """Everything that, when it changes, means that every object has to be embedded again."""
     decode = settings.decode
     return Recipe(
-        (card.fingerprint(),),
+        tuple(card.fingerprint() for card in cards),
         f"window/{decode.window_ms}",
         f"midpoints/{decode.frames_per_window}",
         settings.tags.model_dump_json() if settings.tags.labels else "",
@@ -104,8 +98,8 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     Raises SettingsError, BucketNotFound, CredentialsMissing, PlanRefused, StoreUnavailable.
     """
     watch.phase("listing and planning")
-    card = check_settings(settings)
-    recipe = recipe_of(settings, card)
+    cards = check_settings(settings)
+    recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
     recovered: dict[str, str] = {}
     receipts: list[ShardReceipt] = []
@@ -146,7 +140,9 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         receipts = list(wanted.values())
     watch.expect(sum(objects_by_shard.values()), len(objects_by_shard))
     watch.lap("list and plan")
-    return Planned(path, state, card, recipe, summary, objects_by_shard, tuple(receipts), recovered)
+    return Planned(
+        path, state, cards, recipe, summary, objects_by_shard, tuple(receipts), recovered
+    )
 
 
 def _recoverable(state: CurrentState) -> dict[str, tuple[str, ShardReceipt]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from encoders.applications.arithmetic import weighted_sum
 from encoders.errors import InputError
 from encoders.modality import Modality
+from encoders.preprocess.sampling import spread
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.media.child import decode_in_child
@@ -76,8 +78,12 @@ def file_parts(
     windows = list(first_windows(path, decode))
     parts = []
     for sense in senses:
-        arrays = [w.frames if sense is Modality.VISION else w.sound for w in windows]
-        there = [array for array in arrays if array is not None]
+        there: list[NDArray[Any]]
+        if sense is Modality.VISION:
+            most = encoder.card.frames_per_clip
+            there = [spread(w.frames, most) for w in windows if w.frames is not None]
+        else:
+            there = [w.sound for w in windows if w.sound is not None]
         if there:
             vectors = np.concatenate([encoder.encode(sense, array[None]) for array in there])
             mean = vectors.mean(0)

@@ -23,12 +23,13 @@ from pipeline.load import LoadReceipt, load_shard
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.parquet import file_sha256, read_segments
 from pipeline.plan import read_plan
-from pipeline.planning import Planned, spaces_of
+from pipeline.planning import Planned
 from pipeline.progress import Stage, StageProgress
 from pipeline.qdrant import VectorIndex
 from pipeline.receipts import RunFolder, commit_load
 from pipeline.records import Action, ShardReceipt, VectorSpace
 from pipeline.settings import Settings
+from pipeline.spaces import spaces_of
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
 from pipeline.store import Store
 from pipeline.watch import Watch
@@ -67,7 +68,8 @@ def new_run_id() -> str:
 def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
     if planned.to_embed:
-        check_weights(settings.encode.encoder, local_weights(settings))
+        for choice in settings.encode.chosen():
+            check_weights(choice.encoder, local_weights(choice, settings.source))
         find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
     store = planned.state.store
     if read_state(store).version != planned.state.version:
@@ -76,7 +78,7 @@ def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
         )
     folder = RunFolder(lease.sequence, lease.run_id)
     store.put_file(folder.plan, planned.path)
-    return Run(settings, store, lease, folder, spaces_of(planned.card))
+    return Run(settings, store, lease, folder, spaces_of(planned.cards))
 
 
 def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:

@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from encoders.catalogue import card_for
-from encoders.loading import load_encoder
+from encoders.card import EncoderCard
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment, moments_of
-from pipeline.planning import spaces_of
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.query import Part, Query, default_over, file_parts, words_part
 from pipeline.settings import Settings
-from pipeline.weights_source import local_weights
+from pipeline.spaces import cards_of, load_chosen, spaces_of
 
 HITS_A_MOMENT = 5  # windows asked for, so that enough are left after merging
 
@@ -44,53 +42,70 @@ def search(index: VectorIndex, query: Query) -> list[Moment]:
 
 
 class Searcher:
-    """An open index with the encoder that filled it."""
+    """An open index with the encoders that filled it; each is loaded when first asked."""
 
-    def __init__(self, index: VectorIndex, encoder: Encoder, settings: Settings) -> None:
+    def __init__(
+        self, index: VectorIndex, cards: Sequence[EncoderCard], settings: Settings
+    ) -> None:
         self._index = index
-        self._encoder = encoder
         self._settings = settings
-        self.card = encoder.card
-        self._names = tuple(space.vector_name for space in spaces_of(encoder.card))
+        self._loaded: dict[str, Encoder] = {}
+        self._encoder_of = {space.vector_name: space.encoder for space in spaces_of(cards)}
+        self.card = cards[0]
 
     def ask(self, asked: Asked) -> list[Moment]:
         """Raises SettingsError for a question that cannot be asked, MediaRejected for a file that
         is not media."""
-        parts = self._parts(asked)
         over = asked.over
-        unknown = [name for name in over if name not in self._names]
+        unknown = [name for name in over if name not in self._encoder_of]
         if unknown:
             raise SettingsError(
                 f"The collection has no vector {unknown[0]!r}.",
-                remedy=f"It has {', '.join(self._names)}.",
+                remedy=f"It has {', '.join(self._encoder_of)}.",
             )
+        encoders = {self._encoder_of[name] for name in over} or {self.card.name}
+        if len(encoders) > 1:
+            raise SettingsError(
+                f"--over names vectors of {' and '.join(sorted(encoders))}.",
+                remedy="Their scores cannot be compared; search one encoder's at a time.",
+            )
+        encoder = self._encoder(encoders.pop())
+        parts = self._parts(encoder, asked)
         if not over and parts:
-            meaningful = self._encoder.card.meaningful
-            chosen = [default_over(p, meaningful=meaningful, names=self._names) for p in parts]
+            names = tuple(n for n, whose in self._encoder_of.items() if whose == encoder.card.name)
+            meaningful = encoder.card.meaningful
+            chosen = [default_over(p, meaningful=meaningful, names=names) for p in parts]
             over = tuple(dict.fromkeys(name for names in chosen for name in names))
         return search(self._index, Query(tuple(parts), over, asked.limit))
 
-    def _parts(self, asked: Asked) -> list[Part]:
+    def _encoder(self, name: str) -> Encoder:
+        if name not in self._loaded:
+            self._loaded[name] = load_chosen(self._settings, name)
+        return self._loaded[name]
+
+    def _parts(self, encoder: Encoder, asked: Asked) -> list[Part]:
         parts = []
         decode = self._settings.decode
+        senses = encoder.card.modalities
         if asked.words:
-            parts.append(words_part(self._encoder, asked.words))
+            parts.append(words_part(encoder, asked.words))
         files: Sequence[tuple[Path | None, tuple[Modality, ...]]] = (
             (asked.picture, (Modality.VISION,)),
             (asked.sound, (Modality.AUDIO,)),
             (asked.video, (Modality.VISION, Modality.AUDIO)),
         )
-        for path, senses in files:
+        for path, wanted in files:
             if path is not None:
-                parts += file_parts(self._encoder, path, decode, senses=senses)
+                there = tuple(sense for sense in wanted if sense in senses)
+                parts += file_parts(encoder, path, decode, senses=there or wanted)
         if asked.without:
-            parts.append(words_part(self._encoder, asked.without, -1.0))
+            parts.append(words_part(encoder, asked.without, -1.0))
         return parts
 
 
 @contextmanager
 def open_searcher(settings: Settings) -> Iterator[Searcher]:
-    """Open the index, then load the encoder. Raises IndexUnavailable, IndexMismatch, and
+    """Open the index; encoders come when asked. Raises IndexUnavailable, IndexMismatch, and
     SettingsError where nothing was indexed yet."""
     nothing_yet = SettingsError(
         f"There is no collection {settings.index.collection!r} yet.",
@@ -101,16 +116,6 @@ def open_searcher(settings: Settings) -> Iterator[Searcher]:
     with open_index(settings.index) as index:
         if not index.exists():
             raise nothing_yet
-        encode = settings.encode
-        weights = local_weights(settings)
-        card = card_for(encode.encoder, weights, seed=encode.seed)
-        encoder = load_encoder(
-            encode.encoder,
-            weights,
-            device=encode.device,
-            precision=encode.precision,
-            seed=encode.seed,
-            only=tuple(space.modality for space in spaces_of(card)),
-        )
-        index.ensure_collection(spaces_of(encoder.card))
-        yield Searcher(index, encoder, settings)
+        cards = cards_of(settings)
+        index.ensure_collection(spaces_of(cards))
+        yield Searcher(index, cards, settings)

@@ -100,14 +100,27 @@ class DecodeSettings(_Part):
     processes: int = Field(1, ge=1, description="decode actors (one CPU each)")
 
 
+class EncoderChoice(_Part):
+    """An encoder and its weights."""
+
+    encoder: str = Field(description="a name that `sensedex doctor` lists")
+    weights: str | None = Field(None, description="as encode.weights")
+    weights_sha256: str = Field("", description="as encode.weights_sha256")
+
+
 class EncodeSettings(_Part):
-    """Which encoder, with which weights, on what."""
+    """Which encoders, with which weights, on what."""
 
     encoder: str = Field("imagebind-demo", description="a name that `sensedex doctor` lists")
     weights: str | None = Field(
         None, description="checkpoint (.pth, .safetensors) or model's folder; a path or s3://"
     )
     weights_sha256: str = Field("", description="digest that it must have; needed for s3://")
+    also: tuple[EncoderChoice, ...] = Field(
+        (),
+        description="more encoders, whose vectors stand beside: "
+        '[{encoder = "frozen-in-time", weights = "4f.pth.tar"}]',
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto", description="of the arithmetic"
@@ -115,6 +128,13 @@ class EncodeSettings(_Part):
     batch_size: int = Field(32, ge=1, le=4096, description="windows a batch, over all objects")
     seed: int = Field(0, description="of the demo encoder's weights")
     processes: int = Field(1, ge=1, description="encode actors (one GPU or one CPU each)")
+
+    def chosen(self) -> tuple[EncoderChoice, ...]:
+        """Every encoder of the run, the first one first."""
+        first = EncoderChoice(
+            encoder=self.encoder, weights=self.weights, weights_sha256=self.weights_sha256
+        )
+        return (first, *self.also)
 
 
 class TagSettings(_Part):

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from encoders.digest import file_digest
 from encoders.errors import WeightsError
 from pipeline import s3
-from pipeline.settings import Settings, SourceSettings
+from pipeline.settings import EncoderChoice, SourceSettings
 
 CHUNK_BYTES = 2**20
 TIMEOUT_S = 60
@@ -27,26 +27,25 @@ NEIGHBOURS = ("vocab.txt",)
 OnBytes = Callable[[int, int], None]
 
 
-def local_weights(settings: Settings) -> Path | None:
-    """`encode.weights` as a path on this machine, its digest checked where one is set.
+def local_weights(choice: EncoderChoice, source: SourceSettings) -> Path | None:
+    """An encoder's weights as a path on this machine, their digest checked where one is set.
 
     `s3://` is fetched once; a URL never is, since a run must not reach out unasked. Raises
     WeightsError, and what S3 may say.
     """
-    encode = settings.encode
-    if encode.weights is None:
+    if choice.weights is None:
         return None
-    if "://" not in encode.weights:
-        path = Path(encode.weights)
-        if encode.weights_sha256 and path.is_file():
-            _check(path, encode.weights_sha256, encode.weights)
+    if "://" not in choice.weights:
+        path = Path(choice.weights)
+        if choice.weights_sha256 and path.is_file():
+            _check(path, choice.weights_sha256, choice.weights)
         return path
-    if not encode.weights.startswith("s3://"):
+    if not choice.weights.startswith("s3://"):
         raise WeightsError(
-            f"encode.weights is {encode.weights}, and a run fetches from s3:// alone.",
+            f"encode.weights is {choice.weights}, and a run fetches from s3:// alone.",
             remedy="`sensedex weights get URL --sha256 HEX` fetches it, and prints its path.",
         )
-    return fetch_weights(encode.weights, encode.weights_sha256, settings.source)
+    return fetch_weights(choice.weights, choice.weights_sha256, source)
 
 
 def fetch_weights(

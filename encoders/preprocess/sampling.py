@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from encoders.errors import InputError
 
 Sampling = Literal["reference", "windows"]
@@ -51,6 +54,13 @@ def clips_of(
         return tuple(Clip(i * length, (i + 1) * length) for i in range(count))
     step = max(total - length, Fraction(0)) / max(clips - 1, 1)
     return tuple(Clip(i * step, i * step + length) for i in range(clips))
+
+
+def spread(frames: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """(F, ...) to at most that many of them, the middles of equal parts."""
+    if len(frames) <= most:
+        return frames
+    return frames[[(2 * i + 1) * len(frames) // (2 * most) for i in range(most)]]
 
 
 def frames_of(clip: Clip, fps: Fraction | float, total: int, count: int = CLIP_FRAMES) -> list[int]:

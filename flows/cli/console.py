@@ -162,9 +162,10 @@ def render_status(status: RunStatus) -> RenderableType:
     return table
 
 
-def licence_note(card: EncoderCard) -> str:
+def licence_note(cards: Iterable[EncoderCard]) -> str:
     """What the vectors are made by, and on whose terms."""
-    return f"[dim]{card.name}: {card.title}.\nLicence: {card.licence}[/dim]"
+    lines = [f"{card.name}: {card.title}.\nLicence: {card.licence}" for card in cards]
+    return f"[dim]{escape(chr(10).join(lines))}[/dim]"
 
 
 def meaning_note(encoder: str, meaningful: bool) -> str:

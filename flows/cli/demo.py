@@ -18,14 +18,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
-from flows.cli.console import meaning_note, render_moments, render_report
+from flows.cli.console import licence_note, meaning_note, render_moments, render_report
 from flows.cli.demo_bucket import Sync, sync_bucket
 from flows.cli.demo_server import DemoServer, demo_server
 from flows.cli.live import live_progress
 from flows.quiet import quiet_logs
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment
-from pipeline.planning import RunOptions
+from pipeline.planning import RunOptions, check_settings
 from pipeline.report_html import write_report_html
 from pipeline.search import Asked, open_searcher
 from pipeline.settings import Settings, load_settings
@@ -75,6 +75,7 @@ def demo(
         server.requests.clear()
 
         console.print(Rule("[bold]2. The flow `index`", align="left"))
+        console.print(licence_note(check_settings(settings)))
         _run(console, settings, server, folder)
 
         if examples and (infra / "queries" / "queries.tsv").is_file() and media == infra / "media":

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from encoders.catalogue import CARDS, card_for
+from encoders.catalogue import CARDS
 from encoders.errors import EncoderError
 from pipeline import s3
 from pipeline.errors import SensedexError
@@ -24,7 +24,7 @@ from pipeline.finish import read_status
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.qdrant import open_index
 from pipeline.settings import Settings
-from pipeline.weights_source import local_weights
+from pipeline.spaces import cards_of
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
 GB = 2**30
@@ -119,15 +119,16 @@ def _ffmpeg(settings: Settings) -> Finding:
 
 
 def _encoder(settings: Settings) -> Finding:
-    encode = settings.encode
     try:
-        card = card_for(encode.encoder, local_weights(settings), seed=encode.seed)
+        cards = cards_of(settings)
     except (EncoderError, SensedexError) as error:
         return Finding("encoder", Verdict.FAIL, error.message, error.remedy)
-    senses = ", ".join(card.modalities)
-    digest = card.weights_digest[:23]
-    detail = f"{card.name}: {senses}; {card.dimension} dimensions; {digest}"
-    if card.meaningful:
+    detail = "; ".join(
+        f"{card.name}: {', '.join(card.modalities)}; {card.dimension} dimensions; "
+        f"{card.weights_digest[:23]}"
+        for card in cards
+    )
+    if cards[0].meaningful:
         return Finding("encoder", Verdict.OK, detail)
     return Finding(
         "encoder",

@@ -275,9 +275,9 @@ def _run(
     from flows.quiet import quiet_logs
     from pipeline.planning import RunOptions, check_settings
 
-    card = check_settings(chosen)  # before Prefect takes its seconds to start
+    cards = check_settings(chosen)  # before Prefect takes its seconds to start
     screen = err if as_json else out
-    screen.print(licence_note(card))
+    screen.print(licence_note(cards))
     screen.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
         from flows.index import run_index

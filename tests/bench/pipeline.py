@@ -28,7 +28,7 @@ from pipeline.lease import held
 from pipeline.load import load_shard
 from pipeline.parquet import read_segments
 from pipeline.plan import read_plan
-from pipeline.planning import Planned, RunOptions, plan, spaces_of
+from pipeline.planning import Planned, RunOptions, plan
 from pipeline.progress import RunProgress, Stage, StageProgress
 from pipeline.qdrant import open_index
 from pipeline.ray_session import prepare_environment, ray_session
@@ -36,6 +36,7 @@ from pipeline.receipts import RunFolder
 from pipeline.rows import decoded_table
 from pipeline.run import Run, embed, load, new_run_id, start
 from pipeline.settings import Settings, load_settings
+from pipeline.spaces import spaces_of
 from pipeline.store import open_store
 from pipeline.watch import Watch
 from tests.bench.decode import make_1080p
@@ -151,7 +152,7 @@ def _alone(settings: Settings, planned: Planned, folder: Path) -> dict[str, floa
 
     torch.set_num_threads(1)
     rows = [row for row in read_plan(planned.path) if row.shard >= 0][::3]
-    spaces = spaces_of(planned.card)
+    spaces = spaces_of(planned.cards)
     graph = GraphPlan(settings, RunFolder(1, "alone"), spaces, {0: len(rows)})
 
     def ignore(_stage: Stage, _progress: StageProgress) -> None:

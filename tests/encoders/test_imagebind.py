@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.errors import InputError
+from encoders.errors import BrokenWeights, InputError, WeightsError
 from encoders.imagebind import HUGE, TINY, ImageBind, ImageBindConfig
 from encoders.modality import Modality
 from encoders.preprocess.text import token_ids
+from encoders.weights import load_into
 from tests.encoders.standin import give_standin_weights, noise
 
 INPUTS = {
@@ -130,7 +131,6 @@ def test_a_still_is_a_clip_of_two_equal_frames(tiny: ImageBind) -> None:
 
 
 def test_fewer_towers_load_from_the_whole_checkpoint(tiny: ImageBind) -> None:
-    from encoders.weights import load_into
 
     small = ImageBind(TINY.only((Modality.AUDIO,))).eval()
     load_into(small, tiny.state_dict(), "a whole checkpoint", small.is_beside)
@@ -156,3 +156,56 @@ def test_the_reference_scales(tiny: ImageBind) -> None:
         Modality.THERMAL: 10.0,
         Modality.IMU: 5.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("modality", "batch", "said"),
+    [
+        (Modality.VISION, torch.zeros(0, 3, 224, 224), "empty"),
+        (Modality.VISION, torch.zeros(2, 3, 112, 112), r"\(2, 3, 112, 112\)"),
+        (Modality.VISION, torch.zeros(2, 3, 224, 224, dtype=torch.uint8), "uint8"),
+        (Modality.AUDIO, torch.full((2, 1, 128, 204), float("nan")), "row 0"),
+        (Modality.AUDIO, torch.zeros(2, 0, 1, 128, 204), "empty"),
+        (Modality.DEPTH, torch.full((1, 1, 224, 224), float("inf")), "infinity"),
+        (Modality.IMU, torch.zeros(1, 6, 1999), "1999"),
+        (Modality.TEXT, torch.zeros(1, 77), "whole numbers"),
+        (Modality.TEXT, torch.full((1, 77), 49_408), "vocabulary"),
+        (Modality.TEXT, [[1] * 77], "list"),
+        ("smell", torch.zeros(1, 3, 224, 224), "no tower for smell"),
+    ],
+)
+def test_a_batch_that_cannot_be_is_named(
+    tiny: ImageBind, modality: Modality, batch: torch.Tensor, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        tiny.embed(modality, batch)
+
+
+def test_a_row_with_nan_is_named(tiny: ImageBind) -> None:
+    batch = torch.zeros(4, 1, 224, 224)
+    batch[2, 0, 5, 5] = float("nan")
+    with pytest.raises(InputError, match="row 2"):
+        tiny.embed(Modality.THERMAL, batch)
+
+
+def test_a_network_that_makes_nan_is_found_out() -> None:
+    model = built(TINY.only((Modality.DEPTH,)))
+    model.modality_heads["depth"][-1].weight.data[3, 3] = float("nan")  # type: ignore[index, union-attr]
+    with pytest.raises(BrokenWeights, match="not finite"):
+        model.embed(Modality.DEPTH, torch.zeros(1, 1, 224, 224))
+
+
+def test_a_checkpoint_that_does_not_fit_is_named(tiny: ImageBind) -> None:
+    whole = tiny.state_dict()
+    names = list(whole)
+    for change, said in (
+        ({}, f"lacks {len(names)} of {len(names)} tensors.* and {len(names) - 5} more"),
+        ({**whole, names[0]: torch.zeros(2)}, rf"{names[0]} is \(2,\) and should be"),
+        ({**whole, "decoder.weight": torch.zeros(2)}, "1 tensors too many.*decoder.weight"),
+        ({n: t for n, t in whole.items() if n != names[7]}, f"lacks 1 .*{names[7]}"),
+    ):
+        with pytest.raises(WeightsError, match=said):
+            load_into(ImageBind(TINY), change, "it")
+    seven = {f"more.{n}": torch.zeros(1) for n in range(7)}
+    with pytest.raises(WeightsError, match=r"more\.4 and 2 more"):
+        load_into(ImageBind(TINY), {**whole, **seven}, "it")

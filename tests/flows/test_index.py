@@ -10,7 +10,13 @@ import pytest
 
 from flows.index import given_fields, run_index
 from pipeline import run as steps
-from pipeline.errors import BucketNotFound, IndexMismatch, LeaseHeld, PlanRefused
+from pipeline.errors import (
+    BucketNotFound,
+    IndexMismatch,
+    LeaseHeld,
+    PlanRefused,
+    SettingsError,
+)
 from pipeline.finish import read_failures, read_report, read_status
 from pipeline.ids import asset_id
 from pipeline.lease import held
@@ -23,6 +29,7 @@ from pipeline.settings import Settings, SourceSettings, load_settings
 from pipeline.store import open_store
 from pipeline.watch import Watch
 from tests import media_files
+from tests.encoders.small_models import clip_folder
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
@@ -268,3 +275,31 @@ def test_a_collection_of_another_dimension_is_refused(bucket: S3Server, tmp_path
 def test_parameters_given_by_name_win_and_defaults_hide_nothing() -> None:
     source = SourceSettings.model_validate(json.loads('{"bucket": "films"}'))
     assert given_fields({"source": source, "index": None}) == {"source.bucket": "films"}
+
+
+def test_a_second_encoder_stands_beside_the_first(
+    bucket: S3Server, tmp_path: Path
+) -> None:
+    """Its vectors are further named vectors of the same points; each answers by its own."""
+    folder = clip_folder(tmp_path / "clip", "clip")
+    also = [{"encoder": "clip", "weights": str(folder)}]
+    settings = settings_for(bucket, tmp_path, **{"encode.also": also, "decode.frames_per_window": 4})
+    report = run_index(settings, RunOptions(), lambda _: None)
+    assert report.objects_by_status["indexed"] == 10
+    picture = tmp_path / "asked.jpg"
+    picture.write_bytes(media_files.jpeg(3))
+    with open_searcher(settings) as searcher:
+        for name in ("vision", "clip_vision"):
+            first = searcher.ask(Asked(picture=picture, over=(name,), limit=1))[0]
+            assert first.key == "pictures/3.jpg", name
+            assert first.score > 0.99
+        assert searcher.ask(Asked(words="the second picture", over=("clip_text",), limit=1))
+        for over, said in (
+            (("vision", "clip_vision"), "cannot be compared"),
+            (("clip_audio",), "no vector"),
+        ):
+            with pytest.raises(SettingsError, match=said):
+                searcher.ask(Asked(picture=picture, over=over))
+    again = run_index(settings, RunOptions(), lambda _: None)
+    assert again.objects_by_action["unchanged"] > 0
+    assert again.objects_by_action.get("new", 0) == 0

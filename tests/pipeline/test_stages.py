@@ -18,12 +18,13 @@ from pipeline.encode_stage import EncodeStage
 from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.ids import asset_id
 from pipeline.plan import read_plan
-from pipeline.planning import RunOptions, plan, recipe_of, spaces_of
+from pipeline.planning import RunOptions, plan, recipe_of
 from pipeline.progress import Stage, StageProgress
 from pipeline.receipts import RunFolder
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.rows import DecodedRow, decoded_table, vectors_of
 from pipeline.settings import Settings, TagSettings, load_settings
+from pipeline.spaces import spaces_of
 from pipeline.store import open_store
 from pipeline.watch import Watch
 from pipeline.write_stage import WriteStage
@@ -31,7 +32,7 @@ from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 CARD = card_for("imagebind-demo")
-SPACES = spaces_of(CARD)
+SPACES = spaces_of([CARD])
 
 
 class Picky:
@@ -76,7 +77,7 @@ def test_a_window_that_cannot_be_encoded_costs_its_object_alone(tmp_path: Path) 
     rows = [window("good", n, good) for n in range(6)]
     rows += [window("bad", 0, good), window("bad", 1, np.zeros_like(good))]
     encoder = Picky()
-    encode = EncodeStage(lambda: encoder, SPACES, ignore)
+    encode = EncodeStage(lambda: [encoder], SPACES, ignore)
     table = encode.table(decoded_table([*rows, end("good", 6), end("bad", 2)]))
     failed = [row for row in table.column("failure").to_pylist() if row]
     assert len(failed) == 1
@@ -93,7 +94,7 @@ def test_a_window_that_cannot_be_encoded_costs_its_object_alone(tmp_path: Path) 
 
 def test_a_shard_waits_for_windows_that_were_overtaken(tmp_path: Path) -> None:
     good = np.full((1, 224, 224, 3), 9, np.uint8)
-    encode = EncodeStage(Picky, SPACES, ignore)
+    encode = EncodeStage(lambda: [Picky()], SPACES, ignore)
     store = open_store(str(tmp_path), Settings().source)
     write = WriteStage(lambda: store, RunFolder(1, "run"), SPACES, ignore)
     parts: Sequence[list[DecodedRow]] = (
@@ -118,7 +119,7 @@ def test_a_window_gets_the_tags_that_fit() -> None:
             return unit
 
     tags = TagSettings(labels=("bright", "dark"), templates=("{}",), at_least=0.5)
-    encode = EncodeStage(Pointing, SPACES, ignore, tags)
+    encode = EncodeStage(lambda: [Pointing()], SPACES, ignore, tags)
     frames = np.full((1, 224, 224, 3), 9, np.uint8)
     table = encode.table(decoded_table([window("a", 0, frames), end("a", 1)]))
     payload, nothing = table.column("payload").to_pylist()
@@ -128,14 +129,14 @@ def test_a_window_gets_the_tags_that_fit() -> None:
     assert score["score"] > 0.99
     assert json.loads(payload)["key"] == "a"
     assert nothing is None
-    untagged = EncodeStage(Pointing, SPACES, ignore, TagSettings())
+    untagged = EncodeStage(lambda: [Pointing()], SPACES, ignore, TagSettings())
     table = untagged.table(decoded_table([window("a", 0, frames)]))
     assert "tags" not in json.loads(table["payload"][0].as_py())
 
 
 def test_other_labels_are_another_recipe() -> None:
     def digest(**fields: Any) -> str:
-        return recipe_of(load_settings(None, fields), CARD).digest()
+        return recipe_of(load_settings(None, fields), [CARD]).digest()
 
     assert digest() == digest(**{"tags.most": 3})
     tagged = digest(**{"tags.labels": ["dog"]})
@@ -143,7 +144,7 @@ def test_other_labels_are_another_recipe() -> None:
 
 
 def test_vectors_cross_the_tables_unchanged() -> None:
-    encode = EncodeStage(Picky, SPACES, ignore)
+    encode = EncodeStage(lambda: [Picky()], SPACES, ignore)
     frames = np.full((1, 224, 224, 3), 9, np.uint8)
     table = encode.table(decoded_table([window("a", 0, frames), end("a", 1)]))
     names = [space.vector_name for space in SPACES]

@@ -41,15 +41,19 @@ def settings_for(server: S3Server, weights: str, sha256: str = "") -> Settings:
     )
 
 
+def found(settings: Settings) -> Path | None:
+    return local_weights(settings.encode.chosen()[0], settings.source)
+
+
 def test_from_s3_once(s3_server: S3Server, kept: tuple[Path, str]) -> None:
     path, digest = kept
     settings = settings_for(s3_server, "s3://weights/models/w.safetensors", digest)
-    first = local_weights(settings)
+    first = found(settings)
     assert first is not None
     assert first.read_bytes() == path.read_bytes()
     assert (first.parent / "vocab.txt").read_bytes() == b"a\n"
     s3_server.requests.clear()
-    assert local_weights(settings) == first
+    assert found(settings) == first
     assert s3_server.requests == []
 
 
@@ -58,20 +62,20 @@ def test_another_file_is_refused(s3_server: S3Server, kept: tuple[Path, str]) ->
     wrong = "0" * 64
     uri = "s3://weights/models/w.safetensors"
     with pytest.raises(WeightsError, match=digest):
-        local_weights(settings_for(s3_server, uri, wrong))
+        found(settings_for(s3_server, uri, wrong))
     with pytest.raises(WeightsError, match=digest):
-        local_weights(settings_for(s3_server, str(path), wrong))
-    assert local_weights(settings_for(s3_server, str(path), f"sha256:{digest}")) == path
+        found(settings_for(s3_server, str(path), wrong))
+    assert found(settings_for(s3_server, str(path), f"sha256:{digest}")) == path
     with pytest.raises(WeightsError, match="weights_sha256"):
-        local_weights(settings_for(s3_server, uri))
+        found(settings_for(s3_server, uri))
     with pytest.raises(WeightsError, match=r"no s3://weights/nothing\.pth"):
-        local_weights(settings_for(s3_server, "s3://weights/nothing.pth", digest))
+        found(settings_for(s3_server, "s3://weights/nothing.pth", digest))
 
 
 def test_a_run_does_not_reach_out(s3_server: S3Server, kept: tuple[Path, str]) -> None:
     _, digest = kept
     with pytest.raises(WeightsError, match="weights get"):
-        local_weights(settings_for(s3_server, "https://models.example/w.pth", digest))
+        found(settings_for(s3_server, "https://models.example/w.pth", digest))
     source = settings_for(s3_server, "x").source
     with pytest.raises(WeightsError, match="no address"):
         fetch_weights("http://models.example/w.pth", digest, source)
