@@ -34,6 +34,13 @@ def crop_of(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + SIZE, top + SIZE)))
 
 
+def still_windows(pictures: Sequence[Image.Image]) -> NDArray[np.uint8]:
+    """(N,1,224,224,3): pictures as windows of one frame. Raises InputError for none."""
+    if not pictures:
+        raise InputError("There are no pictures.", remedy="Give one at least.")
+    return np.stack([crop_of(picture)[None] for picture in pictures])
+
+
 def check_windows(windows: NDArray[Any], most_frames: int | None = None) -> None:
     """Raises InputError unless it is uint8 (N,F,224,224,3) with 1 to `most_frames` frames."""
     fits = windows.dtype == np.uint8 and windows.ndim == 5 and windows.shape[2:] == (SIZE, SIZE, 3)

@@ -18,7 +18,7 @@ from encoders.errors import InputError, UnknownEncoder, WeightsError
 from encoders.imagebind import DEMO, TINY, ImageBind
 from encoders.loading import check_weights, load_encoder
 from encoders.modality import Modality
-from encoders.preprocess.image import crop_of
+from encoders.preprocess.image import still_windows
 from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into, read_state_dict
@@ -145,8 +145,7 @@ def test_the_demo_encoder_finds_things_again(demo: Encoder) -> None:
         picture.crop(rim).save(buffer, "JPEG", quality=60)
         queries.append(Image.open(buffer))
     stored, asked = (
-        demo.encode(Modality.VISION, np.stack([crop_of(p)[None] for p in some]))
-        for some in (pictures, queries)
+        demo.encode(Modality.VISION, still_windows(some)) for some in (pictures, queries)
     )
     assert ((asked @ stored.T).argmax(1) == np.arange(40)).mean() >= 0.9
     sounds = np.stack([media_files.sound_array(n, 2.0) for n in range(30)])

@@ -277,13 +277,13 @@ def test_parameters_given_by_name_win_and_defaults_hide_nothing() -> None:
     assert given_fields({"source": source, "index": None}) == {"source.bucket": "films"}
 
 
-def test_a_second_encoder_stands_beside_the_first(
-    bucket: S3Server, tmp_path: Path
-) -> None:
+def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Path) -> None:
     """Its vectors are further named vectors of the same points; each answers by its own."""
     folder = clip_folder(tmp_path / "clip", "clip")
     also = [{"encoder": "clip", "weights": str(folder)}]
-    settings = settings_for(bucket, tmp_path, **{"encode.also": also, "decode.frames_per_window": 4})
+    labels = ["a dog", "a bell", "rain"]
+    more = {"encode.also": also, "decode.frames_per_window": 4, "tags.labels": labels}
+    settings = settings_for(bucket, tmp_path, **more)
     report = run_index(settings, RunOptions(), lambda _: None)
     assert report.objects_by_status["indexed"] == 10
     picture = tmp_path / "asked.jpg"
@@ -293,6 +293,10 @@ def test_a_second_encoder_stands_beside_the_first(
             first = searcher.ask(Asked(picture=picture, over=(name,), limit=1))[0]
             assert first.key == "pictures/3.jpg", name
             assert first.score > 0.99
+            # One of three labels has a third of the softmax at least: every window has a tag.
+            assert first.payload["tags"]
+            assert {score["label"] for score in first.payload["tag_scores"]} <= set(labels)
+            assert set(first.payload["tags"]) <= set(labels)
         assert searcher.ask(Asked(words="the second picture", over=("clip_text",), limit=1))
         for over, said in (
             (("vision", "clip_vision"), "cannot be compared"),

@@ -93,6 +93,7 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
     assert done.stdout.count("The first hit is its source") == len(examples) >= 3
     assert {"words", "picture", "sound"} == {example.kind for example in examples}
     assert "carry no meaning" in done.stdout
+    assert "Licence: Apache-2.0" in done.stdout
     for code in ("empty_object", "not_media", "undecodable"):
         assert code in done.stdout
     assert (folder / "report.html").stat().st_size > 10_000
