@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.imagebind.trunk import Attention
+from encoders.mlp import Mlp
 
 LEVELS = 127.0
 M = TypeVar("M", bound=nn.Module)
@@ -55,7 +56,7 @@ def to_int8(model: M) -> M:
         if isinstance(module, Attention):
             module.in_proj = Int8Linear(module.in_proj_weight, module.in_proj_bias)
             _replace(module, "out_proj")
-        elif hasattr(module, "fc1") and hasattr(module, "fc2"):
+        elif isinstance(module, Mlp):
             _replace(module, "fc1")
             _replace(module, "fc2")
     return model

@@ -28,6 +28,7 @@ from pipeline.records import Failure, VectorSpace
 from pipeline.rows import encoded_schema, frames_of, sound_of, vector_column
 from pipeline.settings import TagSettings
 
+TAG_FIELDS = ("tags", "tag_scores")
 Vectors = list[NDArray[np.float32] | None]
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
+from encoders.batches import in_batches
 from encoders.card import EncoderCard
-from encoders.errors import InputError
 from encoders.frozen_in_time.model import FrozenInTime
 from encoders.inputs import unit_length
 from encoders.modality import Modality
@@ -49,18 +49,8 @@ class FrozenInTimeEncoder:
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        if modality not in self.card.modalities:
-            raise InputError(
-                f"{self.card.name} has no tower for {modality}.",
-                remedy=f"It has {', '.join(self.card.modalities)}.",
-            )
-        if len(batch) == 0:
-            return np.empty((0, self.card.dimension), np.float32)
-        take = self._words if modality is Modality.TEXT else self._videos
-        with torch.inference_mode():
-            starts = range(0, len(batch), self._max_batch)
-            vectors = [take(batch[i : i + self._max_batch]) for i in starts]
-            return torch.cat(vectors).cpu().numpy()
+        takers = {Modality.VISION: self._videos, Modality.TEXT: self._words}
+        return in_batches(self.card, takers, modality, batch, self._max_batch)
 
     def _videos(self, windows: Any) -> Tensor:
         check_windows(windows, self._model.config.frames)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders.frozen_in_time.config import PATCH_SIZE, PATCHES, FrozenInTimeConfig
+from encoders.mlp import Mlp
 
 EPS = 1e-6
 
@@ -66,17 +67,6 @@ class DividedAttention(nn.Module):
         assert grid.shape[1] == frames
         merged: Tensor = grid.flatten(1, 2)
         return merged
-
-
-class Mlp(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return out
 
 
 class SpaceTimeBlock(nn.Module):

@@ -8,6 +8,7 @@ from encoders.modality import Modality
 
 VOCABULARY = 49_408
 CONTEXT = 77
+VISION_PATCH = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,23 @@ class TowerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImageBindConfig:
-    """`towers` says which modalities are built; a checkpoint's other towers are left unread."""
+    """`towers` says which modalities are built; a checkpoint's other towers are left unread.
+
+    `image_size` is what vision looks at, a multiple of the patch's 14; `vocabulary` is how many of
+    CLIP's tokens text knows: below all of them, a table says which, and the others are one unknown.
+    """
 
     dimension: int
     towers: dict[Modality, TowerConfig]
+    image_size: int = 224
+    vocabulary: int = VOCABULARY
+
+    def __post_init__(self) -> None:
+        if self.image_size % VISION_PATCH or not 1 < self.vocabulary <= VOCABULARY:
+            raise ValueError(
+                f"image_size {self.image_size} is a multiple of {VISION_PATCH}, and vocabulary "
+                f"{self.vocabulary} from 2 to {VOCABULARY}"
+            )
 
     def only(self, modalities: tuple[Modality, ...]) -> ImageBindConfig:
         """The same network with fewer towers."""

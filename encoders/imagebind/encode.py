@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encoders.batches import Take, in_batches
 from encoders.card import EncoderCard
-from encoders.errors import InputError
 from encoders.imagebind.model import ImageBind
 from encoders.inputs import check_finite, check_shape, unit_length
 from encoders.modality import Modality
@@ -46,34 +47,27 @@ class ImageBindEncoder:
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        if modality not in self.card.modalities:
-            raise InputError(
-                f"{self.card.name} has no tower for {modality}.",
-                remedy=f"It has {', '.join(self.card.modalities)}.",
-            )
-        if len(batch) == 0:
-            return np.empty((0, self.card.dimension), np.float32)
-        with torch.inference_mode():
-            if modality is Modality.TEXT:
-                return self._encode_text(batch)
-            prepared = self._prepare(modality, np.asarray(batch))
-            vectors = [self._unit(modality, part) for part in prepared.split(self._max_batch)]
-            return torch.cat(vectors).cpu().numpy()
+        takers: dict[Modality, Take] = {m: partial(self._senses, m) for m in self.card.modalities}
+        takers[Modality.TEXT] = self._words  # sorts and cuts its batches itself
+        size = len(batch) if modality is Modality.TEXT else self._max_batch
+        return in_batches(self.card, takers, modality, batch, size)
 
-    def _encode_text(self, texts: Sequence[str] | NDArray[Any]) -> NDArray[np.float32]:
+    def _words(self, texts: Any) -> Tensor:
         """Equal texts once, and batches of alike length: attention past the end costs and adds
         nothing."""
         check_words(texts)
         unique = list(dict.fromkeys(texts))
         ids = token_ids(unique)
         order = np.argsort(ids.argmax(1), kind="stable")
-        rows = np.empty((len(unique), self.card.dimension), np.float32)
+        rows = torch.empty(len(unique), self.card.dimension, device=self._device)
         for start in range(0, len(unique), self._max_batch):
             part = order[start : start + self._max_batch]
-            moved = torch.from_numpy(ids[part]).to(self._device)
-            rows[part] = self._unit(Modality.TEXT, moved).cpu().numpy()
+            rows[part] = self._unit(Modality.TEXT, torch.from_numpy(ids[part]).to(self._device))
         number = {text: i for i, text in enumerate(unique)}
         return rows[[number[text] for text in texts]]
+
+    def _senses(self, modality: Modality, batch: Any) -> Tensor:
+        return self._unit(modality, self._prepare(modality, np.asarray(batch)))
 
     def _prepare(self, modality: Modality, batch: NDArray[Any]) -> Tensor:
         """Small integers go to the device; what floats come of them are made there."""

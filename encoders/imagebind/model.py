@@ -26,15 +26,6 @@ SCALES = {
     Modality.IMU: 5.0,
 }
 MAX_SCALE = 100.0
-# What a batch is: one item a row, or several clips of one, averaged.
-SHAPES: dict[Modality, tuple[Shape, ...]] = {
-    Modality.VISION: ((None, 3, 224, 224), (None, None, 3, 2, 224, 224)),
-    Modality.TEXT: ((None, CONTEXT),),
-    Modality.AUDIO: ((None, 1, 128, 204), (None, None, 1, 128, 204)),
-    Modality.DEPTH: ((None, 1, 224, 224),),
-    Modality.THERMAL: ((None, 1, 224, 224),),
-    Modality.IMU: ((None, 6, 2000),),
-}
 
 
 class ImageBind(nn.Module):
@@ -44,7 +35,7 @@ class ImageBind(nn.Module):
         super().__init__()
         self.config = config
         towers = config.towers.items()
-        self.modality_preprocessors = nn.ModuleDict({m: _stem(m, t) for m, t in towers})
+        self.modality_preprocessors = nn.ModuleDict({m: _stem(m, t, config) for m, t in towers})
         self.modality_trunks = nn.ModuleDict(
             {
                 m: Trunk(t, pre_norm=m is Modality.VISION, causal=m is Modality.TEXT)
@@ -116,7 +107,7 @@ class ImageBind(nn.Module):
                 f"This network has no tower for {modality}.",
                 remedy=f"It has {', '.join(self.config.towers)}.",
             )
-        shapes = SHAPES[Modality(modality)]
+        shapes = _shapes(Modality(modality), self.config.image_size)
         check_shape(modality, batch, *shapes)
         if modality == Modality.TEXT:
             check_ids("Token ids", batch, VOCABULARY)
@@ -155,12 +146,25 @@ def _head(modality: Modality, tower: TowerConfig, dimension: int) -> nn.Module:
     return nn.Sequential(norm, *gap, linear)
 
 
-def _stem(modality: Modality, tower: TowerConfig) -> nn.Module:
+def _shapes(modality: Modality, side: int) -> tuple[Shape, ...]:
+    """What a batch is: one item a row, or several clips of one, averaged."""
+    if modality is Modality.VISION:
+        return ((None, 3, side, side), (None, None, 3, 2, side, side))
+    if modality is Modality.TEXT:
+        return ((None, CONTEXT),)
+    if modality is Modality.AUDIO:
+        return ((None, 1, 128, 204), (None, None, 1, 128, 204))
+    if modality is Modality.IMU:
+        return ((None, 6, 2000),)
+    return ((None, 1, 224, 224),)
+
+
+def _stem(modality: Modality, tower: TowerConfig, config: ImageBindConfig) -> nn.Module:
     width = tower.width
     if modality is Modality.VISION:
-        return VisionStem(width)
+        return VisionStem(width, config.image_size)
     if modality is Modality.TEXT:
-        return TextStem(width)
+        return TextStem(width, config.vocabulary)
     if modality is Modality.AUDIO:
         return ImageStem(width, "rgbt_stem", 10, 12 * 19 + 1)
     if modality is Modality.IMU:

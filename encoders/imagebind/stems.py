@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from encoders.imagebind.config import CONTEXT, VOCABULARY
+from encoders.imagebind.config import CONTEXT, VISION_PATCH, VOCABULARY
 
 
 class PatchProjection(nn.Module):
@@ -36,23 +36,26 @@ class PositionTable(nn.Module):
 
 
 class VisionStem(nn.Module):
-    """(B,3,224,224) or (B,3,2,224,224) to (B,257,D): patches of 2 x 14 x 14, and a class token."""
+    """(B,3,S,S) or (B,3,2,S,S) to (B,L,D): patches of 2 x 14 x 14, and a class token (L is 257 for
+    a side of 224)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, image_size: int) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        conv = nn.Conv3d(3, width, (2, 14, 14), stride=(2, 14, 14), bias=False)
+        patch = (2, VISION_PATCH, VISION_PATCH)
+        conv = nn.Conv3d(3, width, patch, stride=patch, bias=False)
         # Index 0 of the reference's stem is the doubling of a still image; it has no weights.
         self.rgbt_stem = PatchProjection(nn.Sequential(nn.Identity(), conv), None)
-        self.pos_embedding_helper = PositionTable(257, width)
+        tokens = (image_size // VISION_PATCH) ** 2 + 1
+        self.pos_embedding_helper = PositionTable(tokens, width)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.rgbt_stem.proj[1].weight  # type: ignore[index]
         if x.dim() == 4:
             # A still is two equal frames: add the kernel's halves instead of doubling the image.
-            patches = F.conv2d(x, kernel.sum(2), stride=14)
+            patches = F.conv2d(x, kernel.sum(2), stride=VISION_PATCH)
         else:
-            patches = F.conv3d(x, kernel, stride=(2, 14, 14))
+            patches = F.conv3d(x, kernel, stride=(2, VISION_PATCH, VISION_PATCH))
         tokens = patches.flatten(2).transpose(1, 2)
         return _with_class(tokens, self.cls_token, self.pos_embedding_helper.pos_embed)
 
@@ -91,15 +94,23 @@ class TextStem(nn.Module):
     """Token ids (B,L), L <= 77, to (B,L,D)."""
 
     mask: Tensor
+    known_ids: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, CONTEXT, width))
         mask = torch.full((CONTEXT, CONTEXT), float("-inf")).triu(1)
         self.register_buffer("mask", mask)  # only for its name: attention is told to be causal
-        self.token_embedding = nn.Embedding(VOCABULARY, width)
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.knows_all = vocabulary == VOCABULARY
+        if not self.knows_all:
+            # CLIP's ids of the tokens that are known, rising; row 0 stands for all others.
+            self.register_buffer("known_ids", torch.arange(vocabulary))
 
     def forward(self, ids: Tensor) -> Tensor:
+        if not self.knows_all:
+            at = torch.searchsorted(self.known_ids, ids.contiguous()).clamp(max=len(self.known_ids) - 1)
+            ids = torch.where(self.known_ids[at] == ids, at, 0)
         tokens: Tensor = self.token_embedding(ids)
         return tokens + self.pos_embed[:, : ids.shape[1]]
 

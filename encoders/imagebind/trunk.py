@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders.imagebind.config import TowerConfig
+from encoders.mlp import Mlp
 
 EPS = 1e-6
 
@@ -54,17 +55,6 @@ class Attention(nn.Module):
         )
         attended: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return attended
-
-
-class Mlp(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return out
 
 
 class Block(nn.Module):

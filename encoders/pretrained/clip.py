@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
+from encoders.batches import in_batches
 from encoders.card import EncoderCard
-from encoders.errors import InputError
 from encoders.inputs import unit_length
 from encoders.modality import Modality
 from encoders.preprocess.image import MEAN, STD, check_windows, normalize
@@ -52,22 +52,10 @@ class ClipEncoder:
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        if modality not in self.card.modalities:
-            raise InputError(
-                f"{self.card.name} has no tower for {modality}.",
-                remedy=f"It has {', '.join(self.card.modalities)}.",
-            )
-        if len(batch) == 0:
-            return np.empty((0, self.card.dimension), np.float32)
-        with torch.inference_mode():
-            parts = [batch[i : i + self._max_batch] for i in range(0, len(batch), self._max_batch)]
-            if modality is Modality.TEXT:
-                vectors = [self._words(list(part)) for part in parts]
-            else:
-                vectors = [self._pictures(np.asarray(part)) for part in parts]
-            return torch.cat(vectors).cpu().numpy()
+        takers = {Modality.VISION: self._pictures, Modality.TEXT: self._words}
+        return in_batches(self.card, takers, modality, batch, self._max_batch)
 
-    def _pictures(self, windows: NDArray[np.uint8]) -> Tensor:
+    def _pictures(self, windows: Any) -> Tensor:
         check_windows(windows)
         frames = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
         pixels = normalize(frames.flatten(0, 1)[:, None], torch.float32, self._mean, self._std)
@@ -91,8 +79,9 @@ class ClipEncoder:
         mask = torch.ones(rows.shape[:2], dtype=torch.long, device=pixels.device)
         return {"pixel_values": rows, "pixel_attention_mask": mask, "spatial_shapes": shapes}
 
-    def _words(self, texts: list[str]) -> Tensor:
-        check_words(texts)
+    def _words(self, batch: Any) -> Tensor:
+        check_words(batch)
+        texts = list(batch)
         if self._kind == "clip":
             encoded = self._tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         else:  # both were trained with lower case, padded to 64 and without a mask

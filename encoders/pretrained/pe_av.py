@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from torchaudio.functional import resample
 from transformers import AutoTokenizer, PeAudioVideoModel
 
+from encoders.batches import in_batches
 from encoders.card import EncoderCard
-from encoders.errors import InputError
 from encoders.inputs import unit_length
 from encoders.modality import Modality
 from encoders.preprocess.audio import INT16_SCALE, check_sounds
@@ -56,22 +56,12 @@ class PeAvEncoder:
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        take = {
+        takers = {
             Modality.VISION: self._videos,
             Modality.AUDIO: self._sounds,
             Modality.TEXT: self._words,
-        }.get(modality)
-        if take is None:
-            raise InputError(
-                f"{self.card.name} has no tower for {modality}.",
-                remedy=f"It has {', '.join(self.card.modalities)}.",
-            )
-        if len(batch) == 0:
-            return np.empty((0, self.card.dimension), np.float32)
-        with torch.inference_mode():
-            starts = range(0, len(batch), self._max_batch)
-            vectors = [take(batch[i : i + self._max_batch]) for i in starts]
-            return torch.cat(vectors).cpu().numpy()
+        }
+        return in_batches(self.card, takers, modality, batch, self._max_batch)
 
     def _videos(self, windows: Any) -> Tensor:
         check_windows(windows)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from qdrant_client import models as q
 
 from encoders.modality import Modality
+from pipeline.encode_stage import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import asset_id, point_id
 from pipeline.load import ASSET_FIELDS, load_shard
@@ -246,6 +247,6 @@ def test_every_payload_field_is_documented(root_dir: Path) -> None:
     """docs/metadata.md has a row for each field, and none for a field that is not there."""
     text = (root_dir / "docs/metadata.md").read_text()
     rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    segment = set(rows_of("a", "g", 1)[0].payload) | {"live", "run_id", "sequence"}
+    segment = {*rows_of("a", "g", 1)[0].payload, *TAG_FIELDS, "live", "run_id", "sequence"}
     anchor = {*ASSET_FIELDS, "kind", "segments", "status", "decoded_ms", "sequence", "run_id"}
     assert rows == segment | anchor

@@ -12,11 +12,15 @@ from safetensors.torch import save_file
 from encoders.errors import WeightsError
 from pipeline.settings import Settings, load_settings
 from pipeline.weights_source import fetch_weights, local_weights
-from tests.s3_server import S3Server
+from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 
 @pytest.fixture
-def kept(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+def kept(
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Path, str]:
     """A checkpoint in a bucket, with its vocabulary beside it; the local copy and its digest."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = tmp_path / "w.safetensors"
@@ -45,7 +49,10 @@ def found(settings: Settings) -> Path | None:
     return local_weights(settings.encode.chosen()[0], settings.source)
 
 
-def test_from_s3_once(s3_server: S3Server, kept: tuple[Path, str]) -> None:
+def test_from_s3_once(
+    s3_server: S3Server,  # noqa: F811
+    kept: tuple[Path, str],
+) -> None:
     path, digest = kept
     settings = settings_for(s3_server, "s3://weights/models/w.safetensors", digest)
     first = found(settings)
@@ -57,7 +64,10 @@ def test_from_s3_once(s3_server: S3Server, kept: tuple[Path, str]) -> None:
     assert s3_server.requests == []
 
 
-def test_another_file_is_refused(s3_server: S3Server, kept: tuple[Path, str]) -> None:
+def test_another_file_is_refused(
+    s3_server: S3Server,  # noqa: F811
+    kept: tuple[Path, str],
+) -> None:
     path, digest = kept
     wrong = "0" * 64
     uri = "s3://weights/models/w.safetensors"
@@ -72,7 +82,10 @@ def test_another_file_is_refused(s3_server: S3Server, kept: tuple[Path, str]) ->
         found(settings_for(s3_server, "s3://weights/nothing.pth", digest))
 
 
-def test_a_run_does_not_reach_out(s3_server: S3Server, kept: tuple[Path, str]) -> None:
+def test_a_run_does_not_reach_out(
+    s3_server: S3Server,  # noqa: F811
+    kept: tuple[Path, str],
+) -> None:
     _, digest = kept
     with pytest.raises(WeightsError, match="weights get"):
         found(settings_for(s3_server, "https://models.example/w.pth", digest))
