@@ -14,7 +14,7 @@ from encoders.modality import Modality
 from pipeline.errors import SettingsError
 from pipeline.query import file_parts, first_windows, words_part
 from pipeline.settings import Settings
-from pipeline.spaces import load_chosen
+from pipeline.spaces import load_imagebind
 
 if TYPE_CHECKING:
     from encoders.imagebind import ImageBind
@@ -34,14 +34,7 @@ def picture_and_query(
 ) -> tuple[ImageBind, Image.Image, NDArray[np.float32]]:
     """Raises MediaRejected for a file that is not media, SettingsError for an encoder that has no
     patches to compare, and what loading it raises."""
-    encoder = load_chosen(settings)
-    from encoders.imagebind.encode import ImageBindEncoder
-
-    if not isinstance(encoder, ImageBindEncoder):
-        raise SettingsError(
-            f"{encoder.card.name} cannot say where in a picture something is.",
-            remedy="Choose an ImageBind encoder.",
-        )
+    encoder = load_imagebind(settings)
     if look_for.words is not None:
         query = words_part(encoder, look_for.words).vector
     elif look_for.sound is not None:

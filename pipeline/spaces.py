@@ -7,6 +7,7 @@ beside them on the same points, by their name and sense (`frozen_in_time_vision`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from encoders.card import EncoderCard
 from encoders.catalogue import card_for
@@ -17,6 +18,9 @@ from pipeline.errors import SettingsError
 from pipeline.records import VectorSpace
 from pipeline.settings import EncoderChoice, Settings
 from pipeline.weights_source import local_weights
+
+if TYPE_CHECKING:
+    from encoders.imagebind.encode import ImageBindEncoder
 
 DECODED = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
 """The senses that decoding gives; an encoder's other towers are not even built."""
@@ -50,8 +54,11 @@ def spaces_of(cards: Sequence[EncoderCard]) -> tuple[VectorSpace, ...]:
     return tuple(spaces)
 
 
-def load_chosen(settings: Settings, name: str = "") -> Encoder:
-    """The encoder of that name among those chosen, the first by default, on its device.
+def load_chosen(
+    settings: Settings, name: str = "", *, only: Sequence[Modality] = DECODED
+) -> Encoder:
+    """The encoder of that name among those chosen, the first by default, on its device; `only`
+    says which towers are built, none meaning all.
 
     Raises SettingsError for one that is not chosen, and as `encoders.loading.load_encoder` does.
     """
@@ -69,8 +76,21 @@ def load_chosen(settings: Settings, name: str = "") -> Encoder:
         device=encode.device,
         precision=encode.precision,
         seed=encode.seed,
-        only=DECODED,
+        only=only,
     )
+
+
+def load_imagebind(settings: Settings, *, only: Sequence[Modality] = DECODED) -> ImageBindEncoder:
+    """The first encoder. Raises SettingsError for one that is not ImageBind's."""
+    encoder = load_chosen(settings, only=only)
+    from encoders.imagebind.encode import ImageBindEncoder
+
+    if not isinstance(encoder, ImageBindEncoder):
+        raise SettingsError(
+            f"{encoder.card.name} is not an ImageBind network.",
+            remedy="Choose imagebind-demo or imagebind-huge.",
+        )
+    return encoder
 
 
 def _card(settings: Settings, choice: EncoderChoice) -> EncoderCard:

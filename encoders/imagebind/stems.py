@@ -109,7 +109,9 @@ class TextStem(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         if not self.knows_all:
-            at = torch.searchsorted(self.known_ids, ids.contiguous()).clamp(max=len(self.known_ids) - 1)
+            at = torch.searchsorted(self.known_ids, ids.contiguous()).clamp(
+                max=len(self.known_ids) - 1
+            )
             ids = torch.where(self.known_ids[at] == ids, at, 0)
         tokens: Tensor = self.token_embedding(ids)
         return tokens + self.pos_embed[:, : ids.shape[1]]

@@ -17,6 +17,7 @@ from rich.console import Console
 from encoders.errors import EncoderError
 from flows.cli import lookups
 from flows.cli import options as o
+from flows.cli.bind import bind
 from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
@@ -42,11 +43,15 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 
 app.add_typer(weights_app, name="weights")
-app.command()(localise)
-app.command()(lookups.status)
-app.command()(lookups.failures)
-app.command()(lookups.report)
-app.command()(lookups.clean)
+for command in (
+    bind,
+    localise,
+    lookups.status,
+    lookups.failures,
+    lookups.report,
+    lookups.clean,
+):
+    app.command()(command)
 
 
 def main() -> None:
@@ -158,7 +163,9 @@ def plan(
     chosen = o.settings_from(
         settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
     )
-    _show_plan(chosen, retry_failed, limit, as_json)
+    from flows.cli.plan import show_plan
+
+    show_plan(out, chosen, retry_failed=retry_failed, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -186,7 +193,9 @@ def run(
         settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
     )
     if dry_run:
-        _show_plan(chosen, retry_failed, 30, as_json)
+        from flows.cli.plan import show_plan
+
+        show_plan(out, chosen, retry_failed=retry_failed, limit=30, as_json=as_json)
         return
     _run(chosen, retry_failed, (), allow_removals, as_json)
 
@@ -253,16 +262,6 @@ def search(
     rows, shown = answer(chosen, asked, links=links)
     if as_json:
         print_json(rows)
-    else:
-        out.print(shown)
-
-
-def _show_plan(chosen: Settings, retry_failed: bool, limit: int, as_json: bool) -> None:
-    from flows.cli.plan import dry_plan
-
-    facts, shown = dry_plan(chosen, retry_failed=retry_failed, limit=limit)
-    if as_json:
-        print_json(facts)
     else:
         out.print(shown)
 

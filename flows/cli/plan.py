@@ -6,15 +6,26 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from flows.cli.console import render_plan
+from flows.cli.facts import print_json
 from pipeline.errors import SettingsError
 from pipeline.finish import read_report
 from pipeline.plan import TO_EMBED, PlanSummary, read_plan
 from pipeline.planning import RunOptions, plan
 from pipeline.settings import Settings
 from pipeline.watch import Watch
+
+
+def show_plan(
+    console: Console, settings: Settings, *, retry_failed: bool, limit: int, as_json: bool
+) -> None:
+    facts, shown = dry_plan(settings, retry_failed=retry_failed, limit=limit)
+    if as_json:
+        print_json(facts)
+    else:
+        console.print(shown)
 
 
 def dry_plan(

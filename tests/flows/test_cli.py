@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from encoders.loading import load_encoder
+from encoders.modality import Modality
 from flows.cli.console import render_failures, render_report, shown
 from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.init import settings_text
@@ -254,3 +256,28 @@ def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path) -> None:
         refused = sensedex(*wrong, cwd=tmp_path, root=root_dir)
         assert refused.returncode == 2
         assert said in refused.stderr
+
+
+def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> None:
+    rows = ["image,text,audio"]
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").write_bytes(media_files.jpeg(number))
+        (tmp_path / f"{number}.wav").write_bytes(media_files.wav(number, 2.0))
+        rows.append(f"{number}.jpg,picture number {number},{number}.wav")
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    words = ("bind", "--pairs", "pairs.csv", "--out", "b.safetensors", "--batch", "4")
+    done = sensedex(*words, "--epochs", "2", cwd=tmp_path, root=root_dir)
+    assert done.returncode == 0, done.stderr
+    for said in ("epoch 2: loss", "text -> vision @1", "audio -> text (emergent) @1", "Use it:"):
+        assert said in done.stdout
+    assert not (tmp_path / "b.training").exists()
+    bound = load_encoder("imagebind-demo", tmp_path / "b.safetensors", device="cpu")
+    assert bound.encode(Modality.TEXT, ["picture number 1"]).shape == (1, 256)
+    for wrong, message in (
+        (("bind", "--pairs", "no.csv", "--out", "x.safetensors"), "no.csv"),
+        (("bind", "--pairs", "pairs.csv", "--out", "x.pth"), "x.pth"),
+        ((*words, "--modality", "depth"), "depth"),
+    ):
+        refused = sensedex(*wrong, cwd=tmp_path, root=root_dir)
+        assert refused.returncode == 2, refused.stdout + refused.stderr
+        assert message in refused.stderr

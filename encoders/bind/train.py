@@ -1,0 +1,191 @@
+"""Training by symmetric InfoNCE on pairs with pictures, one sense at a time or mixed.
+
+A step takes a batch of pairs of one sense; senses take turns by how many pairs they have. The
+picture's tower, and the text's, may be frozen: then what is learned is bound to what they know.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor, nn
+
+from encoders.bind.inputs import Inputs
+from encoders.bind.loss import info_nce
+from encoders.bind.pairs import Pair
+from encoders.errors import InputError
+from encoders.imagebind import ImageBind
+from encoders.inputs import unit_length
+from encoders.modality import Modality
+
+MAX_SCALE = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class BindSettings:
+    """`frozen` towers are not changed. `scales`: what cosines are multiplied by, for each sense, to
+    begin with; `learn_scales` lets them move. `seed` gives the same run."""
+
+    epochs: int = 30
+    batch: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warm_up_share: float = 0.05
+    frozen: tuple[Modality, ...] = ()
+    scales: dict[Modality, float] = field(default_factory=dict)
+    learn_scales: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or not self.learning_rate > 0:
+            raise InputError(
+                f"{self.epochs} epochs of batches of {self.batch} at {self.learning_rate}.",
+                remedy="One epoch, two pairs a batch and a rate above nought are the least.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What an epoch came to; `number` counts from 1."""
+
+    number: int
+    steps: int
+    loss: dict[Modality, float]
+    scales: dict[Modality, float]
+    seconds: float
+
+
+class Training:
+    """A network, its optimizer, and where in the run it is. `state` and `restore` make it last."""
+
+    def __init__(
+        self, model: ImageBind, settings: BindSettings, senses: Sequence[Modality]
+    ) -> None:
+        missing = [m for m in (Modality.VISION, *senses) if m not in model.config.towers]
+        if missing:
+            raise InputError(
+                f"The network has no tower for {', '.join(missing)}.",
+                remedy=f"It has {', '.join(model.config.towers)}.",
+            )
+        fixed = [m for m in senses if {Modality.VISION, m} <= set(settings.frozen)]
+        if fixed:
+            raise InputError(
+                f"With vision, {', '.join(fixed)} is frozen too: there is nothing to learn.",
+                remedy="Leave its pairs out, or freeze one side only.",
+            )
+        self.model = model
+        self.settings = settings
+        self.done_epochs = 0
+        start = {m: settings.scales.get(m, 1 / 0.07) for m in senses}
+        self._scales = nn.ParameterDict(
+            {str(m): nn.Parameter(torch.tensor(math.log(v))) for m, v in start.items()}
+        )
+        self._scales.requires_grad_(settings.learn_scales)
+        for name, parameter in model.named_parameters():
+            sense = name.split(".")[1]
+            parameter.requires_grad_(sense not in settings.frozen)
+        learned = [p for p in model.parameters() if p.requires_grad]
+        matrices = [p for p in learned if p.dim() > 1]
+        rest = [p for p in learned if p.dim() <= 1]
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": settings.weight_decay},
+                {"params": [*rest, *self._scales.parameters()], "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+        )
+
+    def epochs(self, pairs: Sequence[Pair], inputs: Inputs) -> Iterator[Epoch]:
+        """Trains on, an epoch at a time, up to `settings.epochs`. Raises InputError."""
+        for number in range(self.done_epochs, self.settings.epochs):
+            yield self._epoch(number, pairs, inputs)
+
+    def _epoch(self, number: int, pairs: Sequence[Pair], inputs: Inputs) -> Epoch:
+        started = time.perf_counter()
+        # Of the epoch's own: whoever resumes draws the same as whoever never stopped.
+        random = np.random.default_rng([self.settings.seed, number])
+        steps = list(_batches(pairs, self.settings.batch, random))
+        if not steps:
+            raise InputError("No sense has two pairs.", remedy="Give more pairs.")
+        losses: dict[Modality, list[float]] = {}
+        self.model.train()
+        for step, (modality, batch) in enumerate(steps):
+            rate = self._rate(number + step / len(steps))
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            loss = self._loss(modality, batch, inputs, random)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self._optimizer.step()
+            losses.setdefault(modality, []).append(float(loss.detach()))
+        self.model.eval()
+        self.done_epochs = number + 1
+        means = {m: float(np.mean(values)) for m, values in losses.items()}
+        if not all(math.isfinite(value) for value in means.values()):
+            raise InputError(
+                f"The loss of epoch {number + 1} is not finite.", remedy="Lower the learning rate."
+            )
+        scales = {m: float(self._scale(m).detach()) for m in means}
+        return Epoch(number + 1, len(steps), means, scales, time.perf_counter() - started)
+
+    def _loss(
+        self, modality: Modality, batch: Sequence[Pair], inputs: Inputs, random: Generator
+    ) -> Tensor:
+        seen = self._embed(Modality.VISION, inputs.pictures(batch, random))
+        other = self._embed(modality, inputs.others(modality, batch, random))
+        same = torch.tensor([pair.thing for pair in batch])
+        return info_nce(seen, other, self._scale(modality), same)
+
+    def _embed(self, modality: Modality, batch: Tensor) -> Tensor:
+        with torch.set_grad_enabled(modality not in self.settings.frozen):
+            return unit_length(self.model.tower(modality, batch), "The network")
+
+    def _scale(self, modality: Modality) -> Tensor:
+        scale: Tensor = self._scales[str(modality)].exp().clamp(max=MAX_SCALE)
+        return scale
+
+    def _rate(self, epoch: float) -> float:
+        """Up in a line, then down by a cosine (Loshchilov and Hutter, 2017)."""
+        progress = epoch / self.settings.epochs
+        if progress < self.settings.warm_up_share:
+            return self.settings.learning_rate * progress / self.settings.warm_up_share
+        left = (progress - self.settings.warm_up_share) / (1 - self.settings.warm_up_share)
+        return self.settings.learning_rate * (1 + math.cos(math.pi * left)) / 2
+
+    def state(self) -> dict[str, object]:
+        """Tensors and numbers alone, so that it loads without running code."""
+        return {
+            "model": self.model.state_dict(),
+            "scales": self._scales.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "epochs": self.done_epochs,
+        }
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Goes on from what `state` gave; the settings must be the same."""
+        self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
+        self._scales.load_state_dict(state["scales"])  # type: ignore[arg-type]
+        self._optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        self.done_epochs = int(str(state["epochs"]))
+
+
+def _batches(
+    pairs: Sequence[Pair], size: int, random: Generator
+) -> Iterator[tuple[Modality, list[Pair]]]:
+    """Each pair once, batches of one sense each, the senses mixed; a rest of one is left out."""
+    made: list[tuple[Modality, list[Pair]]] = []
+    for modality in sorted({pair.modality for pair in pairs}):
+        mine = [pair for pair in pairs if pair.modality is modality]
+        order = random.permutation(len(mine))
+        count = max(1, round(len(mine) / size))
+        parts = [[mine[i] for i in part] for part in np.array_split(order, count)]
+        made += [(modality, part) for part in parts if len(part) > 1]
+    yield from (made[i] for i in random.permutation(len(made)))

@@ -1,0 +1,93 @@
+"""`sensedex bind`: train a sense, or a domain, onto an ImageBind encoder by pairs with pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from encoders.modality import Modality
+from flows.cli import options as o
+from pipeline.errors import SettingsError
+
+out = Console(highlight=False)
+
+
+def bind(
+    pairs: Annotated[Path, typer.Option(help="CSV or Parquet: image, and text, audio, ...")],
+    target: Annotated[Path, typer.Option("--out", help="The .safetensors to write.")],
+    start: Annotated[str, typer.Option("--from", help="Encoder to begin with.")] = "imagebind-demo",
+    weights: o.Weights = None,
+    modality: Annotated[
+        list[Modality] | None, typer.Option(help="Senses to bind; all of the table's by default.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Pairs to measure on; those of the training by default.")
+    ] = None,
+    freeze: Annotated[list[Modality] | None, typer.Option(help="Towers to leave alone.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 30,
+    batch: Annotated[int, typer.Option(min=2)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1e-3,
+    temperature: Annotated[
+        float | None, typer.Option(help="Fixed; learned from 0.07 by default.")
+    ] = None,
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
+    file: o.SettingsFile = None,
+) -> None:
+    """Train by pairs with pictures alone; the senses then find each other, too (docs/bind.md)."""
+    if target.suffix != ".safetensors":
+        raise SettingsError(
+            f"--out {target} does not end in .safetensors.", remedy="Name such a file."
+        )
+    settings = o.settings_from(file, encoder=start, weights=weights, more=["encode.precision=fp32"])
+    import torch
+
+    from encoders.bind.augment import Augmentation
+    from encoders.bind.checkpoint import resume_training, save_training
+    from encoders.bind.evaluate import evaluate
+    from encoders.bind.inputs import Inputs
+    from encoders.bind.pairs import read_pairs
+    from encoders.bind.train import BindSettings, Training
+    from encoders.digest import file_digest
+    from encoders.weights import to_safetensors
+    from pipeline.sounds import load_sound
+    from pipeline.spaces import load_imagebind
+
+    table = read_pairs(pairs)
+    senses = tuple(modality or dict.fromkeys(pair.modality for pair in table))
+    table = [pair for pair in table if pair.modality in senses]
+    measured = table if held_out is None else read_pairs(held_out)
+    model = load_imagebind(settings, only=(Modality.VISION, *senses)).model
+    scales = {} if temperature is None else dict.fromkeys(senses, 1 / temperature)
+    chosen = BindSettings(
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        frozen=tuple(freeze or ()),
+        scales=scales,
+        learn_scales=temperature is None,
+        seed=seed,
+    )
+    training = Training(model, chosen, senses)
+    state = target.with_suffix(".training")
+    if resume and state.is_file():
+        resume_training(training, state)
+        out.print(f"Going on after epoch {training.done_epochs}.")
+    inputs = Inputs(
+        model.config.image_size, partial(load_sound, decode=settings.decode), Augmentation()
+    )
+    out.print(f"{len(table)} pairs of pictures with {', '.join(senses)}, {epochs} epochs.")
+    for epoch in training.epochs(table, inputs):
+        save_training(training, state)
+        losses = ", ".join(f"{m} {loss:.3f}" for m, loss in epoch.loss.items())
+        out.print(f"epoch {epoch.number}: loss {losses}; {epoch.seconds:.0f} s")
+        for retrieval in evaluate(model, measured, inputs):
+            out.print(f"  {retrieval}")
+    to_safetensors(model.state_dict(), target, torch.float32)
+    state.unlink()
+    out.print(f"{target}: {file_digest(target)}", soft_wrap=True)
+    out.print(f"Use it: sensedex run --encoder {start} --weights {target}", soft_wrap=True)
