@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from encoders.imagebind.trunk import Attention
-from encoders.mlp import Mlp
+from encoders.imagebind.trunk import Attention, Trunk
 
 LEVELS = 127.0
 M = TypeVar("M", bound=nn.Module)
@@ -50,16 +49,26 @@ def has_vnni() -> bool:
 def to_int8(model: M) -> M:
     """Replace, in place, what attention and the blocks' perceptrons multiply with.
 
-    Heads, stems and the query of the last block, whose one token costs nothing, stay as they are.
+    The last block of a trunk computes one token and costs nothing: it stays as it is, and so do
+    stems and heads. What was replaced is let go, so that the weights are not in memory twice.
     """
     for module in model.modules():
-        if isinstance(module, Attention):
-            module.in_proj = Int8Linear(module.in_proj_weight, module.in_proj_bias)
-            _replace(module, "out_proj")
-        elif isinstance(module, Mlp):
-            _replace(module, "fc1")
-            _replace(module, "fc2")
+        if isinstance(module, Trunk):
+            for block in list(module.blocks)[:-1]:
+                _replace_block(block)
     return model
+
+
+def _replace_block(block: nn.Module) -> None:
+    attention = block.get_submodule("attn")
+    assert isinstance(attention, Attention)
+    attention.in_proj = Int8Linear(attention.in_proj_weight, attention.in_proj_bias)
+    for name in ("in_proj_weight", "in_proj_bias"):
+        setattr(attention, name, nn.Parameter(torch.empty(0), requires_grad=False))
+    _replace(attention, "out_proj")
+    perceptron = block.get_submodule("mlp")
+    _replace(perceptron, "fc1")
+    _replace(perceptron, "fc2")
 
 
 def _replace(parent: nn.Module, name: str) -> None:
