@@ -103,7 +103,12 @@ def _gpu() -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        return Finding("gpu", Verdict.OK, "none; the encoder runs on the CPU")
+        from encoders.int8 import has_vnni
+        from encoders.loading import has_fast_bf16
+
+        bf16, vnni = ("yes" if has else "no" for has in (has_fast_bf16(), has_vnni()))
+        cpu = f"none; the encoder runs on the CPU (bf16 of its own: {bf16}, VNNI for int8: {vnni})"
+        return Finding("gpu", Verdict.OK, cpu)
     names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return Finding("gpu", Verdict.OK, f"{torch.cuda.device_count()} x {', '.join(names)}")
 
