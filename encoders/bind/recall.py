@@ -61,13 +61,19 @@ def recalls(
     return tuple(_recall(k, rank, right) for k in ks)
 
 
+def wilson(found: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `found` in `count` (Wilson, 1927)."""
+    share = found / count
+    middle = share + Z_95**2 / (2 * count)
+    reach = Z_95 * math.sqrt(share * (1 - share) / count + Z_95**2 / (4 * count**2))
+    whole = 1 + Z_95**2 / count
+    return (middle - reach) / whole, (middle + reach) / whole
+
+
 def _recall(k: int, rank: NDArray[np.int64], right: NDArray[np.bool_]) -> Recall:
     found, count = int((rank < k).sum()), len(rank)
-    share = found / count
-    middle = (share + Z_95**2 / (2 * count)) / (1 + Z_95**2 / count)
-    reach = Z_95 * math.sqrt(share * (1 - share) / count + Z_95**2 / (4 * count**2))
-    reach /= 1 + Z_95**2 / count
-    return Recall(k, count, share, middle - reach, middle + reach, _chance(k, right))
+    low, high = wilson(found, count)
+    return Recall(k, count, found / count, low, high, _chance(k, right))
 
 
 def _chance(k: int, right: NDArray[np.bool_]) -> float:

@@ -18,6 +18,7 @@ from encoders.errors import EncoderError
 from flows.cli import lookups
 from flows.cli import options as o
 from flows.cli.bind import bind
+from flows.cli.evaluate import evaluate
 from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
@@ -43,15 +44,13 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 
 app.add_typer(weights_app, name="weights")
-for command in (
-    bind,
-    localise,
-    lookups.status,
-    lookups.failures,
-    lookups.report,
-    lookups.clean,
-):
-    app.command()(command)
+app.command()(bind)
+app.command()(evaluate)
+app.command()(localise)
+app.command()(lookups.status)
+app.command()(lookups.failures)
+app.command()(lookups.report)
+app.command()(lookups.clean)
 
 
 def main() -> None:

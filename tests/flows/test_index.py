@@ -25,6 +25,7 @@ from pipeline.planning import RunOptions, plan
 from pipeline.qdrant import open_index
 from pipeline.ray_session import ray_session
 from pipeline.search import Asked, open_searcher
+from pipeline.search_quality import measure, read_queries
 from pipeline.settings import Settings, SourceSettings, load_settings
 from pipeline.store import open_store
 from pipeline.watch import Watch
@@ -73,6 +74,26 @@ def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:  # noqa: F811
     return s3_server
 
 
+def labelled_queries(folder: Path) -> Path:
+    """Each of the searches of the test below, with its answer."""
+    rows = [
+        {"query": "query.jpg", "modality": "vision", "expected": [{"key": "pictures/3.jpg"}]},
+        {
+            "query": "query.wav",
+            "modality": "audio",
+            "expected": [{"key": "sounds/1.wav", "start_ms": 2000, "end_ms": 4000}],
+        },
+        {
+            "query": "the second picture",
+            "modality": "text",
+            "expected": [{"key": "films/one.mp4", "start_ms": 2000, "end_ms": 4000}],
+        },
+    ]
+    path = folder / "queries.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
 def keys_live(settings: Settings) -> dict[str, set[str]]:
     """Of each live key, the generations that a reader sees."""
     found: dict[str, set[str]] = {}
@@ -115,6 +136,14 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
         told = searcher.ask(Asked(words="the second picture"))[0]
         assert (told.key, told.start_ms, told.end_ms) == ("films/one.mp4", 2000, 4000)
         assert told.payload["user_metadata"] == {"shelf": "a7"}
+        quality = measure(searcher.ask, read_queries(labelled_queries(tmp_path)), window_ms=2000)
+    assert {(s.what, s.k): s.found for s in quality.shares} == {
+        ("asset", 1): 3,
+        ("asset", 5): 3,
+        ("moment", 1): 3,
+        ("moment", 5): 3,
+    }
+    assert quality.missed == ()
 
     # Second run: nothing is fetched, nothing is written.
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if p.is_file())

@@ -1,0 +1,59 @@
+"""`sensedex evaluate`: whether searches find what a labelled list says they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli import options as o
+from flows.cli.facts import print_json
+
+out = Console(highlight=False)
+
+
+def evaluate(
+    queries: Annotated[Path, typer.Argument(help="JSON lines: query, modality, expected.")],
+    over: Annotated[str, typer.Option(help="Vectors to search, with commas.")] = "",
+    file: o.SettingsFile = None,
+    collection: o.Collection = None,
+    encoder: o.EncoderName = None,
+    weights: o.Weights = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Recall of assets and of moments over a labelled list of queries, with intervals."""
+    from pipeline.search import open_searcher
+    from pipeline.search_quality import measure, read_queries
+
+    settings = o.settings_from(
+        file, collection=collection, encoder=encoder, weights=weights, more=more
+    )
+    labelled = read_queries(queries, tuple(name for name in over.split(",") if name))
+    with open_searcher(settings) as searcher:
+        quality = measure(searcher.ask, labelled, window_ms=settings.decode.window_ms)
+    if as_json:
+        print_json(
+            {
+                "recalls": [share.to_json() for share in quality.shares],
+                "missed": [query.query for query in quality.missed],
+            }
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "recall", "95 %", "queries"):
+        table.add_column(column, justify="left" if not column else "right")
+    for share in quality.shares:
+        low, high = share.interval
+        table.add_row(
+            f"{share.what}@{share.k}",
+            f"{share.share:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{share.found}/{share.queries}",
+        )
+    out.print(table)
+    for query in quality.missed:
+        out.print(f"missed: {query.query} ({query.modality})", markup=False)
