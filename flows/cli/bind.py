@@ -14,6 +14,9 @@ from flows.cli import options as o
 from pipeline.errors import SettingsError
 
 out = Console(highlight=False)
+# The mean cosine between different things at which a network says the same of everything.
+COLLAPSED = 0.98
+LEARNED_BY = 3  # epochs: untrained networks do so, too
 
 
 def bind(
@@ -30,7 +33,7 @@ def bind(
     freeze: Annotated[list[Modality] | None, typer.Option(help="Towers to leave alone.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     batch: Annotated[int, typer.Option(min=2)] = 128,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = 3e-4,
     temperature: Annotated[
         float | None, typer.Option(help="Fixed; learned from 0.07 by default.")
     ] = None,
@@ -85,6 +88,12 @@ def bind(
         save_training(training, state)
         losses = ", ".join(f"{m} {loss:.3f}" for m, loss in epoch.loss.items())
         out.print(f"epoch {epoch.number}: loss {losses}; {epoch.seconds:.0f} s")
+        collapsed = [m for m, alike in epoch.alike.items() if alike > COLLAPSED]
+        if collapsed and epoch.number >= LEARNED_BY:
+            out.print(
+                f"  [yellow]the vectors of {', '.join(collapsed)} are all alike: "
+                "lower --learning-rate[/yellow]"
+            )
         for retrieval in evaluate(model, measured, inputs):
             out.print(f"  {retrieval}")
     to_safetensors(model.state_dict(), target, torch.float32)

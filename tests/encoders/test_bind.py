@@ -176,6 +176,7 @@ def test_a_training_binds_and_the_unpaired_senses_with_it(table: Path) -> None:
     assert [epoch.number for epoch in epochs] == list(range(1, 101))
     for modality in (Modality.TEXT, Modality.AUDIO):
         assert epochs[-1].loss[modality] < 0.5 * epochs[0].loss[modality]
+        assert epochs[-1].alike[modality] < 0.9
     pairs = read_pairs(table)
     inputs = Inputs(SMALL.image_size, load_wav, CALM, ("{}",))
     spoken = [pair for pair in pairs if pair.modality is Modality.TEXT]
@@ -188,6 +189,18 @@ def test_a_training_binds_and_the_unpaired_senses_with_it(table: Path) -> None:
     numbers = range(len(COLOURS))
     for asked, there in ((words, seen), (seen, words), (sounds, seen), (sounds, words)):
         assert recalls(asked, there, numbers, numbers, (1,))[0].share >= 5 / 6
+
+
+def test_a_collapse_is_seen(table: Path) -> None:
+    """A network that reads no word says the same of every text."""
+    model = small_model()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "text.token_embedding" in name:
+                parameter.zero_()
+    still = BindSettings(epochs=1, batch=6, learning_rate=1e-9)
+    _, [epoch] = trained(table, still, model)
+    assert epoch.alike[Modality.TEXT] > 0.98
 
 
 def test_a_seed_gives_the_same_run_stopped_or_not(table: Path, tmp_path: Path) -> None:
