@@ -6,7 +6,7 @@ Every function takes its own random generator, so that a seed gives the same run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,9 +22,12 @@ PICTURE_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "this is {}", "{}
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far things are varied. `crop_least` is the smallest share of the area that is kept."""
+    """How far things are varied. `crop_least` is the smallest share of the area that is kept,
+    `background` the share of cut-out pictures that are put on another ground than white."""
 
     crop_least: float = 0.5
+    background: float = 1.0
+    mirror: float = 0.5
     colour: float = 0.3
     grey: float = 0.1
     gain_db: float = 6.0
@@ -33,10 +36,21 @@ class Augmentation:
     mask_share: float = 0.15
     drop_words: float = 0.15
 
+    def pictures_at(self, level: float) -> Augmentation:
+        """Pictures varied less: not at all at level 0, as far as here at 1."""
+        return replace(
+            self,
+            crop_least=1 - (1 - self.crop_least) * level,
+            background=self.background * level,
+            mirror=self.mirror * level,
+            colour=self.colour * level,
+            grey=self.grey * level,
+        )
+
 
 def picture(image: Image.Image, size: int, how: Augmentation, random: Generator) -> Image.Image:
     """(size, size) RGB: background where it is see-through, a crop, a mirror, colours."""
-    opaque = over_background(image, random)
+    opaque = over_background(image, how, random)
     width, height = opaque.size
     share = random.uniform(how.crop_least, 1.0)
     ratio = np.exp(random.uniform(-0.22, 0.22))
@@ -45,7 +59,7 @@ def picture(image: Image.Image, size: int, how: Augmentation, random: Generator)
     left, top = random.uniform(0, width - wide), random.uniform(0, height - high)
     box = (left, top, left + wide, top + high)
     crop = opaque.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    if random.random() < 0.5:
+    if random.random() < how.mirror:
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if random.random() < how.grey:
         return crop.convert("L").convert("RGB")
@@ -54,13 +68,14 @@ def picture(image: Image.Image, size: int, how: Augmentation, random: Generator)
     return crop
 
 
-def over_background(image: Image.Image, random: Generator) -> Image.Image:
-    """What is cut out, on white, one colour, a gradient or noise, and with room around it."""
+def over_background(image: Image.Image, how: Augmentation, random: Generator) -> Image.Image:
+    """What is cut out, on white, one colour, a gradient or blots, and with room around it."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
     cut_out = image.convert("RGBA")
-    side = round(max(cut_out.size) * random.uniform(1.0, 1.3))
-    kind = random.integers(4)
+    other = random.random() < how.background
+    side = round(max(cut_out.size) * (random.uniform(1.0, 1.3) if other else 1.0))
+    kind = random.integers(4) if other else 0
     ground = np.full((side, side, 3), 255.0)
     if kind == 1:
         ground[:] = random.uniform(0, 255, 3)

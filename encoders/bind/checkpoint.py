@@ -7,14 +7,28 @@ import os
 import pickle
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from encoders.bind.train import Training
 from encoders.errors import WeightsError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def save_training(training: Training, path: Path) -> None:
+
+class Resumable(Protocol):
+    """A training as a file sees it."""
+
+    @property
+    def settings(self) -> DataclassInstance: ...
+
+    def state(self) -> dict[str, object]: ...
+
+    def restore(self, state: dict[str, object]) -> None: ...
+
+
+def save_training(training: Resumable, path: Path) -> None:
     """Written beside and renamed, so that whoever pulls the plug keeps the epoch before."""
     state = {**training.state(), "settings": _settings(training)}
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
@@ -22,7 +36,7 @@ def save_training(training: Training, path: Path) -> None:
     fresh.replace(path)
 
 
-def resume_training(training: Training, path: Path) -> None:
+def resume_training(training: Resumable, path: Path) -> None:
     """Go on from the file; no code in it runs. Raises WeightsError where it is of another run."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -46,9 +60,7 @@ def resume_training(training: Training, path: Path) -> None:
         ) from error
 
 
-def _settings(training: Training) -> str:
+def _settings(training: Resumable) -> str:
     """As text; the number of epochs shapes the learning rate, so it counts."""
-    facts = asdict(training.settings)
-    facts["scales"] = {str(m): v for m, v in training.settings.scales.items()}
-    facts["frozen"] = sorted(str(m) for m in training.settings.frozen)
-    return json.dumps(facts, sort_keys=True)
+    facts: dict[str, Any] = asdict(training.settings)
+    return json.dumps(facts, sort_keys=True, default=str)

@@ -47,13 +47,17 @@ class Inputs:
         self._pictures: dict[Path, Image.Image] = {}
         self._sounds: dict[str, NDArray[np.int16]] = {}
 
-    def pictures(self, pairs: Sequence[Pair], random: Generator | None) -> Tensor:
-        """(N,3,S,S) normalised; plain, on white, where there is no generator."""
+    def pictures(
+        self, pairs: Sequence[Pair], random: Generator | None, *, level: float = 1.0
+    ) -> Tensor:
+        """(N,3,S,S) normalised; plain, on white, where there is no generator. `level` says how much
+        of the augmentation is done."""
         crops = []
+        how = self._how.pictures_at(level)
         for pair in pairs:
             image = self._picture(pair.image)
             if random is not None:
-                crop = augment.picture(image, self._size, self._how, random)
+                crop = augment.picture(image, self._size, how, random)
             else:
                 crop = plain_picture(image, self._size)
             crops.append(np.asarray(crop))

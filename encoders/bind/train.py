@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from encoders.bind.inputs import Inputs
 from encoders.bind.loss import info_nce
+from encoders.bind.optimizers import height_at, load_optimizers, optimizers_for, step_by
 from encoders.bind.pairs import Pair
 from encoders.errors import InputError
 from encoders.imagebind import ImageBind
@@ -31,6 +32,7 @@ MAX_SCALE = 100.0
 class BindSettings:
     """`learning_rate` is AdamW's at its height: three times this one collapsed a network of 192
     wide, every vector the same (`Epoch.alike` near 1). `frozen` towers are not changed.
+    `matrix_rate` above nought gives the blocks' matrices to Muon, at that rate (`muon.py`).
     `scales`: what cosines are multiplied by, for each sense, to begin with; `learn_scales` lets
     them move. `seed` gives the same run."""
 
@@ -38,6 +40,7 @@ class BindSettings:
     batch: int = 128
     learning_rate: float = 3e-4
     weight_decay: float = 0.05
+    matrix_rate: float = 0.0
     warm_up_share: float = 0.05
     frozen: tuple[Modality, ...] = ()
     scales: dict[Modality, float] = field(default_factory=dict)
@@ -94,16 +97,12 @@ class Training:
         for name, parameter in model.named_parameters():
             sense = name.split(".")[1]
             parameter.requires_grad_(sense not in settings.frozen)
-        learned = [p for p in model.parameters() if p.requires_grad]
-        matrices = [p for p in learned if p.dim() > 1]
-        rest = [p for p in learned if p.dim() <= 1]
-        self._optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": settings.weight_decay},
-                {"params": [*rest, *self._scales.parameters()], "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-            betas=(0.9, 0.98),
+        self._optimizers = optimizers_for(
+            model,
+            self._scales.parameters(),
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            matrix_rate=settings.matrix_rate,
         )
 
     def epochs(self, pairs: Sequence[Pair], inputs: Inputs) -> Iterator[Epoch]:
@@ -122,14 +121,10 @@ class Training:
         likeness: dict[Modality, list[float]] = {}
         self.model.train()
         for step, (modality, batch) in enumerate(steps):
-            rate = self._rate(number + step / len(steps))
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
+            progress = (number + step / len(steps)) / self.settings.epochs
             loss, alike = self._loss(modality, batch, inputs, random)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self._optimizer.step()
+            height = height_at(progress, self.settings.warm_up_share)
+            step_by(self._optimizers, self.model, loss, height)
             losses.setdefault(modality, []).append(float(loss.detach()))
             likeness.setdefault(modality, []).append(alike)
         self.model.eval()
@@ -163,20 +158,12 @@ class Training:
         scale: Tensor = self._scales[str(modality)].exp().clamp(max=MAX_SCALE)
         return scale
 
-    def _rate(self, epoch: float) -> float:
-        """Up in a line, then down by a cosine (Loshchilov and Hutter, 2017)."""
-        progress = epoch / self.settings.epochs
-        if progress < self.settings.warm_up_share:
-            return self.settings.learning_rate * progress / self.settings.warm_up_share
-        left = (progress - self.settings.warm_up_share) / (1 - self.settings.warm_up_share)
-        return self.settings.learning_rate * (1 + math.cos(math.pi * left)) / 2
-
     def state(self) -> dict[str, object]:
         """Tensors and numbers alone, so that it loads without running code."""
         return {
             "model": self.model.state_dict(),
             "scales": self._scales.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "epochs": self.done_epochs,
         }
 
@@ -184,7 +171,7 @@ class Training:
         """Goes on from what `state` gave; the settings must be the same."""
         self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
         self._scales.load_state_dict(state["scales"])  # type: ignore[arg-type]
-        self._optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        load_optimizers(self._optimizers, state["optimizers"])
         self.done_epochs = int(str(state["epochs"]))
 
 

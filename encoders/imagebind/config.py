@@ -83,3 +83,15 @@ DEMO = ImageBindConfig(
         Modality.AUDIO: TowerConfig(192, 2, 3, bias_kv=True),
     },
 )
+
+# Trained by encoders/bind/mini.py; its vocabulary is what its captions are made of.
+MINI = ImageBindConfig(
+    192,
+    {
+        Modality.VISION: TowerConfig(192, 6, 3),
+        Modality.TEXT: TowerConfig(192, 4, 3),
+        Modality.AUDIO: TowerConfig(192, 4, 3, bias_kv=True),
+    },
+    image_size=112,
+    vocabulary=1_254,
+)

@@ -65,11 +65,19 @@ class ImageBind(nn.Module):
         vectors = vectors * self.reference_scale(modality)
         return vectors.unflatten(0, (-1, clips)).mean(1) if clips else vectors
 
-    def tower(self, modality: Modality, batch: Tensor, *, tokens: int | None = None) -> Tensor:
+    def tower(
+        self,
+        modality: Modality,
+        batch: Tensor,
+        *,
+        tokens: int | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
         """(N, D), not normalised, without clips; the network alone, for those who batch.
 
         `tokens`, of text alone: how many of the 77 are computed, where the caller knows; nothing
-        is read back from the device then, as a captured graph demands.
+        is read back from the device then, as a captured graph demands. `keep` (N,K): the tokens,
+        class token first, that a training computes (FLIP; Li et al., CVPR 2023).
         """
         pool = torch.zeros(len(batch), dtype=torch.long, device=batch.device)
         if modality == Modality.TEXT:
@@ -77,8 +85,10 @@ class ImageBind(nn.Module):
             # token of the batch cannot change anything, so it is not computed.
             pool = batch.argmax(-1)
             batch = batch[:, : int(pool.max()) + 1 if tokens is None else tokens]
-        tokens = self.modality_preprocessors[modality](batch)
-        head: Tensor = self.modality_heads[modality](self.modality_trunks[modality](tokens, pool))
+        x = self.modality_preprocessors[modality](batch)
+        if keep is not None:
+            x = x[torch.arange(len(x), device=x.device)[:, None], keep]
+        head: Tensor = self.modality_heads[modality](self.modality_trunks[modality](x, pool))
         return head
 
     def patches(self, batch: Tensor) -> Tensor:
