@@ -1,5 +1,6 @@
 # make demo   sets itself up, then indexes a bucket of real media and searches it
 # make test   sets itself up, then checks types and style and runs every test
+# make eval   how well the model in the box retrieves: a table, JSON and a plot under build/eval/
 # make bench  speed and memory: a table, and JSON under build/bench/
 #
 # VENV may name another folder for the virtual environment; PYTHON another Python >= 3.11.
@@ -15,10 +16,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench setup clean help
+.PHONY: demo test lint eval bench setup clean help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 setup: $(READY)
 
@@ -37,6 +38,9 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
+
+eval: $(READY)
+	@$(BIN)/python -m tests.eval $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -11,13 +11,14 @@ from encoders.modality import Modality
 
 Family = Literal["imagebind", "frozen-in-time", "clip", "pe-av"]
 # What changes how a vector is described, and not one digit of it.
-WORDS = ("family", "title", "licence", "source", "paper", "needs", "meaningful")
+WORDS = ("family", "title", "licence", "source", "paper", "needs", "shipped", "meaningful")
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderCard:
     """`weights_digest` is `sha256:...` of a file or folder, or `seed:N`; `licence` is for a lawyer
-    to read; `needs` says in words what has to be given with `--weights`, empty for nothing.
+    to read; `needs` says in words what has to be given with `--weights`, empty for nothing;
+    `shipped` names weights that lie in this package.
 
     `meaningful` is False where the weights were never trained: such vectors find the same picture
     or sound again, and know nothing of what is in it.
@@ -35,6 +36,7 @@ class EncoderCard:
     weights_digest: str
     meaningful: bool
     needs: str = ""
+    shipped: str = ""
     unit_length: bool = True
     image_size: int = 224
     frames_per_clip: int = 2

@@ -17,6 +17,22 @@ CARDS = {
     card.name: card
     for card in (
         EncoderCard(
+            name="sensedex-mini",
+            family="imagebind",
+            title="ImageBind's architecture made small, trained on 813 captioned pictures",
+            modalities=SENSES,
+            dimension=192,
+            licence="Weights: GPL-2.0-or-later, as the Tux Paint stamps that "
+            "they were trained on. The code that runs and makes them is Apache-2.0.",
+            source="in the package; made by python -m encoders.bind.mini",
+            paper="Girdhar et al., ImageBind: One Embedding Space To Bind Them All, CVPR 2023",
+            preprocessing_version="imagebind/2",
+            weights_digest="shipped",
+            meaningful=True,
+            shipped="imagebind/sensedex-mini.safetensors",
+            image_size=112,
+        ),
+        EncoderCard(
             name="imagebind-demo",
             family="imagebind",
             title="ImageBind's architecture made small; seeded weights, never trained",
@@ -94,6 +110,11 @@ CARDS = {
 }
 
 
+def shipped_weights(card: EncoderCard) -> Path | None:
+    """Where in this package the card's weights lie; None where it ships none."""
+    return Path(__file__).parent / card.shipped if card.shipped else None
+
+
 def card_for(name: str, weights: Path | None = None, *, seed: int = 0) -> EncoderCard:
     """The card with its weights' digest; no model is built and torch is not imported.
 
@@ -104,6 +125,7 @@ def card_for(name: str, weights: Path | None = None, *, seed: int = 0) -> Encode
             f"There is no encoder {name!r}.", remedy=f"There are {', '.join(CARDS)}."
         )
     card = CARDS[name]
+    weights = weights or shipped_weights(card)
     if weights is None:
         if card.needs:
             raise WeightsError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from encoders.catalogue import card_for
+from encoders.catalogue import card_for, shipped_weights
 from encoders.errors import WeightsError
 from encoders.modality import Modality
 from encoders.protocol import Encoder
@@ -33,6 +33,7 @@ def load_encoder(
     Raises UnknownEncoder, and WeightsError that names the file and the tensor.
     """
     card = card_for(name, weights, seed=seed)
+    weights = weights or shipped_weights(card)
     import torch
 
     if threads is not None:

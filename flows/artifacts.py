@@ -56,6 +56,7 @@ def report_markdown(report: RunReport) -> str:
         "| --- | ---: |",
         *(f"| {status} | {count} |" for status, count in sorted(report.objects_by_status.items())),
         "",
+        *_search_rows(report),
         "| stage | busy s | items | items/s |",
         "| --- | ---: | ---: | ---: |",
         *(
@@ -116,3 +117,19 @@ class ProgressArtifact:
     def _update(self, percent: float) -> None:
         if self._id is not None:
             update_progress_artifact(self._id, progress=percent)
+
+
+def _search_rows(report: RunReport) -> list[str]:
+    if not report.search:
+        return []
+    return [
+        f"{report.search[0].queries} labelled searches:",
+        "",
+        "| a right | among the first | recall | 95 % |",
+        "| --- | ---: | ---: | --- |",
+        *(
+            f"| {r.what} | {r.k} | {r.share:.2f} | {r.low:.2f} to {r.high:.2f} |"
+            for r in report.search
+        ),
+        "",
+    ]

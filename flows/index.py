@@ -30,12 +30,14 @@ from pipeline.progress import OnProgress, ignore_progress
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.ray_session import ray_session
 from pipeline.records import ShardReceipt
-from pipeline.report import RunReport
+from pipeline.report import RunReport, SearchRecall
 from pipeline.run import Run
+from pipeline.search_quality import measure_index
 from pipeline.settings import (
     DecodeSettings,
     EncodeSettings,
     IndexSettings,
+    SearchSettings,
     Settings,
     SourceSettings,
     StateSettings,
@@ -125,6 +127,16 @@ def state_task(run: Run, planned: Planned, receipts: list[ShardReceipt]) -> None
     steps.commit(run, planned, receipts)
 
 
+@task(name="measure", cache_policy=NO_CACHE)
+def measure_task(
+    run: Run, planned: Planned, index: VectorIndex, watch: Watch
+) -> tuple[SearchRecall, ...]:
+    found = measure_index(run.settings, index, planned.cards)
+    if found:
+        watch.lap("measure search")
+    return found
+
+
 @flow(
     name="index",
     description="Make the Qdrant collection true to the bucket: plan, embed, load, sweep, state.",
@@ -136,6 +148,7 @@ def index_flow(
     encode: EncodeSettings | None = None,
     tags: TagSettings | None = None,
     index: IndexSettings | None = None,
+    search: SearchSettings | None = None,
     state: StateSettings | None = None,
     options: Options | None = None,
     settings_file: Path | None = None,
@@ -150,6 +163,7 @@ def index_flow(
         "encode": encode,
         "tags": tags,
         "index": index,
+        "search": search,
         "state": state,
     }
     settings = load_settings(settings_file, given_fields(parts))
@@ -198,7 +212,11 @@ def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
         sweep_task(run, planned, index, watch)
         state_task(run, planned, receipts)
         watch.lap("write the state")
-        report = report_of(run.settings, planned, receipts, watch, run=run, points=index.count())
+        search = measure_task(run, planned, index, watch)
+        points = index.count()
+        report = report_of(
+            run.settings, planned, receipts, watch, run=run, points=points, search=search
+        )
     keep_report(run, report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
@@ -224,6 +242,7 @@ def run_index(settings: Settings, options: RunOptions, on_progress: OnProgress) 
             encode=settings.encode,
             tags=settings.tags,
             index=settings.index,
+            search=settings.search,
             state=settings.state,
             options=Options(
                 retry_failed=options.retry_failed,

@@ -11,7 +11,7 @@ from pipeline.planning import Planned
 from pipeline.progress import Stage
 from pipeline.receipts import RUNS
 from pipeline.records import Action, ShardReceipt, Status
-from pipeline.report import FailureRow, RunReport, StageTime, Tally
+from pipeline.report import FailureRow, RunReport, SearchRecall, StageTime, Tally
 from pipeline.run import Run
 from pipeline.settings import Settings
 from pipeline.state import StateRow, read_state
@@ -27,6 +27,7 @@ def report_of(
     *,
     run: Run | None = None,
     points: int = 0,
+    search: Sequence[SearchRecall] = (),
 ) -> RunReport:
     """The report of a run, or, without `run`, of one that found nothing to do."""
     tally = Tally()
@@ -73,6 +74,7 @@ def report_of(
         stages=stages,
         seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},
         recovered_objects=len(planned.recovered_generations),
+        search=tuple(search),
     )
 
 

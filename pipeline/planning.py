@@ -14,6 +14,7 @@ from encoders.card import EncoderCard
 from pipeline import s3
 from pipeline.errors import SettingsError
 from pipeline.ids import Recipe
+from pipeline.labelled import read_queries
 from pipeline.listing import select
 from pipeline.plan import (
     PlanSummary,
@@ -78,6 +79,8 @@ def check_settings(settings: Settings) -> tuple[EncoderCard, ...]:
             "Setting source.bucket: no bucket is named.",
             remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
         )
+    if settings.search.queries is not None:
+        read_queries(settings.search.queries)
     return cards_of(settings)
 
 

@@ -18,10 +18,26 @@ from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.media.child import decode_in_child
 from pipeline.media.decode import Window
+from pipeline.records import MediaType
 from pipeline.settings import DecodeSettings
 
 # The first windows of a query's sound or video are averaged; a query is an example, not a film.
 MAX_QUERY_WINDOWS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asks for; all that is given is added up. `among` is the only type of media that
+    may answer."""
+
+    words: str | None = None
+    picture: Path | None = None
+    sound: Path | None = None
+    video: Path | None = None
+    without: str | None = None
+    over: tuple[str, ...] = ()
+    limit: int = 10
+    among: MediaType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +51,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A weighted sum of parts, negative weights taken away; `over` names the vectors to search."""
+    """A weighted sum of parts, negative weights taken away; `over` names the vectors to search,
+    `among` the only type of media that may answer."""
 
     parts: tuple[Part, ...]
     over: tuple[str, ...]
     limit: int = 10
+    among: MediaType | None = None
 
     def __post_init__(self) -> None:
         if not self.parts:

@@ -40,6 +40,26 @@ class StageTime:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchRecall:
+    """Of labelled searches, how many had a right answer among the first `k`: an asset, or a moment.
+    `low` and `high` are Wilson's 95 % interval."""
+
+    what: str
+    k: int
+    found: int
+    queries: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.found / self.queries
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "recall": round(self.share, 4)}
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """Kept as report.json beside the run's plan and receipts."""
 
@@ -63,6 +83,7 @@ class RunReport:
     stages: tuple[StageTime, ...] = ()
     seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
     recovered_objects: int = 0
+    search: tuple[SearchRecall, ...] = ()
 
     @property
     def objects(self) -> int:
@@ -88,6 +109,7 @@ class RunReport:
         row = dict(values)
         row["failures"] = tuple(FailureRow(**f) for f in row["failures"])
         row["stages"] = tuple(StageTime(**s) for s in row["stages"])
+        row["search"] = tuple(SearchRecall(**s) for s in row.get("search", ()))
         return cls(**row)
 
 

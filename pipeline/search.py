@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
@@ -13,31 +12,19 @@ from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment, moments_of
 from pipeline.qdrant import VectorIndex, open_index
-from pipeline.query import Part, Query, default_over, file_parts, words_part
+from pipeline.query import Asked, Part, Query, default_over, file_parts, words_part
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of, load_chosen, spaces_of
 
 HITS_A_MOMENT = 5  # windows asked for, so that enough are left after merging
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a person asks for; all that is given is added up."""
-
-    words: str | None = None
-    picture: Path | None = None
-    sound: Path | None = None
-    video: Path | None = None
-    without: str | None = None
-    over: tuple[str, ...] = ()
-    limit: int = 10
-
-
 def search(index: VectorIndex, query: Query) -> list[Moment]:
     """The best moments first. Raises IndexUnavailable."""
     vector = query.vector()
     wanted = query.limit * HITS_A_MOMENT
-    hits = {name: index.query(name, vector, wanted) for name in query.over}
+    must = [("media_type", str(query.among))] if query.among else []
+    hits = {name: index.query(name, vector, wanted, must=must) for name in query.over}
     return moments_of(hits, query.limit)
 
 
@@ -76,7 +63,7 @@ class Searcher:
             meaningful = encoder.card.meaningful
             chosen = [default_over(p, meaningful=meaningful, names=names) for p in parts]
             over = tuple(dict.fromkeys(name for names in chosen for name in names))
-        return search(self._index, Query(tuple(parts), over, asked.limit))
+        return search(self._index, Query(tuple(parts), over, asked.limit, asked.among))
 
     def _encoder(self, name: str) -> Encoder:
         if name not in self._loaded:

@@ -111,7 +111,7 @@ class EncoderChoice(_Part):
 class EncodeSettings(_Part):
     """Which encoders, with which weights, on what."""
 
-    encoder: str = Field("imagebind-demo", description="a name that `sensedex doctor` lists")
+    encoder: str = Field("sensedex-mini", description="a name that `sensedex doctor` lists")
     weights: str | None = Field(
         None, description="checkpoint (.pth, .safetensors) or model's folder; a path or s3://"
     )
@@ -162,6 +162,14 @@ class IndexSettings(_Part):
     timeout_s: int = Field(60, gt=0, description="of a request")
 
 
+class SearchSettings(_Part):
+    """Proof that search works, in the report of every run that changed something."""
+
+    queries: Path | None = Field(
+        None, description="labelled searches (queries.jsonl, see docs/cli.md); none, no figures"
+    )
+
+
 class StateSettings(_Part):
     """What each object was last time, the plans, the embeddings and the receipts."""
 
@@ -186,6 +194,7 @@ class Settings(BaseSettings):
     encode: EncodeSettings = EncodeSettings()
     tags: TagSettings = TagSettings()
     index: IndexSettings = IndexSettings()
+    search: SearchSettings = SearchSettings()
     state: StateSettings = StateSettings()
 
     @model_validator(mode="after")

@@ -88,7 +88,7 @@ def load_imagebind(settings: Settings, *, only: Sequence[Modality] = DECODED) ->
     if not isinstance(encoder, ImageBindEncoder):
         raise SettingsError(
             f"{encoder.card.name} is not an ImageBind network.",
-            remedy="Choose imagebind-demo or imagebind-huge.",
+            remedy="Choose sensedex-mini or imagebind-huge.",
         )
     return encoder
 

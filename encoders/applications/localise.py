@@ -3,7 +3,7 @@
 ImageBind's section 5 shows that its sound tower can point in a picture (through a detector). Here
 no detector is needed: the vision tower's last tokens, each through the head as the class token is,
 are compared with the query (after MaskCLIP, Zhou et al., ECCV 2022, without its change of the last
-attention). 16 x 16 answers a picture; what is shown is relative within one picture.
+attention). 16 x 16 answers a picture of 224; what is shown is relative within one picture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image
 
 from encoders.errors import InputError
 from encoders.imagebind.model import ImageBind
-from encoders.preprocess.image import SIZE, crop_of, normalize
+from encoders.preprocess.image import SIZE, at_side, crop_of, normalize
 
 COLD, HOT = np.array([20, 30, 90]), np.array([255, 60, 20])
 STRENGTH = 0.65
@@ -24,7 +24,7 @@ STRENGTH = 0.65
 def similarity_map(
     model: ImageBind, pixels: torch.Tensor, query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(N,3,224,224) normalised pictures and a unit vector (D,), to cosines (N,16,16).
+    """(N,3,S,S) normalised pictures and a unit vector (D,), to cosines (N,S/14,S/14).
 
     Raises InputError.
     """
@@ -45,7 +45,7 @@ def localise(model: ImageBind, picture: Image.Image, query: NDArray[np.float32])
     crop = crop_of(picture)
     weight = next(model.parameters())
     frames = torch.from_numpy(crop.copy())[None, None].to(weight.device)
-    pixels = normalize(frames, weight.dtype)
+    pixels = at_side(normalize(frames, weight.dtype), model.config.image_size)
     return draw(crop, similarity_map(model, pixels, query)[0])
 
 

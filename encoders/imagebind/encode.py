@@ -18,7 +18,7 @@ from encoders.inputs import check_finite, check_shape, unit_length
 from encoders.modality import Modality
 from encoders.preprocess.audio import log_mel_windows
 from encoders.preprocess.depth import prepare_depth
-from encoders.preprocess.image import check_windows, normalize
+from encoders.preprocess.image import at_side, check_windows, normalize
 from encoders.preprocess.imu import CHANNELS, STEPS
 from encoders.preprocess.text import check_words, token_ids
 from encoders.preprocess.thermal import prepare_thermal
@@ -74,7 +74,7 @@ class ImageBindEncoder:
         if modality is Modality.VISION:
             check_windows(batch, MOST_FRAMES)
             frames = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-            return normalize(frames, self._dtype)
+            return at_side(normalize(frames, self._dtype), self.model.config.image_size)
         if modality is Modality.AUDIO:
             return log_mel_windows(batch, self._device).to(self._dtype)
         if modality is Modality.DEPTH:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from encoders.card import EncoderCard
-from encoders.imagebind.config import DEMO, HUGE, ImageBindConfig
+from encoders.imagebind.config import DEMO, HUGE, MINI, ImageBindConfig
 from encoders.imagebind.encode import ImageBindEncoder
 from encoders.imagebind.model import ImageBind
 from encoders.int8 import to_int8
@@ -16,7 +16,11 @@ from encoders.modality import Modality
 from encoders.seeded import seeded_state_dict
 from encoders.weights import check_fit, load_into, read_state_dict
 
-CONFIGS: dict[str, ImageBindConfig] = {"imagebind-demo": DEMO, "imagebind-huge": HUGE}
+CONFIGS: dict[str, ImageBindConfig] = {
+    "sensedex-mini": MINI,
+    "imagebind-demo": DEMO,
+    "imagebind-huge": HUGE,
+}
 
 
 def build_imagebind(

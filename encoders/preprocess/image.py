@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from encoders.errors import InputError
 
@@ -69,3 +70,11 @@ def normalize(
     scaled = ((frames.float() - means) / deviations).to(dtype)
     channels_first = scaled.permute(0, 4, 1, 2, 3)
     return channels_first[:, :, 0] if frames.shape[1] == 1 else channels_first
+
+
+def at_side(pixels: Tensor, side: int) -> Tensor:
+    """(..., 224, 224) to (..., side, side), each the mean of what it covers; for small networks."""
+    if pixels.shape[-1] == side:
+        return pixels
+    flat = pixels.flatten(0, -4) if pixels.dim() > 4 else pixels
+    return F.interpolate(flat, (side, side), mode="area").view(*pixels.shape[:-2], side, side)

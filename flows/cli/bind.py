@@ -22,7 +22,7 @@ LEARNED_BY = 3  # epochs: untrained networks do so, too
 def bind(
     pairs: Annotated[Path, typer.Option(help="CSV or Parquet: image, and text, audio, ...")],
     target: Annotated[Path, typer.Option("--out", help="The .safetensors to write.")],
-    start: Annotated[str, typer.Option("--from", help="Encoder to begin with.")] = "imagebind-demo",
+    start: Annotated[str, typer.Option("--from", help="Encoder to begin with.")] = "sensedex-mini",
     weights: o.Weights = None,
     modality: Annotated[
         list[Modality] | None, typer.Option(help="Senses to bind; all of the table's by default.")

@@ -15,7 +15,7 @@ from pipeline.moments import Moment, format_span
 from pipeline.plan import PlanSummary
 from pipeline.progress import Stage
 from pipeline.records import PlanRow
-from pipeline.report import FailureRow, RunReport
+from pipeline.report import FailureRow, RunReport, SearchRecall
 
 STATUS_STYLE = {
     "indexed": "green",
@@ -53,10 +53,17 @@ def render_report(report: RunReport) -> RenderableType:
             f"[bold]{report.media_seconds_per_second:.1f} a second[/bold]; "
             f"{report.points_in_index} live segments in the collection."
         )
+    if report.search:
+        parts.append(_search_line(report.search))
     parts.append(_phases(report))
     if report.failures:
         parts += ["", render_failures(report.failures)]
     return Group(*parts)
+
+
+def _search_line(recalls: Sequence[SearchRecall]) -> str:
+    parts = [f"{r.what}@{r.k} {r.share:.2f} ({r.low:.2f} to {r.high:.2f})" for r in recalls]
+    return f"{recalls[0].queries} labelled searches, recall: {', '.join(parts)}."
 
 
 def _stage_table(report: RunReport) -> Table:

@@ -26,8 +26,9 @@ from flows.quiet import quiet_logs
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment
 from pipeline.planning import RunOptions, check_settings
+from pipeline.query import Asked
 from pipeline.report_html import write_report_html
-from pipeline.search import Asked, open_searcher
+from pipeline.search import open_searcher
 from pipeline.settings import Settings, load_settings
 
 BUCKET = "demo"
@@ -96,7 +97,7 @@ def _settings(
             "source.bucket": BUCKET,
             "source.endpoint_url": server.url,
             "source.region": "us-east-1",
-            "encode.encoder": encoder or ("imagebind-huge" if weights else "imagebind-demo"),
+            "encode.encoder": encoder or ("imagebind-huge" if weights else "sensedex-mini"),
             "encode.weights": weights,
             "index.path": folder / "qdrant",
             "index.collection": "demo",

@@ -26,8 +26,9 @@ def evaluate(
     as_json: o.Json = False,
 ) -> None:
     """Recall of assets and of moments over a labelled list of queries, with intervals."""
+    from pipeline.labelled import read_queries
     from pipeline.search import open_searcher
-    from pipeline.search_quality import measure, read_queries
+    from pipeline.search_quality import measure
 
     settings = o.settings_from(
         file, collection=collection, encoder=encoder, weights=weights, more=more
@@ -47,11 +48,10 @@ def evaluate(
     for column in ("", "recall", "95 %", "queries"):
         table.add_column(column, justify="left" if not column else "right")
     for share in quality.shares:
-        low, high = share.interval
         table.add_row(
             f"{share.what}@{share.k}",
             f"{share.share:.2f}",
-            f"{low:.2f} to {high:.2f}",
+            f"{share.low:.2f} to {share.high:.2f}",
             f"{share.found}/{share.queries}",
         )
     out.print(table)

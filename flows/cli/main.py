@@ -23,6 +23,7 @@ from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.localise import localise
+from flows.cli.search import search
 from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
 
@@ -47,6 +48,7 @@ app.add_typer(weights_app, name="weights")
 app.command()(bind)
 app.command()(evaluate)
 app.command()(localise)
+app.command()(search)
 app.command()(lookups.status)
 app.command()(lookups.failures)
 app.command()(lookups.report)
@@ -215,54 +217,6 @@ def retry(
         raise typer.BadParameter("name keys, or give --all")
     chosen = o.settings_from(settings, bucket, endpoint_url=endpoint_url, state=state, more=more)
     _run(chosen, everything, tuple(keys or ()), False, as_json)
-
-
-@app.command()
-def search(
-    words: Annotated[list[str] | None, typer.Argument(help="Words.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
-    sound: Annotated[Path | None, typer.Option(help="A sound's file.")] = None,
-    video: Annotated[Path | None, typer.Option(help="A video's file.")] = None,
-    without: Annotated[str | None, typer.Option(help="Words to take away.")] = None,
-    over: Annotated[str | None, typer.Option(help="Vectors to search: vision,audio,text.")] = None,
-    limit: Limit = 10,
-    links: Annotated[
-        bool, typer.Option("--links", help="Print links that play for an hour.")
-    ] = False,
-    settings: o.SettingsFile = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    endpoint_url: o.Endpoint = None,
-    more: o.More = None,
-    as_json: o.Json = False,
-) -> None:
-    """Find moments by words, a picture, a sound, a video, or a sum of them."""
-    from flows.cli.search import answer
-    from pipeline.search import Asked
-
-    chosen = o.settings_from(
-        settings,
-        endpoint_url=endpoint_url,
-        collection=collection,
-        encoder=encoder,
-        weights=weights,
-        more=more,
-    )
-    asked = Asked(
-        " ".join(words) if words else None,
-        picture,
-        sound,
-        video,
-        without,
-        tuple(over.split(",")) if over else (),
-        limit,
-    )
-    rows, shown = answer(chosen, asked, links=links)
-    if as_json:
-        print_json(rows)
-    else:
-        out.print(shown)
 
 
 def _run(

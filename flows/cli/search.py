@@ -3,24 +3,80 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Group, RenderableType
+import typer
+from rich.console import Console, Group, RenderableType
 
-from flows.cli.console import meaning_note, render_moments
-from pipeline import s3
-from pipeline.moments import Moment
-from pipeline.records import MediaObject
-from pipeline.search import Asked, open_searcher
-from pipeline.settings import Settings
+from flows.cli import options as o
+from flows.cli.facts import print_json
+from pipeline.records import MediaObject, MediaType
+
+if TYPE_CHECKING:
+    from pipeline.moments import Moment
+    from pipeline.query import Asked
+    from pipeline.settings import Settings
 
 LINK_LASTS_S = 3600
+
+
+def search(
+    words: Annotated[list[str] | None, typer.Argument(help="Words.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
+    sound: Annotated[Path | None, typer.Option(help="A sound's file.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A video's file.")] = None,
+    without: Annotated[str | None, typer.Option(help="Words to take away.")] = None,
+    over: Annotated[str | None, typer.Option(help="Vectors to search: vision,audio,text.")] = None,
+    among: Annotated[MediaType | None, typer.Option(help="Only media of this type.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many to show.")] = 10,
+    links: Annotated[
+        bool, typer.Option("--links", help="Print links that play for an hour.")
+    ] = False,
+    settings: o.SettingsFile = None,
+    collection: o.Collection = None,
+    encoder: o.EncoderName = None,
+    weights: o.Weights = None,
+    endpoint_url: o.Endpoint = None,
+    more: o.More = None,
+    as_json: o.Json = False,
+) -> None:
+    """Find moments by words, a picture, a sound, a video, or a sum of them."""
+    from pipeline.query import Asked
+
+    chosen = o.settings_from(
+        settings,
+        endpoint_url=endpoint_url,
+        collection=collection,
+        encoder=encoder,
+        weights=weights,
+        more=more,
+    )
+    asked = Asked(
+        " ".join(words) if words else None,
+        picture,
+        sound,
+        video,
+        without,
+        tuple(over.split(",")) if over else (),
+        limit,
+        among,
+    )
+    rows, shown = answer(chosen, asked, links=links)
+    if as_json:
+        print_json(rows)
+    else:
+        Console(highlight=False).print(shown)
 
 
 def answer(
     settings: Settings, asked: Asked, *, links: bool
 ) -> tuple[list[dict[str, Any]], RenderableType]:
     """The moments as JSON values, and the same for a person."""
+    from flows.cli.console import meaning_note, render_moments
+    from pipeline import s3
+    from pipeline.search import open_searcher
+
     with open_searcher(settings) as searcher:
         moments = searcher.ask(asked)
         card = searcher.card

@@ -19,13 +19,15 @@ from pipeline.errors import (
 )
 from pipeline.finish import read_failures, read_report, read_status
 from pipeline.ids import asset_id
+from pipeline.labelled import read_queries
 from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
 from pipeline.qdrant import open_index
+from pipeline.query import Asked
 from pipeline.ray_session import ray_session
-from pipeline.search import Asked, open_searcher
-from pipeline.search_quality import measure, read_queries
+from pipeline.search import open_searcher
+from pipeline.search_quality import measure
 from pipeline.settings import Settings, SourceSettings, load_settings
 from pipeline.store import open_store
 from pipeline.watch import Watch

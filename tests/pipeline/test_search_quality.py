@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.labelled import read_queries
 from pipeline.moments import Moment
-from pipeline.search import Asked
-from pipeline.search_quality import measure, read_queries
+from pipeline.query import Asked
+from pipeline.search_quality import measure
 
 
 def moment(key: str, start_ms: int, end_ms: int) -> Moment:

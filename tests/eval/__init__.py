@@ -1,0 +1,1 @@
+"""How well the shipped model retrieves: `make eval`, and docs/retrieval.md from it."""
