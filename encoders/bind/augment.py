@@ -17,6 +17,7 @@ from torch import Tensor
 
 from encoders.preprocess.audio import SAMPLE_RATE_HZ
 
+ARTICLES = ("a", "an", "the", "some")
 PICTURE_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "this is {}", "{} in a picture")
 
 
@@ -119,10 +120,20 @@ def masked(mels: Tensor, how: Augmentation, random: Generator) -> Tensor:
 
 
 def words(caption: str, templates: Sequence[str], how: Augmentation, random: Generator) -> str:
-    """The caption in a template, now and then without some of its words; never without all."""
-    listed = caption.rstrip(" .!").split()
-    kept = [word for word in listed if random.random() >= how.drop_words] or listed
-    return templates[int(random.integers(len(templates)))].replace("{}", " ".join(kept))
+    """The caption in a template, now and then without some of its words; the first one stays.
+
+    `{}` in a template is the caption, `{noun}` the caption without its article.
+    """
+    first, *rest = caption.rstrip(" .!").split()
+    kept = " ".join([first, *(word for word in rest if random.random() >= how.drop_words)])
+    template = templates[int(random.integers(len(templates)))]
+    return template.replace("{noun}", without_article(kept)).replace("{}", kept)
+
+
+def without_article(caption: str) -> str:
+    """`A red apple` to `red apple`; an article alone stays."""
+    first, _, rest = caption.partition(" ")
+    return rest if first.lower() in ARTICLES and rest else caption
 
 
 def torch_seed(random: Generator) -> int:

@@ -1,4 +1,4 @@
-"""Debian's `tuxpaint-stamps-default` as pairs: 790 captioned pictures, 120 with a sound.
+"""Debian's `tuxpaint-stamps-default` as pairs: 813 captioned pictures, 130 with a sound.
 
     apt-get install tuxpaint-stamps-default
 
@@ -25,6 +25,11 @@ STAMPS = Path("/usr/share/tuxpaint/stamps")
 # The same picture turned round is no other picture.
 TURNED = ("_mirror", "_flip")
 LARGEST_PX = 256
+# The sounds of these are a second of silence.
+SILENT = (
+    *("animals_birds_nandou", "animals_lizards_iguana"),
+    *("animals_mammals_giraffe", "animals_marsupials_wombat"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,17 @@ def pairs_of(stamps: Stamps, folder: Path) -> list[Pair]:
     return pairs
 
 
+def unseen(stamps: Stamps, folder: Path) -> list[Stamp]:
+    """The pictures held out, but those that are another one's copy, pixel for pixel."""
+    known = {_pixels(draw(stamp, folder)) for stamp in stamps.learned}
+    return [stamp for stamp in stamps.held_out if _pixels(draw(stamp, folder)) not in known]
+
+
+def _pixels(path: Path) -> bytes:
+    with Image.open(path) as image:
+        return image.tobytes()
+
+
 def _stamps(root: Path) -> Iterator[Stamp]:
     for text in sorted(root.rglob("*.txt")):
         lines = text.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -110,7 +126,7 @@ def _stamps(root: Path) -> Iterator[Stamp]:
             name,
             picture,
             caption,
-            sound if sound.is_file() else None,
+            sound if sound.is_file() and name not in SILENT else None,
             spoken if spoken.is_file() else None,
         )
 

@@ -93,5 +93,5 @@ MINI = ImageBindConfig(
         Modality.AUDIO: TowerConfig(192, 4, 3, bias_kv=True),
     },
     image_size=112,
-    vocabulary=1_254,
+    vocabulary=1_257,
 )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from encoders.bind.mini import load_sound
 from encoders.bind.recall import Recall, recalls
-from encoders.bind.stamps import Stamp, Stamps, draw
+from encoders.bind.stamps import Stamp, Stamps, draw, unseen
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from tests.eval import held_out
@@ -48,6 +48,7 @@ class World:
         self._folder = folder
         self.stamps = stamps
         self.numbers = stamps.things
+        self.held_out = unseen(stamps, folder)
         self.heard = [stamp for stamp in stamps.learned if stamp.sound is not None]
         self.captions = list({n: caption for caption, n in self.numbers.items()}.values())
         self.caption_things = [self.numbers[caption] for caption in self.captions]
@@ -198,8 +199,8 @@ def _searches(
 
 def _held_out(world: World, captions: Vectors) -> Iterator[Figure]:
     """Other pictures of things that are known: letters in another fount apart from the rest."""
-    letters = [s for s in world.stamps.held_out if "letter" in s.caption]
-    others = [s for s in world.stamps.held_out if "letter" not in s.caption]
+    letters = [s for s in world.held_out if "letter" in s.caption]
+    others = [s for s in world.held_out if "letter" not in s.caption]
     learned = world.stamps.learned
     seen, there = world.seen(learned, None), world.things(learned)
     for what, stamps in (("another picture", others), ("a letter in another fount", letters)):
