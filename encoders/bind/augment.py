@@ -24,16 +24,19 @@ PICTURE_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "this is {}", "{}
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """How far things are varied. `crop_least` is the smallest share of the area that is kept,
-    `background` the share of cut-out pictures that are put on another ground than white."""
+    `background` the share of cut-out pictures that are put on another ground than white, with up to
+    `room` of their side around them."""
 
     crop_least: float = 0.5
     background: float = 1.0
+    room: float = 0.3
     mirror: float = 0.5
     colour: float = 0.3
     grey: float = 0.1
     gain_db: float = 6.0
     noise_db: tuple[float, float] = (10.0, 40.0)
     shift_s: float = 0.5
+    repeat: float = 0.5
     mask_share: float = 0.15
     drop_words: float = 0.15
 
@@ -75,7 +78,7 @@ def over_background(image: Image.Image, how: Augmentation, random: Generator) ->
         return image.convert("RGB")
     cut_out = image.convert("RGBA")
     other = random.random() < how.background
-    side = round(max(cut_out.size) * (random.uniform(1.0, 1.3) if other else 1.0))
+    side = round(max(cut_out.size) * (random.uniform(1.0, 1.0 + how.room) if other else 1.0))
     kind = random.integers(4) if other else 0
     ground = np.full((side, side, 3), 255.0)
     if kind == 1:
@@ -96,11 +99,15 @@ def over_background(image: Image.Image, how: Augmentation, random: Generator) ->
 def sound(
     samples: NDArray[np.int16], length: int, how: Augmentation, random: Generator
 ) -> NDArray[np.int16]:
-    """(length,) from anywhere in the sound, shifted, louder or softer, with noise."""
-    shift = int(how.shift_s * SAMPLE_RATE_HZ)
-    padded = np.pad(samples.astype(np.float32), (shift, shift + length))
-    start = int(random.integers(0, max(len(samples) - length, 0) + 2 * shift + 1))
-    piece = padded[start : start + length]
+    """(length,) from anywhere in the sound, louder or softer, with noise; a shorter one stands
+    anywhere in it, or is repeated. Half of it, at least, is heard."""
+    if len(samples) < length and random.random() < how.repeat:
+        samples = np.tile(samples, -(-length // len(samples)) + 1)
+    shift = min(int(how.shift_s * SAMPLE_RATE_HZ), len(samples) // 2)
+    spare = len(samples) - length
+    start = int(random.integers(min(spare, 0) - shift, max(spare, 0) + shift + 1))
+    piece = np.pad(samples[max(start, 0) : start + length].astype(np.float32), (max(-start, 0), 0))
+    piece = np.pad(piece, (0, length - len(piece)))
     loud = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2))) + 1.0
     noise = random.normal(0, loud * 10 ** (-random.uniform(*how.noise_db) / 20), length)
     gain = 10 ** (random.uniform(-how.gain_db, how.gain_db) / 20)
