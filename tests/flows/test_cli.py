@@ -140,7 +140,7 @@ def test_doctor_and_status_as_json(tmp_path: Path, root_dir: Path) -> None:
     found = {row["what"]: row for row in json.loads(done.stdout)}
     assert found["ffmpeg"]["verdict"] == "ok"
     assert re.search("from (the system|a wheel)", found["ffmpeg"]["detail"])
-    assert "carry no meaning" in found["encoder"]["detail"]
+    assert "sensedex-mini" in found["encoder"]["detail"]
     assert done.returncode == 0
     status = json.loads(sensedex("status", "--json", cwd=tmp_path, root=root_dir).stdout)
     assert status["sequence"] == 0
@@ -271,8 +271,8 @@ def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> No
     for said in ("epoch 2: loss", "text -> vision @1", "audio -> text (emergent) @1", "Use it:"):
         assert said in done.stdout
     assert not (tmp_path / "b.training").exists()
-    bound = load_encoder("imagebind-demo", tmp_path / "b.safetensors", device="cpu")
-    assert bound.encode(Modality.TEXT, ["picture number 1"]).shape == (1, 256)
+    bound = load_encoder("sensedex-mini", tmp_path / "b.safetensors", device="cpu")
+    assert bound.encode(Modality.TEXT, ["picture number 1"]).shape == (1, 192)
     for wrong, message in (
         (("bind", "--pairs", "no.csv", "--out", "x.safetensors"), "no.csv"),
         (("bind", "--pairs", "pairs.csv", "--out", "x.pth"), "x.pth"),

@@ -26,6 +26,7 @@ from pipeline.planning import RunOptions, plan
 from pipeline.qdrant import open_index
 from pipeline.query import Asked
 from pipeline.ray_session import ray_session
+from pipeline.records import MediaType
 from pipeline.search import open_searcher
 from pipeline.search_quality import measure
 from pipeline.settings import Settings, SourceSettings, load_settings
@@ -50,6 +51,8 @@ def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
             "state.location": str(folder / "state"),
             "state.shard_objects": 4,
             "state.max_removed_share": 0.5,
+            # Made from a seed, it knows nothing and tells every picture from every other.
+            "encode.encoder": "imagebind-demo",
             **more,
         },
     )
@@ -78,6 +81,9 @@ def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:  # noqa: F811
 
 def labelled_queries(folder: Path) -> Path:
     """Each of the searches of the test below, with its answer."""
+    (folder / "query.jpg").write_bytes(media_files.jpeg(3, quality=60))
+    piece = media_files.sound_array(1, 5.0)[32_000:64_000]
+    (folder / "query.wav").write_bytes(_wav_of(piece.tobytes()))
     rows = [
         {"query": "query.jpg", "modality": "vision", "expected": [{"key": "pictures/3.jpg"}]},
         {
@@ -110,7 +116,8 @@ def keys_live(settings: Settings) -> dict[str, set[str]]:
 
 
 def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
-    settings = settings_for(bucket, tmp_path)
+    queries = labelled_queries(tmp_path)
+    settings = settings_for(bucket, tmp_path, **{"search.queries": queries})
 
     # First run: everything is new, every object ends in exactly one status.
     report = run_index(settings, RunOptions(), lambda _: None)
@@ -128,9 +135,6 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     assert bucket.count("GET", "media/notes/readme.pdf") == 0
 
     # Searching finds a re-encoded picture, two seconds of a sound, and a subtitle's moment.
-    (tmp_path / "query.jpg").write_bytes(media_files.jpeg(3, quality=60))
-    piece = media_files.sound_array(1, 5.0)[32_000:64_000]
-    (tmp_path / "query.wav").write_bytes(_wav_of(piece.tobytes()))
     with open_searcher(settings) as searcher:
         assert searcher.ask(Asked(picture=tmp_path / "query.jpg"))[0].key == "pictures/3.jpg"
         heard = searcher.ask(Asked(sound=tmp_path / "query.wav"))[0]
@@ -138,7 +142,9 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
         told = searcher.ask(Asked(words="the second picture"))[0]
         assert (told.key, told.start_ms, told.end_ms) == ("films/one.mp4", 2000, 4000)
         assert told.payload["user_metadata"] == {"shelf": "a7"}
-        quality = measure(searcher.ask, read_queries(labelled_queries(tmp_path)), window_ms=2000)
+        quality = measure(searcher.ask, read_queries(queries), window_ms=2000)
+        films = searcher.ask(Asked(picture=tmp_path / "query.jpg", among=MediaType.VIDEO))
+        assert {moment.key for moment in films} == {"films/one.mp4"}
     assert {(s.what, s.k): s.found for s in quality.shares} == {
         ("asset", 1): 3,
         ("asset", 5): 3,
@@ -146,6 +152,8 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
         ("moment", 5): 3,
     }
     assert quality.missed == ()
+    # The run has asked the same by itself, and its kept report says so.
+    assert report.search == quality.shares == read_report(settings).search
 
     # Second run: nothing is fetched, nothing is written.
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if p.is_file())
