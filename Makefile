@@ -1,6 +1,7 @@
 # make demo   sets itself up, then indexes a bucket of real media and searches it
 # make test   sets itself up, then checks types and style and runs every test
 # make eval   how well the model in the box retrieves: a table, JSON and a plot under build/eval/
+# make chaos  kills runs at every point of the protocol and looks at what the next one makes of it
 # make bench  speed and memory: a table, and JSON under build/bench/
 #
 # VENV may name another folder for the virtual environment; PYTHON another Python >= 3.11.
@@ -16,10 +17,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint eval bench setup clean help
+.PHONY: demo test lint eval chaos bench setup clean help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 setup: $(READY)
 
@@ -41,6 +42,9 @@ test: lint
 
 eval: $(READY)
 	@$(BIN)/python -m tests.eval $(ARGS)
+
+chaos: $(READY)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)

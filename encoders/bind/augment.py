@@ -14,6 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor
+from torch.nn import functional as F
 
 from encoders.preprocess.audio import SAMPLE_RATE_HZ
 
@@ -141,6 +142,14 @@ def without_article(caption: str) -> str:
     """`A red apple` to `red apple`; an article alone stays."""
     first, _, rest = caption.partition(" ")
     return rest if first.lower() in ARTICLES and rest else caption
+
+
+def some_tokens(count: int, patches: int, keep: float) -> Tensor | None:
+    """(count, K): the class token and a random share of the patches of each; None for all."""
+    if keep >= 1:
+        return None
+    chosen = torch.rand(count, patches).argsort(1)[:, : round(keep * patches)] + 1
+    return F.pad(chosen, (1, 0))
 
 
 def torch_seed(random: Generator) -> int:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from encoders.bind.augment import torch_seed
+from encoders.bind.augment import some_tokens, torch_seed
 from encoders.bind.inputs import Inputs
 from encoders.bind.optimizers import height_at, load_optimizers, optimizers_for, step_by
 from encoders.bind.pairs import Pair
@@ -153,11 +153,7 @@ class TellingApart:
         return F.cross_entropy(logits, things), right
 
     def _embed(self, pictures: Tensor, keep: float = 1.0) -> Tensor:
-        kept = None
-        if keep < 1:
-            patches = (self.model.config.image_size // 14) ** 2
-            some = torch.rand(len(pictures), patches).argsort(1)[:, : round(keep * patches)] + 1
-            kept = F.pad(some, (1, 0))  # the class token is always there
+        kept = some_tokens(len(pictures), (self.model.config.image_size // 14) ** 2, keep)
         return unit_length(
             self.model.tower(Modality.VISION, pictures, keep=kept), "The picture tower"
         )

@@ -10,12 +10,15 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from encoders.bind.augment import some_tokens, torch_seed
 from encoders.bind.inputs import Inputs
 from encoders.bind.loss import info_nce
 from encoders.bind.optimizers import height_at, load_optimizers, optimizers_for, step_by
@@ -26,6 +29,7 @@ from encoders.inputs import unit_length
 from encoders.modality import Modality
 
 MAX_SCALE = 100.0
+AUDIO_PATCHES = 12 * 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class BindSettings:
     wide, every vector the same (`Epoch.alike` near 1). `frozen` towers are not changed.
     `matrix_rate` above nought gives the blocks' matrices to Muon, at that rate (`muon.py`).
     `scales`: what cosines are multiplied by, for each sense, to begin with; `learn_scales` lets
-    them move. `seed` gives the same run."""
+    them move. Where vision is frozen, `views` above nought looks at each picture so many times and
+    keeps the vectors: an epoch then costs what is learned alone. `keep` is the share of patches of
+    a sound that is computed. `seed` gives the same run."""
 
     epochs: int = 30
     batch: int = 128
@@ -45,6 +51,8 @@ class BindSettings:
     frozen: tuple[Modality, ...] = ()
     scales: dict[Modality, float] = field(default_factory=dict)
     learn_scales: bool = True
+    views: int = 0
+    keep: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -89,6 +97,7 @@ class Training:
         self.model = model
         self.settings = settings
         self.done_epochs = 0
+        self._views: dict[Path, Tensor] = {}
         start = {m: settings.scales.get(m, 1 / 0.07) for m in senses}
         self._scales = nn.ParameterDict(
             {str(m): nn.Parameter(torch.tensor(math.log(v))) for m, v in start.items()}
@@ -114,6 +123,7 @@ class Training:
         started = time.perf_counter()
         # Of the epoch's own: whoever resumes draws the same as whoever never stopped.
         random = np.random.default_rng([self.settings.seed, number])
+        torch_seed(random)
         steps = list(_batches(pairs, self.settings.batch, random))
         if not steps:
             raise InputError("No sense has two pairs.", remedy="Give more pairs.")
@@ -142,7 +152,7 @@ class Training:
     def _loss(
         self, modality: Modality, batch: Sequence[Pair], inputs: Inputs, random: Generator
     ) -> tuple[Tensor, float]:
-        seen = self._embed(Modality.VISION, inputs.pictures(batch, random))
+        seen = self._seen(batch, inputs, random)
         other = self._embed(modality, inputs.others(modality, batch, random))
         same = torch.tensor([pair.thing for pair in batch])
         rows = other.detach()
@@ -150,9 +160,27 @@ class Training:
         alike = total / (len(rows) * (len(rows) - 1))
         return info_nce(seen, other, self._scale(modality), same), alike
 
+    def _seen(self, batch: Sequence[Pair], inputs: Inputs, random: Generator) -> Tensor:
+        views = self.settings.views
+        if not views or Modality.VISION not in self.settings.frozen:
+            return self._embed(Modality.VISION, inputs.pictures(batch, random))
+        for pair in batch:
+            if pair.image not in self._views:
+                # Of the picture's own: the order in which pictures come must not matter.
+                own = np.random.default_rng([self.settings.seed, crc32(pair.image.name.encode())])
+                pictures = inputs.pictures([pair] * views, own)
+                self._views[pair.image] = self._embed(Modality.VISION, pictures)
+        chosen = random.integers(0, views, len(batch))
+        return torch.stack(
+            [self._views[pair.image][i] for pair, i in zip(batch, chosen, strict=True)]
+        )
+
     def _embed(self, modality: Modality, batch: Tensor) -> Tensor:
+        kept = None
+        if modality is Modality.AUDIO:
+            kept = some_tokens(len(batch), AUDIO_PATCHES, self.settings.keep)
         with torch.set_grad_enabled(modality not in self.settings.frozen):
-            return unit_length(self.model.tower(modality, batch), "The network")
+            return unit_length(self.model.tower(modality, batch, keep=kept), "The network")
 
     def _scale(self, modality: Modality) -> Tensor:
         scale: Tensor = self._scales[str(modality)].exp().clamp(max=MAX_SCALE)

@@ -1,0 +1,101 @@
+"""What a reader of the collection sees, and whether it may be so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qdrant_client import models as q
+
+from pipeline.qdrant import VectorIndex
+
+# Live segments by asset and generation, and nothing else.
+Live = dict[str, dict[str, int]]
+# What differs from run to run of the same content.
+OF_THE_RUN = {"run_id", "sequence", "indexed_at", "last_modified"}
+LIVE = q.Filter(
+    must=[
+        q.FieldCondition(key="live", match=q.MatchValue(value=True)),
+        q.FieldCondition(key="kind", match=q.MatchValue(value="segment")),
+    ]
+)
+
+
+def live_now(index: VectorIndex) -> Live:
+    """One read: every live segment, counted by asset and generation."""
+    with index._call("reading"):
+        points, _ = index._client.scroll(
+            index._name, LIVE, limit=100_000, with_payload=["asset_id", "generation"]
+        )
+    seen: Live = {}
+    for point in points:
+        payload = point.payload or {}
+        generations = seen.setdefault(payload["asset_id"], {})
+        generations[payload["generation"]] = generations.get(payload["generation"], 0) + 1
+    return seen
+
+
+def everything(index: VectorIndex) -> dict[str, Any]:
+    """Every point with its payload and vectors, as values that can be compared."""
+    with index._call("reading"):
+        points, _ = index._client.scroll(
+            index._name, None, limit=100_000, with_payload=True, with_vectors=True
+        )
+    return {
+        str(point.id): (
+            {k: v for k, v in (point.payload or {}).items() if k not in OF_THE_RUN},
+            {k: np.round(np.asarray(v), 5).tolist() for k, v in dict(point.vector or {}).items()},  # type: ignore[arg-type]
+        )
+        for point in points
+    }
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What reads came to: `lost` an asset that was there all along and was not seen, `doubled` two
+    generations of one at once, `half` fewer or more segments than it has."""
+
+    reads: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    half: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.doubled or self.half)
+
+
+def judge(reads: Iterable[Live], whole: Mapping[str, Mapping[str, int]], kept: set[str]) -> Verdict:
+    """`whole` has the segments of every generation that may be seen; `kept` are assets that exist
+    before and after."""
+    verdict = Verdict()
+    for read in reads:
+        verdict.lost += sorted(kept - read.keys())
+        for asset, generations in read.items():
+            if len(generations) > 1:
+                verdict.doubled.append(asset)
+            for generation, count in generations.items():
+                if whole.get(asset, {}).get(generation) != count:
+                    verdict.half.append(asset)
+    return verdict
+
+
+def read_log(path: Path) -> tuple[int, list[Live]]:
+    """How many reads, and each that differed from the one before it. A killed reader's last line
+    may be cut."""
+    if not path.is_file():
+        return 0, []
+    count, different = 0, []
+    for line in path.read_text().split("\n"):
+        body = line.rstrip(".")
+        count += len(line) - len(body)
+        try:
+            different.append(json.loads(body))
+            count += 1
+        except json.JSONDecodeError:
+            continue
+    return count, different
