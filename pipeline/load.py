@@ -86,13 +86,17 @@ def load_shard(
     """
     clock = _Steps()
     done = {o.asset_id: o for o in outcomes if o.status in (Status.INDEXED, Status.PARTIAL)}
-    done = _not_flipped_since(index, done, sequence)
+    flipped = index.flipped(list(done))
+    # A late writer changes nothing where a later run has flipped since. And where a load is done
+    # again (its run was killed, or its answer lost), what is live stays live all along.
+    done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
+    live = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
     assets: dict[str, _Gathered] = {}
     for batch in batches:
         wanted = _only(batch, done)
         if wanted is None:
             continue
-        index.upsert_segments(wanted, {"sequence": sequence, "run_id": run_id})
+        index.upsert_segments(wanted, {"sequence": sequence, "run_id": run_id}, live)
         _gather(assets, wanted)
     clock.lap("upsert")
     expected = sum(outcome.segments for outcome in done.values())
@@ -122,14 +126,6 @@ def load_shard(
         index.remove(chunk_ids, sequence)
     clock.lap("retire")
     return LoadReceipt(points, len(assets), len(rejected), clock.seconds)
-
-
-def _not_flipped_since(
-    index: VectorIndex, done: dict[str, ObjectOutcome], sequence: int
-) -> dict[str, ObjectOutcome]:
-    """Without the assets that a later run has already flipped: a late writer changes nothing."""
-    later = {asset for asset, s in index.sequences(list(done)).items() if s > sequence}
-    return {asset: outcome for asset, outcome in done.items() if asset not in later}
 
 
 def _only(batch: SegmentBatch, done: Mapping[str, ObjectOutcome]) -> SegmentBatch | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -113,8 +113,11 @@ class VectorIndex:
         with self._call("looking for the collection"):
             return self._physical() is not None or self._client.collection_exists(self._name)
 
-    def upsert_segments(self, batch: SegmentBatch, more: Mapping[str, Any]) -> None:
-        """Write points; `more` is added to each payload. Not live yet."""
+    def upsert_segments(
+        self, batch: SegmentBatch, more: Mapping[str, Any], live: Collection[str] = ()
+    ) -> None:
+        """Write points; `more` is added to each payload. Not live yet, but those of the assets in
+        `live`, whose generation was flipped to before: what is read must not go away."""
         vectors: list[dict[str, Any]] = [{} for _ in batch.point_ids]
         for name, (rows, matrix) in batch.vectors.items():
             for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
@@ -123,9 +126,11 @@ class VectorIndex:
         # costs a part of the client's time (docs/performance.md).
         points = [
             q.PointStruct.model_construct(
-                id=point, vector=vector, payload={**payload, **more, "live": False}
+                id=point, vector=vector, payload={**payload, **more, "live": asset in live}
             )
-            for point, vector, payload in zip(batch.point_ids, vectors, batch.payloads, strict=True)
+            for point, asset, vector, payload in zip(
+                batch.point_ids, batch.asset_ids, vectors, batch.payloads, strict=True
+            )
         ]
         size = self._settings.upsert_points
         for start in range(0, len(points), size):
@@ -139,15 +144,17 @@ class VectorIndex:
         with self._call("counting points"):
             return self._client.count(self._name, count_filter=having, exact=True).count
 
-    def sequences(self, asset_ids: Sequence[str]) -> dict[str, int]:
-        """Of the assets that have an anchor, the sequence of the run that flipped it last."""
+    def flipped(self, asset_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Of the assets that have an anchor: the sequence of the run that flipped it last, and the
+        generation that it flipped to."""
         with self._call("reading anchors"):
             found = self._client.retrieve(
                 self._name,
                 [anchor_id(asset) for asset in asset_ids],
-                with_payload=["asset_id", "sequence"],
+                with_payload=["asset_id", "sequence", "generation"],
             )
-        return {p.payload["asset_id"]: p.payload["sequence"] for p in found if p.payload}
+        payloads = [point.payload for point in found if point.payload]
+        return {p["asset_id"]: (p["sequence"], p["generation"]) for p in payloads}
 
     def flip(self, anchors: Sequence[Anchor]) -> None:
         """Make the anchors' generations the live ones, in one request."""
@@ -179,7 +186,7 @@ class VectorIndex:
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Take assets out, anchor and segments, unless a later run has flipped them since."""
-        later = {a for a, s in self.sequences(asset_ids).items() if s > sequence}
+        later = {a for a, (s, _) in self.flipped(asset_ids).items() if s > sequence}
         gone = [asset for asset in asset_ids if asset not in later]
         if gone:
             mine = q.FieldCondition(key="asset_id", match=q.MatchAny(any=gone))

@@ -17,7 +17,7 @@ from pipeline.qdrant import open_index
 from pipeline.settings import load_settings
 from pipeline.store import open_store
 from tests import media_files
-from tests.chaos.reading import Live, everything, judge, live_now, read_log
+from tests.chaos.reading import Live, Points, everything, judge, live_now, read_log, same
 from tests.s3_server import S3Server
 
 SHARD_OBJECTS = 8
@@ -97,7 +97,7 @@ class Scene:
             point,
             hit,
             status == -signal.SIGKILL,
-            self._everything(work) == self.wanted,
+            same(self._everything(work), self.wanted),
             before_kill,
             max(0, before_kill - committed) if after else 0,
             max(reads, more) + 2,
@@ -167,7 +167,7 @@ class Scene:
         with self._opened(work) as index:
             return live_now(index)
 
-    def _everything(self, work: Path) -> dict[str, Any]:
+    def _everything(self, work: Path) -> Points:
         with self._opened(work) as index:
             return everything(index)
 

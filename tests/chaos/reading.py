@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import models as q
 
 from pipeline.qdrant import VectorIndex
 
 # Live segments by asset and generation, and nothing else.
 Live = dict[str, dict[str, int]]
+# Payload and vectors of every point, by its id.
+Points = dict[str, tuple[dict[str, Any], dict[str, NDArray[np.float32]]]]
 # What differs from run to run of the same content.
 OF_THE_RUN = {"run_id", "sequence", "indexed_at", "last_modified"}
 LIVE = q.Filter(
@@ -39,7 +42,7 @@ def live_now(index: VectorIndex) -> Live:
     return seen
 
 
-def everything(index: VectorIndex) -> dict[str, Any]:
+def everything(index: VectorIndex) -> Points:
     """Every point with its payload and vectors, as values that can be compared."""
     with index._call("reading"):
         points, _ = index._client.scroll(
@@ -48,10 +51,22 @@ def everything(index: VectorIndex) -> dict[str, Any]:
     return {
         str(point.id): (
             {k: v for k, v in (point.payload or {}).items() if k not in OF_THE_RUN},
-            {k: np.round(np.asarray(v), 5).tolist() for k, v in dict(point.vector or {}).items()},  # type: ignore[arg-type]
+            {k: np.asarray(v, np.float32) for k, v in dict(point.vector or {}).items()},  # type: ignore[arg-type]
         )
         for point in points
     }
+
+
+def same(ours: Points, wanted: Points) -> bool:
+    """The same ids and payloads, and vectors to 1e-4: a batch's neighbours move the last digits."""
+    if ours.keys() != wanted.keys():
+        return False
+    return all(
+        payload == wanted[point][0]
+        and vectors.keys() == wanted[point][1].keys()
+        and all(np.allclose(v, wanted[point][1][name], atol=1e-4) for name, v in vectors.items())
+        for point, (payload, vectors) in ours.items()
+    )
 
 
 @dataclass(slots=True)

@@ -76,7 +76,7 @@ def test_things_are_told_apart(pairs: list[Pair]) -> None:
     assert [lesson.number for lesson in lessons] == list(range(1, 41))
     assert lessons[-1].loss < 0.5 * lessons[0].loss
     assert lessons[-1].right > 0.9
-    assert 0 == lessons[0].level < lessons[-1].level, "the better they are told, the more they vary"
+    assert 0 == lessons[0].level < lessons[-1].level, "what is told right is varied"
     assert told_right(model, pairs) >= 10 / 12
     with pytest.raises(InputError, match="fewer than a batch"):
         TellingApart(small_model(), replace(QUICK, batch=20), pairs, inputs())

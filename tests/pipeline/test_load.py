@@ -149,6 +149,31 @@ def test_a_load_shows_assets_whole_and_may_be_repeated(index: VectorIndex, tmp_p
     assert live(index) == {"a.mp4": whole("g1", 5), "b.mp4": whole("g1", 1)}
 
 
+def test_a_load_that_is_done_again_hides_nothing(
+    index: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader looks after every single step of the second load, by the run after a killed one."""
+    assets = [("a.mp4", "g1", 5), ("b.mp4", "g1", 4)]
+    load(index, tmp_path, assets, 1)
+    wanted = {"a.mp4": whole("g1", 5), "b.mp4": whole("g1", 4)}
+    looks = 0
+
+    def looked_at(step: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal looks
+            answer = step(*arguments, **named)
+            assert live(index) == wanted
+            looks += 1
+            return answer
+
+        return call
+
+    for step in ("upsert_segments", "count_points", "flip", "sweep"):
+        monkeypatch.setattr(index, step, looked_at(getattr(index, step)))
+    load(index, tmp_path, assets, 2)
+    assert looks == 3 + 1 + 1 + 1, "three batches of three segments"
+
+
 def test_a_new_generation_takes_the_place_of_the_old(index: VectorIndex, tmp_path: Path) -> None:
     load(index, tmp_path, [("a.mp4", "g1", 5), ("b.mp4", "g1", 2)], 1)
     load(index, tmp_path, [("a.mp4", "g2", 3)], 2)
