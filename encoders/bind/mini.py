@@ -52,10 +52,9 @@ STRANGE_TEMPLATES = (
 VARIED = Augmentation(mirror=0.0, crop_least=0.5, grey=0.15, colour=0.3, drop_words=0.2)
 TELL_APART = TellApartSettings(epochs=320)
 WORDS = BindSettings(
-    epochs=300,
+    epochs=100,
     batch=128,
     learning_rate=1e-3,
-    matrix_rate=6e-3,
     frozen=(Modality.VISION,),
     views=16,
 )
@@ -63,7 +62,6 @@ SOUNDS = BindSettings(
     epochs=200,
     batch=64,
     learning_rate=5e-4,
-    matrix_rate=4e-3,
     frozen=(Modality.VISION,),
     views=16,
     keep=0.6,
