@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/eval"))
     parser.add_argument("--write", action="store_true", help="docs/retrieval.md and its plot, too")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         stamps = read_stamps(options.stamps)
         encoder = load_encoder(options.encoder, options.weights)
@@ -76,7 +76,8 @@ def main() -> int:
 def _shown(figures: Sequence[Figure]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("", "query", "answer", "queries", "@1", "@5", "@10", "95 % of @5", "chance @5"):
-        table.add_column(column, justify="left" if column in ("", "query", "answer") else "right")
+        left = column in ("", "query", "answer")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for figure in figures:
         one, five, ten = figure.recalls
         table.add_row(
