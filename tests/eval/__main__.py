@@ -43,7 +43,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/eval"))
     parser.add_argument("--write", action="store_true", help="docs/retrieval.md and its plot, too")
     options = parser.parse_args()
-    console = Console(highlight=False, soft_wrap=True)
+    wide = None if sys.stdout.isatty() else 130
+    console = Console(highlight=False, width=wide)
     try:
         stamps = read_stamps(options.stamps)
         encoder = load_encoder(options.encoder, options.weights)
