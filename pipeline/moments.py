@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import pstdev
 from typing import Any
 
 from pipeline.qdrant import Hit
 
-RRF_K = 60  # Cormack et al., SIGIR 2009: the constant of reciprocal rank fusion
-MERGE_WITHIN = 0.95  # neighbours join a moment when they reach this share of its best score,
+LEAST = 1e-3  # what being first counts for by itself
+MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its best score,
 # both counted from the weakest hit: cosines of one pair of senses may all lie close together
 
 
@@ -44,8 +45,10 @@ def moments_of(
 ) -> list[Moment]:
     """The best moments first, at most `per_asset` of one asset.
 
-    With hits of one vector, windows are ordered by its cosine. With hits of several, by reciprocal
-    ranks: cosines of different pairs of modalities are not on one scale.
+    With hits of one vector, windows are ordered by its cosine. With hits of several, by the sum of
+    how far they stand out of each one's list, in units of that list's spread (z-scores; Montague
+    and Aslam, CIKM 2001): cosines of different pairs of modalities are not on one scale, and the
+    first of a list that holds nothing right must not count as the first of one that does.
     """
     windows = _fused(hits)
     floor = min((window.rank_score for window in windows), default=0.0)
@@ -63,8 +66,13 @@ def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
     sums: dict[str, float] = defaultdict(float)
     best: dict[str, tuple[float, str, Hit]] = {}
     for name, found in hits.items():
+        scores = [hit.score for hit in found]
+        spread = pstdev(scores) if scores else 0.0
         for rank, hit in enumerate(found):
-            sums[hit.point_id] += 1 / (RRF_K + rank + 1)
+            # Where nothing stands out, the order alone speaks, softly.
+            sums[hit.point_id] += LEAST / (rank + 1)
+            if spread > 0:
+                sums[hit.point_id] += (hit.score - min(scores)) / spread
             if hit.point_id not in best or hit.score > best[hit.point_id][0]:
                 best[hit.point_id] = (hit.score, name, hit)
     return [

@@ -50,6 +50,13 @@ def test_what_several_vectors_find_comes_first() -> None:
     assert {m.key for m in moments} == {"a", "b", "c", "d"}
 
 
+def test_the_first_of_a_poor_list_is_not_the_first_of_a_good_one() -> None:
+    """Nine subtitles of which none fits, and a picture that stands out of many."""
+    read = [hit("told", n, 0.30 - n * 0.02) for n in range(9)]
+    seen = [hit("shown", 0, 0.5), *(hit("other", n, 0.1 - n * 0.004) for n in range(20))]
+    assert moments_of({"text": read, "vision": seen}, 3)[0].key == "shown"
+
+
 windows = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(0, 20), st.floats(-1, 1)),
     unique_by=lambda w: (w[0], w[1]),

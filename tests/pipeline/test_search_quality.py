@@ -63,7 +63,7 @@ def test_recall_is_counted_by_hand(tmp_path: Path) -> None:
     assert found == {("asset", 1): 2, ("asset", 5): 2, ("moment", 1): 1, ("moment", 5): 2}
     assert [query.query for query in quality.missed] == ["a gorilla", "a mouse"]
     assert quality.shares[0].share == 0.5
-    low, high = quality.shares[0].interval
+    low, high = quality.shares[0].low, quality.shares[0].high
     assert (low, high) == (pytest.approx(0.15004, abs=1e-4), pytest.approx(0.84996, abs=1e-4))
     strict = measure(ask, queries, window_ms=500)
     assert {(s.what, s.k): s.found for s in strict.shares}["moment", 5] == 1
