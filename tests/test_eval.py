@@ -233,10 +233,13 @@ def test_forms_are_the_same_every_time_and_differ_from_each_other(small: Path) -
 
 
 def test_pictures_are_varied_by_level(small: Path, tmp_path: Path) -> None:
-    """At level 0 a picture is what it is; at 1 it is never twice the same."""
+    """At level 0 a picture is nearly what it is; at 1 it is never twice alike."""
     pairs = pairs_of(read_stamps(small), tmp_path)[:1]
     inputs = Inputs(28, mini.load_sound, Augmentation())
-    still = [inputs.pictures(pairs, np.random.default_rng(n), level=0.0) for n in range(3)]
-    assert all(bool((tensor == still[0]).all()) for tensor in still)
-    moved = [inputs.pictures(pairs, np.random.default_rng(n)) for n in range(3)]
-    assert not any(bool((tensor == moved[0]).all()) for tensor in moved[1:])
+    plain = inputs.pictures(pairs, None)
+
+    def moved(level: float) -> float:
+        drawn = [inputs.pictures(pairs, np.random.default_rng(n), level=level) for n in range(8)]
+        return float(sum((one - plain).abs().mean() for one in drawn) / 8)
+
+    assert 1.2 * moved(0.0) < moved(0.5) < moved(1.0)

@@ -42,7 +42,7 @@ class Augmentation:
     drop_words: float = 0.15
 
     def pictures_at(self, level: float) -> Augmentation:
-        """Pictures varied less: not at all at level 0, as far as here at 1."""
+        """Pictures varied less: at level 0 in the shape of the crop alone, as far as here at 1."""
         return replace(
             self,
             crop_least=1 - (1 - self.crop_least) * level,
