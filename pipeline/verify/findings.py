@@ -105,7 +105,15 @@ class Verdict(StrEnum):
     AGREE = "agree"
     BEHIND = "behind"
     DISAGREE = "disagree"
-    BUSY = "busy"  # a run is at work: nothing can be judged
+    BUSY = "busy"
+
+
+VERDICTS: Mapping[Verdict, str] = {
+    Verdict.AGREE: "Bucket, state, Parquet and Qdrant agree.",
+    Verdict.BEHIND: "The index is right, and behind: the next run has something to do.",
+    Verdict.DISAGREE: "The index is not what its last run says it is.",
+    Verdict.BUSY: "A run is at work: nothing can be judged now.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,11 @@ class FindingRow:
     def to_json(self) -> dict[str, Any]:
         meaning = {"kind": self.meaning.kind, "mend": self.meaning.mend, "says": self.meaning.says}
         return {**asdict(self), **meaning}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> FindingRow:
+        examples = tuple(Example(**example) for example in row["examples"])
+        return cls(Finding(row["name"]), row["objects"], row["points"], examples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +208,11 @@ class VerifyReport:
         row["counts"] = asdict(self.counts) | {"undetected_share": self.counts.undetected_share}
         row["findings"] = [finding.to_json() for finding in self.findings]
         return row
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> VerifyReport:
+        row = {name: values[name] for name in cls.__slots__}
+        counts = {name: values["counts"][name] for name in IndexCounts.__slots__}
+        row["counts"] = IndexCounts(**counts)
+        row["findings"] = tuple(FindingRow.from_json(found) for found in values["findings"])
+        return cls(**row)

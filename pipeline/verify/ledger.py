@@ -108,28 +108,26 @@ class Ledger:
     def rows(self, examples: int) -> tuple[FindingRow, ...]:
         """What was found, by name in the order of `Finding`, with that many examples of each."""
         counted = {
-            row[0]: row[1:]
-            for row in self.ask(
+            name: (objects, points)
+            for name, objects, points in self.ask(
                 "select name, count(distinct asset), sum(points) from findings group by name"
             )
         }
-        return tuple(
-            FindingRow(name, *counted[name], tuple(self._examples(name, examples)))
-            for name in Finding
-            if name in counted
-        )
+        rows = []
+        for name in Finding:
+            if name in counted:
+                objects, points = counted[name]
+                rows.append(FindingRow(name, objects, points, self._examples(name, examples)))
+        return tuple(rows)
 
-    def _examples(self, name: Finding, most: int) -> Iterator[Example]:
-        yield from (
-            Example(*row)
-            for row in self.ask(
-                "select coalesce(o.key, f.key, ''), f.points, f.detail from findings f "
-                "left join objects o on o.asset = f.asset "
-                "where f.name = ? order by f.rowid limit ?",
-                name,
-                most,
-            )
+    def _examples(self, name: Finding, most: int) -> tuple[Example, ...]:
+        chosen = self.ask(
+            "select coalesce(o.key, f.key, ''), f.points, f.detail from findings f "
+            "left join objects o on o.asset = f.asset where f.name = ? order by f.rowid limit ?",
+            name,
+            most,
         )
+        return tuple(Example(key, points, detail) for key, points, detail in chosen)
 
 
 @contextmanager

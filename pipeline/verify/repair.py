@@ -67,8 +67,13 @@ class Round:
         return bool(self.deleted_points or self.reloaded_objects or self.removed_objects)
 
     def to_json(self) -> dict[str, Any]:
-        row = {name: getattr(self, name) for name in self.__slots__ if name != "keys"}
-        return {**row, "report": self.report.to_json(), "keys": len(self.keys)}
+        row = {name: getattr(self, name) for name in self.__slots__}
+        return {**row, "report": self.report.to_json(), "keys": list(self.keys)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Round:
+        report, keys = VerifyReport.from_json(row["report"]), tuple(row["keys"])
+        return cls(**{**row, "report": report, "keys": keys})
 
 
 def rounds_of(
