@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from pipeline import s3
@@ -161,7 +162,6 @@ class ParquetReader:
 
     def _read_file(self, file: str, assets: dict[bytes, tuple[str, int]]) -> None:
         outcomes, digest = self._promised(file, assets)
-        proven = outcomes.keys()
         try:
             with self._store.local_copy(file) as path:
                 self.bytes += path.stat().st_size
@@ -174,8 +174,8 @@ class ParquetReader:
                     there = f"{counts.get(asset, 0)} of {assets[asset][1]} segments in {file}"
                     self._unproven(Finding.PARQUET_ROWS, [asset], there)
                 if self._sampler is not None:
-                    whole = {a: outcomes[a] for a in proven - set(short)}
-                    self._sampler.check(path, whole)
+                    judged = outcomes.keys() - set(short) - self._in_flight(assets)
+                    self._sampler.check(path, {asset: outcomes[asset] for asset in judged})
         except FileNotFoundError:
             self._unproven(Finding.PARQUET_MISSING, assets, file)
         except StateCorrupt as error:
@@ -203,7 +203,7 @@ class ParquetReader:
         self._unproven(Finding.RECEIPT_UNUSABLE, unnamed, "the receipt says otherwise of it")
         return outcomes, receipt.data_sha256
 
-    def _read_ids(self, path: Any, assets: dict[bytes, tuple[str, int]]) -> dict[bytes, int]:
+    def _read_ids(self, path: Path, assets: dict[bytes, tuple[str, int]]) -> dict[bytes, int]:
         """Write down the segments that are wanted; how many of each asset there are."""
         generations = {asset: generation for asset, (generation, _) in assets.items()}
         counts: dict[bytes, int] = {}
@@ -221,7 +221,11 @@ class ParquetReader:
             self.segments += len(rows)
         return counts
 
-    def _unproven(self, name: Finding, assets: Any, detail: str) -> None:
-        rows = list(assets)
-        self._ledger.write("unproven", ((asset,) for asset in rows), 1)
-        self._ledger.write("findings", ((name, asset, "", 0, detail) for asset in rows), 5)
+    def _in_flight(self, assets: Iterable[bytes]) -> set[bytes]:
+        known = self._ledger.ask_one("select count(*) from in_flight")
+        question = "select 1 from in_flight where asset = ?"
+        return {a for a in assets if self._ledger.ask_one(question, a)} if known else set()
+
+    def _unproven(self, name: Finding, assets: Collection[bytes], detail: str) -> None:
+        self._ledger.write("unproven", ((asset,) for asset in assets), 1)
+        self._ledger.write("findings", ((name, asset, "", 0, detail) for asset in assets), 5)

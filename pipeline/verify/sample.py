@@ -60,7 +60,8 @@ class Sampler:
         there = self._points.fetch([anchor_id(anchor.asset_id) for anchor in anchors])
         for anchor in anchors:
             stored = there.get(anchor_id(anchor.asset_id))
-            if stored is not None:
+            # That it is missing, or names another generation, the comparison of all says.
+            if stored is not None and stored.payload.get("generation") == anchor.generation:
                 self._compare_payload(anchor.asset_id, "anchor", anchor.payload, stored)
                 self._compare_vectors(anchor.asset_id, "anchor", dict(anchor.vectors), stored)
 
@@ -92,16 +93,21 @@ class Sampler:
     ) -> None:
         differing = sorted(wanted.keys() ^ stored.vectors.keys())
         for name in wanted.keys() & stored.vectors.keys():
-            relative, absolute = TOLERANCES[self._datatypes.get(name, "float32")]
-            unit = wanted[name] / max(float(np.linalg.norm(wanted[name])), 1e-12)
-            found = stored.vectors[name]
-            if found.shape != unit.shape or not np.allclose(found, unit, relative, absolute):
+            datatype = self._datatypes.get(name, "float32")
+            if not is_stored_as(stored.vectors[name], wanted[name], datatype):
                 differing.append(name)
         if differing:
             self._find(Finding.VECTOR_DIFFERS, asset, f"{what}: {', '.join(sorted(differing))}")
 
     def _find(self, name: Finding, asset: str, detail: str) -> None:
         self._ledger.find(name, asset=blob(asset), points=1, detail=detail)
+
+
+def is_stored_as(stored: NDArray[np.floating], wanted: NDArray[np.floating], datatype: str) -> bool:
+    """Whether `stored` is what Qdrant makes of `wanted`: of unit length, rounded to the type."""
+    relative, absolute = TOLERANCES[datatype]
+    unit = wanted / max(float(np.linalg.norm(wanted)), 1e-12)
+    return stored.shape == unit.shape and bool(np.allclose(stored, unit, relative, absolute))
 
 
 def _same(name: str, wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
