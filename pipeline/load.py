@@ -124,21 +124,6 @@ def load_shard(
     return LoadReceipt(points, len(assets), len(rejected), clock.seconds)
 
 
-def anchors_of(
-    batches: Iterable[SegmentBatch],
-    done: Mapping[str, ObjectOutcome],
-    sequence: int,
-    run_id: str,
-) -> list[Anchor]:
-    """The anchors that `load_shard` would write for these assets of the batches."""
-    assets: dict[str, _Gathered] = {}
-    for batch in batches:
-        wanted = _only(batch, done)
-        if wanted is not None:
-            _gather(assets, wanted)
-    return [_anchor(done[asset], found, sequence, run_id) for asset, found in assets.items()]
-
-
 def _not_flipped_since(
     index: VectorIndex, done: dict[str, ObjectOutcome], sequence: int
 ) -> dict[str, ObjectOutcome]:
@@ -202,6 +187,21 @@ def _anchor(outcome: ObjectOutcome, asset: _Gathered, sequence: int, run_id: str
         "run_id": run_id,
     }
     return Anchor(outcome.asset_id, outcome.generation, tuple(asset.ids), vectors, payload)
+
+
+def anchors_of(
+    batches: Iterable[SegmentBatch],
+    done: Mapping[str, ObjectOutcome],
+    sequence: int,
+    run_id: str,
+) -> list[Anchor]:
+    """The anchors that `load_shard` would write for these assets of the batches."""
+    assets: dict[str, _Gathered] = {}
+    for batch in batches:
+        wanted = _only(batch, done)
+        if wanted is not None:
+            _gather(assets, wanted)
+    return [_anchor(done[asset], found, sequence, run_id) for asset, found in assets.items()]
 
 
 class _Steps:

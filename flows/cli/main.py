@@ -72,9 +72,8 @@ def main() -> None:
 
 def _invoke() -> int:
     try:
-        app(standalone_mode=False)
-    except typer.Exit as ended:
-        return ended.exit_code
+        # What `typer.Exit` carries is returned here, not raised.
+        return app(standalone_mode=False) or Exit.OK
     except typer.Abort:
         return Exit.INTERRUPTED
     except (SensedexError, EncoderError) as error:
@@ -85,7 +84,6 @@ def _invoke() -> int:
     except typer.TyperException as error:
         err.print(f"[bold red]sensedex:[/bold red] {_plain(error.format_message())}")
         return Exit.USAGE
-    return Exit.OK
 
 
 @app.command()

@@ -129,7 +129,7 @@ def _parties(report: VerifyReport) -> RenderableType:
     table.add_row(
         "Parquet",
         f"{counts.parquet_segments:,} of these segments in {counts.parquet_files:,} files, "
-        f"{counts.parquet_bytes / 1e6:,.1f} MB",
+        f"{_size(counts.parquet_bytes)}",
     )
     others = counts.points_of_others
     table.add_row(
@@ -144,6 +144,10 @@ def _parties(report: VerifyReport) -> RenderableType:
     return table
 
 
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
+
+
 def _sample(report: VerifyReport) -> str:
     counts = report.counts
     if not counts.sampled_segments:
@@ -151,7 +155,7 @@ def _sample(report: VerifyReport) -> str:
     kept_as = ", ".join(sorted(set(counts.precisions.values())))
     what = f"{counts.sampled_segments:,} segments compared by payload and vector ({kept_as})"
     differing = {"payload_differs", "vector_differs"} & {row.name for row in report.findings}
-    if counts.undetected_share and not differing:
+    if 0 < counts.undetected_share < 1 and not differing:
         what += f"; of all, fewer than {counts.undetected_share:.2%} can differ (95 %)"
     return f"{what}, seed {report.seed}" if counts.undetected_share else what
 

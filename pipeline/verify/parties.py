@@ -25,7 +25,7 @@ from pipeline.verify.ledger import ROWS_A_WRITE, Ledger, blob
 from pipeline.verify.sample import Sampler
 from pipeline.watch import Watch
 
-POINT_FIELDS = ("kind", "asset_id", "generation", "live", "segments")
+POINT_FIELDS = ("kind", "asset_id", "generation", "live", "segments", "sequence")
 DONE = (Status.INDEXED, Status.PARTIAL)
 _BEHIND = {
     Action.NEW: Finding.OBJECT_NEW,
@@ -118,7 +118,14 @@ def _point_row(point: StoredPoint) -> tuple[Any, ...]:
     payload, point_id = point.payload, point.point_id
     kind, asset_id = payload.get("kind"), payload.get("asset_id")
     asset = blob(asset_id) if isinstance(asset_id, str) else None
-    is_anchor = kind == "asset" and asset is not None and point_id == anchor_id(str(asset_id))
+    # What a load reads of an anchor must be there, or it is none.
+    is_anchor = (
+        kind == "asset"
+        and asset is not None
+        and point_id == anchor_id(str(asset_id))
+        and isinstance(payload.get("sequence"), int)
+        and isinstance(payload.get("generation"), str)
+    )
     segments = payload.get("segments")
     return (
         point_id if isinstance(point_id, int) else blob(point_id),

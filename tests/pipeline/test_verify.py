@@ -188,6 +188,11 @@ def an_anchor_lies(index: VectorIndex) -> None:
     index._client.set_payload("media", {"segments": 7}, points=anchor)
 
 
+def an_anchor_loses_its_sequence(index: VectorIndex) -> None:
+    anchor = [anchor_id(asset_id("media", FILM))]
+    index._client.delete_payload("media", ["sequence"], points=anchor)
+
+
 def points_hide(index: VectorIndex) -> None:
     index._client.set_payload("media", {"live": False}, points=[points_of(index, FILM)[1].id])
 
@@ -261,6 +266,7 @@ DAMAGES: dict[Damage, dict[str, tuple[int, int]]] = {
     points_go: {"points_missing": (1, 2)},
     an_anchor_goes: {"anchor_missing": (1, 1)},
     an_anchor_lies: {"anchor_differs": (1, 1)},
+    an_anchor_loses_its_sequence: {"anchor_missing": (1, 1), "points_unidentified": (1, 1)},
     points_hide: {"points_hidden": (1, 1)},
     a_payload_changes: {"payload_differs": (1, 1)},
     a_field_goes: {"payload_differs": (1, 1)},
@@ -592,11 +598,15 @@ def test_a_repair_that_is_killed_is_repeated(place: Place, monkeypatch: pytest.M
     def die(*_: Any) -> None:
         raise IndexUnavailable("Qdrant is gone.")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(VectorIndex, "flip", die)  # the points are written, nothing is live
-        with pytest.raises(IndexUnavailable):
-            place.mend()
-    assert set(place.found()) == {"points_hidden"}
+    for step, left in (
+        ("upsert_segments", {"points_missing", "vector_differs"}),  # the stray is deleted
+        ("flip", None),  # the points are written
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(VectorIndex, step, die)
+            with pytest.raises(IndexUnavailable):
+                place.mend()
+        assert left is None or set(place.found()) == left
     place.mend()
     assert place.look().verdict is Verdict.AGREE
 
