@@ -64,6 +64,7 @@ class Made:
     def __init__(self, objects: int, dimension: int) -> None:
         self.objects = objects
         self.dimension = dimension
+        self._last: tuple[int, MediaObject, str, str] | None = None
 
     @cached_property
     def pool(self) -> Any:
@@ -82,10 +83,17 @@ class Made:
         return MediaObject("media", key, etag, 3_000_000 + number, WHEN.isoformat())
 
     def asset(self, number: int) -> str:
-        return asset_id("media", self.object(number).key)
+        return self._ids(number)[0]
 
     def generation(self, number: int) -> str:
-        return generation(self.object(number), (), self._recipe)
+        return self._ids(number)[1]
+
+    def _ids(self, number: int) -> tuple[str, str]:
+        if self._last is None or self._last[0] != number:
+            obj = self.object(number)
+            identity = generation(obj, (), self._recipe)
+            self._last = (number, obj, asset_id("media", obj.key), identity)
+        return self._last[2:]
 
     def point(self, number: int, segment: int) -> str:
         return point_id(self.asset(number), self.generation(number), ["vision"], segment)

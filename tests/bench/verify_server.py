@@ -54,7 +54,10 @@ class Points:
             if segment >= 0
             else {"segments": SEGMENTS, "sequence": 1}
         )
-        fields = {"asset_id": self._made.asset(number), "generation": self._made.generation(number)}
+        fields: dict[str, Any] = {
+            "asset_id": self._made.asset(number),
+            "generation": self._made.generation(number),
+        }
         return json.dumps({"id": point, "payload": {"kind": "asset", **fields, **more}})
 
     def _whole(self, point: str) -> str:
