@@ -29,12 +29,21 @@ insert or ignore into kept
 create temp table stray (point not null, asset blob, name text not null);
 """
 
-_MISSING = """
-select w.asset, count(*) points, '' detail
-from wanted w left join found f on f.point = w.point
-where f.point is null and w.asset in (select asset from done)
-    and w.asset not in (select asset from unproven)
-group by w.asset
+_SEGMENTS = """
+insert into findings
+select name, asset, '', count(*), detail from (
+    select w.asset, case
+        when f.point is null then case when u.asset is null then 'points_missing' end
+        when f.kind <> 'segment' or f.asset is not w.asset or f.generation <> o.generation
+            then 'payload_differs'
+        when not f.live then 'points_hidden'
+    end name,
+    case when f.point is null or f.kind = 'segment' and f.asset is w.asset
+        and f.generation = o.generation then '' else 'kind, asset_id or generation' end detail
+    from wanted w join done o on o.asset = w.asset
+        left join found f on f.point = w.point
+        left join unproven u on u.asset = w.asset
+) where name not null group by name, asset
 """
 _FEWER = """
 select o.asset, o.segments - count(f.point) points, 'counted' detail
@@ -42,18 +51,6 @@ from unproven u join done o on o.asset = u.asset
     left join found f
     on f.asset = o.asset and f.kind = 'segment' and f.generation = o.generation and f.live
 group by o.asset having count(f.point) < o.segments
-"""
-_HIDDEN = """
-select w.asset, count(*) points, '' detail
-from wanted w join found f on f.point = w.point
-where f.kind = 'segment' and not f.live and w.asset in (select asset from done)
-group by w.asset
-"""
-_IDENTITY = """
-select w.asset, count(*) points, 'kind, asset_id or generation' detail
-from wanted w join found f on f.point = w.point join done o on o.asset = w.asset
-where f.kind <> 'segment' or f.asset is not w.asset or f.generation <> o.generation
-group by w.asset
 """
 _NO_ANCHOR = """
 select o.asset, 1 points, '' detail
@@ -99,13 +96,11 @@ select asset, count(*) points,
 from stray where name = ? and name <> 'points_of_no_object' group by asset
 """
 
-_QUESTIONS: Mapping[Finding, tuple[str, ...]] = {
-    Finding.POINTS_MISSING: (_MISSING, _FEWER),
-    Finding.POINTS_HIDDEN: (_HIDDEN,),
-    Finding.PAYLOAD_DIFFERS: (_IDENTITY,),
-    Finding.ANCHOR_MISSING: (_NO_ANCHOR,),
-    Finding.ANCHOR_DIFFERS: (_OTHER_ANCHOR,),
-    Finding.KEPT_INCOMPLETE: (_KEPT_IN_PART,),
+_QUESTIONS: Mapping[Finding, str] = {
+    Finding.POINTS_MISSING: _FEWER,
+    Finding.ANCHOR_MISSING: _NO_ANCHOR,
+    Finding.ANCHOR_DIFFERS: _OTHER_ANCHOR,
+    Finding.KEPT_INCOMPLETE: _KEPT_IN_PART,
 }
 
 Look = Callable[[Sequence[PointId]], Mapping[PointId, Mapping[str, Any]]]
@@ -118,9 +113,9 @@ def compare(ledger: Ledger, look: Look, bucket: str, prefix: str) -> int:
     each asset that the state does not know.
     """
     ledger.script(_TABLES)
-    for name, questions in _QUESTIONS.items():
-        for question in questions:
-            ledger.find_all(name, question)
+    ledger.ask(_SEGMENTS)
+    for name, question in _QUESTIONS.items():
+        ledger.find_all(name, question)
     ledger.ask(_STRAY)
     others = _of_no_object(ledger, look, bucket, prefix)
     for name in (

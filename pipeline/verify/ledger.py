@@ -31,8 +31,9 @@ create table objects (
 create table wanted (point blob not null, asset blob not null);
 -- Every point of the collection. `kind` is segment, anchor, or empty for what is neither.
 create table found (
-    point not null, asset blob, kind text not null, generation text, live integer, segments integer
-);
+    point primary key, asset blob, kind text not null, generation text, live integer,
+    segments integer
+) without rowid;
 -- Assets that the next run will touch; of these, the ones that a stopped run had begun with; and
 -- those whose Parquet proves nothing.
 create table moving (asset blob primary key) without rowid;
@@ -40,12 +41,12 @@ create table in_flight (asset blob primary key) without rowid;
 create table unproven (asset blob primary key) without rowid;
 create table findings (name text not null, asset blob, key text, points integer, detail text);
 """
+# Each holds all that is asked by it, so that no row is looked up beside.
 _INDEXES = {
-    "objects": "create index objects_by_asset on objects (asset)",
+    "objects": "create index objects_by_asset on objects (asset, status, generation, segments)",
     "files": "create index objects_by_file on objects (data_file) where data_file is not null",
     "wanted": "create index wanted_by_point on wanted (point)",
-    "found": "create index found_by_point on found (point)",
-    "found assets": "create index found_by_asset on found (asset)",
+    "found": "create index found_by_asset on found (asset, kind, generation, live, segments)",
 }
 
 

@@ -92,7 +92,7 @@ def look(
         if state.totals.get("segments"):
             detail = f"collection {settings.index.collection}"
             ledger.find(Finding.COLLECTION_MISSING, detail=detail)
-        ledger.index("found", "found assets")
+        ledger.index("found")
     else:
         count = read_points(ledger, points, watch)
         share = options.sample / max(1, state.totals.get("segments", 0))

@@ -89,6 +89,7 @@ def read_unfinished_runs(ledger: Ledger, state: CurrentState) -> None:
 
     What the next run will not touch is judged as everything else: nobody else would mend it.
     """
+    known = 0
     for run in unfinished_runs(state.store, state.sequence):
         try:
             with state.store.local_copy(f"{run}/plan.parquet") as path:
@@ -98,8 +99,10 @@ def read_unfinished_runs(ledger: Ledger, state: CurrentState) -> None:
         except FileNotFoundError:
             continue  # it had not begun
         ledger.ask("delete from in_flight where asset not in (select asset from moving)")
-        if touched := ledger.ask_one("select count(*) from in_flight"):
-            ledger.find(Finding.RUN_UNFINISHED, detail=f"{run}: {touched} objects")
+        now = ledger.ask_one("select count(*) from in_flight")
+        if now > known:
+            ledger.find(Finding.RUN_UNFINISHED, detail=f"{run}: {now - known} objects")
+        known = now
 
 
 def read_points(ledger: Ledger, points: CollectionPoints, watch: Watch) -> int:
@@ -110,7 +113,7 @@ def read_points(ledger: Ledger, points: CollectionPoints, watch: Watch) -> int:
         ledger.write("found", map(_point_row, page), 6)
         count += len(page)
         watch.count(f"reading the collection: {count} points")
-    ledger.index("found", "found assets")
+    ledger.index("found")
     return count
 
 

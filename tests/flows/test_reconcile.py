@@ -52,8 +52,8 @@ def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
     looked = reconcile_flow(**parameters(settings), repair=False)
     assert looked["rounds"][0]["report"]["verdict"] == "agree"
     with open_index(settings.index) as index:
-        an_old_generation_is_left(index)
         points_hide(index)
+        an_old_generation_is_left(index)
     with pytest.raises(IndexWrong, match="points_hidden, points_superseded"):
         reconcile_flow(**parameters(settings), repair=False)
     # A picture that is new needs the encoder, and so the flow `index`, with Ray.

@@ -36,7 +36,7 @@ from pipeline.verify.sample import is_stored_as
 from pipeline.watch import Watch
 from tests import media_files
 from tests.plain_run import run_plainly
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.s3_server import S3Server, reset_moto, s3_server  # noqa: F401
 
 FILM = "films/one.mp4"
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
@@ -123,6 +123,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     objects["bad/text.mp4"] = b"not a film at all\n" * 30
     server = S3Server()
     try:
+        reset_moto(server.url)
         server.client().create_bucket(Bucket="media")
         fill(server, objects)
         run_plainly(settings_for(server, folder), RunOptions())
