@@ -67,7 +67,7 @@ def report_markdown(report: RunReport) -> str:
     if report.failures:
         lines += ["", "| key | status | code | what | remedy |", "| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {_code(f.key)} | {f.status} | {f.code} | {_code(f.message)} | {_code(f.remedy)} |"
+            f"| {coded(f.key)} | {f.status} | {f.code} | {coded(f.message)} | {coded(f.remedy)} |"
             for f in report.failures[:FAILURES_SHOWN]
         ]
         left = len(report.failures) - FAILURES_SHOWN
@@ -76,7 +76,8 @@ def report_markdown(report: RunReport) -> str:
     return "\n".join(lines)
 
 
-def _code(text: str) -> str:
+def coded(text: str) -> str:
+    """Hostile text in Markdown: breaks and control characters are written out."""
     shown = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return "`" + shown.replace("`", "'").replace("|", "\\|") + "`" if shown else ""
 

@@ -185,6 +185,21 @@ def _anchor(outcome: ObjectOutcome, asset: _Gathered, sequence: int, run_id: str
     return Anchor(outcome.asset_id, outcome.generation, tuple(asset.ids), vectors, payload)
 
 
+def anchors_of(
+    batches: Iterable[SegmentBatch],
+    done: Mapping[str, ObjectOutcome],
+    sequence: int,
+    run_id: str,
+) -> list[Anchor]:
+    """The anchors that `load_shard` would write for these assets of the batches."""
+    assets: dict[str, _Gathered] = {}
+    for batch in batches:
+        wanted = _only(batch, done)
+        if wanted is not None:
+            _gather(assets, wanted)
+    return [_anchor(done[asset], found, sequence, run_id) for asset, found in assets.items()]
+
+
 class _Steps:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,13 +129,22 @@ def _vector_column(rows: Sequence[SegmentRow], space: VectorSpace) -> pa.Array:
     )
 
 
-def read_segments(path: Path, batch_rows: int = 256) -> Iterator[SegmentBatch]:
-    """The rows in batches of at most `batch_rows`. Raises StateCorrupt for what is no such file."""
+def read_segments(
+    path: Path, batch_rows: int = 256, only: Collection[str] | None = None
+) -> Iterator[SegmentBatch]:
+    """The rows in batches of at most `batch_rows`; with `only`, those of these assets.
+
+    Raises StateCorrupt for what is no such file.
+    """
     with _opened(path) as file:
         vectors = [space.vector_name for space in _spaces(path, file.schema_arrow)]
         columns = ["point_id", "asset_id", "generation", "payload", *vectors]
         try:
             for batch in file.iter_batches(batch_rows, columns=columns):
+                if only is not None:
+                    batch = _rows_of_assets(batch, only)
+                if len(batch) == 0:
+                    continue
                 yield SegmentBatch(
                     batch.column("point_id").to_pylist(),
                     batch.column("asset_id").to_pylist(),
@@ -143,6 +152,27 @@ def read_segments(path: Path, batch_rows: int = 256) -> Iterator[SegmentBatch]:
                     {name: _matrix(batch.column(name)) for name in vectors},
                     [json.loads(payload) for payload in batch.column("payload").to_pylist()],
                 )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _corrupt(path, str(error)) from error
+
+
+def _rows_of_assets(batch: pa.RecordBatch, assets: Collection[str]) -> pa.RecordBatch:
+    mask = [asset in assets for asset in batch.column("asset_id").to_pylist()]
+    return batch.filter(pa.array(mask, pa.bool_()))
+
+
+def read_ids(path: Path) -> Iterator[tuple[list[str], list[str], list[str]]]:
+    """(point ids, asset ids, generations) of the rows in batches; no vector is read.
+
+    Raises StateCorrupt.
+    """
+    columns = ["point_id", "asset_id", "generation"]
+    with _opened(path) as file:
+        _spaces(path, file.schema_arrow)
+        try:
+            for batch in file.iter_batches(ROWS_A_GROUP * 8, columns=columns):
+                points, assets, generations = (batch.column(name).to_pylist() for name in columns)
+                yield points, assets, generations
         except (pa.ArrowInvalid, OSError) as error:
             raise _corrupt(path, str(error)) from error
 

@@ -23,6 +23,7 @@ from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import anchor_id
 from pipeline.parquet import SegmentBatch
 from pipeline.qdrant_errors import mapped_errors, open_client
+from pipeline.qdrant_points import CollectionPoints
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 
@@ -225,6 +226,10 @@ class VectorIndex:
             return self._client.count(
                 self._name, count_filter=q.Filter(must=fields), exact=True
             ).count
+
+    def points(self) -> CollectionPoints:
+        """The same collection, point by point."""
+        return CollectionPoints(self._client, self._name, self._call, local=self._local)
 
     def _delete(self, selected: q.Filter, what: str) -> None:
         with self._call(what):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +22,12 @@ from pipeline.records import ShardReceipt
 from pipeline.store import AlreadyThere, Store
 
 RUNS = "runs/"
+
+
+class ReceiptGone(StateCorrupt):
+    """A receipt that was promised, and is not there."""
+
+    default_code = "receipt_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,33 @@ def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
             yield _read_receipt(store, name)
 
 
+def receipt_of(store: Store, data_file: str) -> ShardReceipt | None:
+    """The receipt by which a shard's file was committed; None where it is gone.
+
+    Raises StateCorrupt for one that cannot be read.
+    """
+    path = PurePosixPath(data_file)
+    name = f"{path.parent.parent}/receipts/{path.name.partition('-')[0]}.json"
+    try:
+        return _read_receipt(store, name)
+    except ReceiptGone:
+        return None
+
+
+def receipts_newest_first(store: Store) -> Iterator[ShardReceipt]:
+    """Every receipt of every run that can be read."""
+    for name in sorted(store.list(RUNS), reverse=True):
+        if PurePosixPath(name).parent.name == "receipts":
+            with suppress(StateCorrupt):
+                yield _read_receipt(store, name)
+
+
+def unfinished_runs(store: Store, after_sequence: int) -> list[str]:
+    """The folders of the runs after `after_sequence`, which is the state's own."""
+    names = store.list(RUNS, start_after=_runs_from(after_sequence + 1))
+    return sorted({"/".join(name.split("/")[:2]) for name in names})
+
+
 def commit_load(store: Store, run: RunFolder, shard: int, facts: Mapping[str, Any]) -> None:
     """Say that the shard is in the index; to say it again changes nothing."""
     data = json.dumps(dict(facts), ensure_ascii=True, sort_keys=True).encode()
@@ -114,7 +148,7 @@ def read_loads(store: Store, run: RunFolder) -> dict[int, dict[str, Any]]:
 def _read_receipt(store: Store, name: str) -> ShardReceipt:
     found = store.read(name)
     if found is None:
-        raise StateCorrupt(f"{name} has vanished from {store.location}.")
+        raise ReceiptGone(f"{name} has vanished from {store.location}.")
     try:
         return ShardReceipt.from_bytes(found.data)
     except (ValueError, KeyError, TypeError) as error:

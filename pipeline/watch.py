@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from pipeline.progress import OnProgress, RunProgress, Stage, StageProgress, ignore_progress
 
+COUNT_EVERY_S = 5.0
+
 
 class Watch:
     """One a run. Steps that run side by side may all tell it things."""
@@ -17,7 +19,7 @@ class Watch:
     def __init__(self, on_progress: OnProgress = ignore_progress) -> None:
         self._on_progress = on_progress
         self._lock = threading.Lock()
-        self._mark = self._began = time.perf_counter()
+        self._mark = self._began = self._counted = time.perf_counter()
         self.started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.seconds: dict[str, float] = {}
         self.latest = RunProgress("starting")
@@ -37,6 +39,12 @@ class Watch:
         with self._lock:
             self.latest = replace(self.latest, phase=name)
         self._on_progress(self.latest)
+
+    def count(self, name: str) -> None:
+        """As `phase`, for a line that changes with every step: said every few seconds."""
+        if time.perf_counter() - self._counted >= COUNT_EVERY_S:
+            self._counted = time.perf_counter()
+            self.phase(name)
 
     def expect(self, objects: int, shards: int) -> None:
         with self._lock:

@@ -23,9 +23,11 @@ MEANINGS = {
     Exit.OK: "done; objects that are not media are rejected and do not count as failures",
     Exit.UNEXPECTED: "a defect of sensedex, or an example search of the demo that went wrong",
     Exit.USAGE: "a flag, a setting or weights are wrong; the message names the field",
-    Exit.SOME_FAILED: "done, but some objects failed or were denied: `sensedex failures`",
+    Exit.SOME_FAILED: "done, but some objects failed or were denied: `sensedex failures`; or "
+    "`verify` found the index wrong",
     Exit.PERMANENT: "cannot work until a person changes something: bucket, credentials, collection",
-    Exit.TRANSIENT: "may work later: a store or Qdrant out of reach, another run at work",
+    Exit.TRANSIENT: "may work later: a store or Qdrant out of reach, another run at work; or "
+    "`verify` found the bucket ahead of the index",
     Exit.INTERRUPTED: "stopped by Ctrl-C; what is committed is kept, run again",
 }
 

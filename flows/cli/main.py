@@ -24,6 +24,7 @@ from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.localise import localise
 from flows.cli.search import search
+from flows.cli.verify import verify
 from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
 
@@ -49,6 +50,7 @@ app.command()(bind)
 app.command()(evaluate)
 app.command()(localise)
 app.command()(search)
+app.command()(verify)
 app.command()(lookups.status)
 app.command()(lookups.failures)
 app.command()(lookups.report)
@@ -72,9 +74,8 @@ def main() -> None:
 
 def _invoke() -> int:
     try:
-        app(standalone_mode=False)
-    except typer.Exit as ended:
-        return ended.exit_code
+        # What `typer.Exit` carries is returned here, not raised.
+        return app(standalone_mode=False) or Exit.OK
     except typer.Abort:
         return Exit.INTERRUPTED
     except (SensedexError, EncoderError) as error:
@@ -85,7 +86,6 @@ def _invoke() -> int:
     except typer.TyperException as error:
         err.print(f"[bold red]sensedex:[/bold red] {_plain(error.format_message())}")
         return Exit.USAGE
-    return Exit.OK
 
 
 @app.command()

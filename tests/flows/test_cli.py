@@ -161,7 +161,7 @@ def test_the_exit_codes_are_documented(root_dir: Path) -> None:
     rows = {int(n) for n in re.findall(r"^\| (\d+) \|", text, flags=re.M)}
     assert rows == {code.value for code in Exit}
     for command in ("demo", "doctor", "init", "plan", "run", "retry", "status", "failures",
-                    "search", "report", "clean"):  # fmt: skip
+                    "search", "report", "verify", "clean"):  # fmt: skip
         assert f"`sensedex {command}" in text
 
 
@@ -281,3 +281,11 @@ def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> No
         refused = sensedex(*wrong, cwd=tmp_path, root=root_dir)
         assert refused.returncode == 2, refused.stdout + refused.stderr
         assert message in refused.stderr
+
+
+def test_what_a_command_finds_is_its_exit_status(tmp_path: Path, root_dir: Path) -> None:
+    """Not only errors have a status: a look that found something says so by it, too."""
+    done = sensedex("doctor", "--bucket", "b", "--endpoint-url", "http://127.0.0.1:9", "--json",
+                    cwd=tmp_path, root=root_dir)  # fmt: skip
+    assert "fail" in {row["verdict"] for row in json.loads(done.stdout)}
+    assert done.returncode == Exit.PERMANENT

@@ -1,0 +1,206 @@
+"""`sensedex verify`: whether bucket, state, Parquet and Qdrant agree; `--repair` mends them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli import options as o
+from flows.cli.exit_codes import Exit
+from flows.cli.facts import print_json
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.verify.findings import FindingRow, VerifyReport
+    from pipeline.verify.look import LookOptions
+    from pipeline.verify.repair import Round
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+STATUS = {
+    "agree": Exit.OK,
+    "disagree": Exit.SOME_FAILED,
+    "behind": Exit.TRANSIENT,
+    "busy": Exit.TRANSIENT,
+}
+STYLE = {"agree": "bold green", "disagree": "bold red", "behind": "yellow", "busy": "yellow"}
+
+
+def verify(
+    settings: o.SettingsFile = None,
+    bucket: o.Bucket = None,
+    prefix: o.Prefix = None,
+    endpoint_url: o.Endpoint = None,
+    collection: o.Collection = None,
+    encoder: o.EncoderName = None,
+    weights: o.Weights = None,
+    state: o.State = None,
+    more: o.More = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend it: from Parquet; what Parquet has not, by a run."),
+    ] = False,
+    sample: Annotated[
+        int,
+        typer.Option(min=0, help="Segments to compare by payload and vector; all ids always are."),
+    ] = 10_000,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the sample, to take the same one again.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Examples of each finding.")] = 3,
+    as_json: o.Json = False,
+) -> None:
+    """Prove that bucket, state, Parquet and Qdrant agree. Writes nothing without --repair."""
+    from pipeline.planning import check_settings
+    from pipeline.verify.look import LookOptions
+
+    chosen = o.settings_from(
+        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
+    )
+    check_settings(chosen)  # before Prefect takes its seconds to start
+    options = LookOptions(sample, seed, limit)
+    rounds = _mended(chosen, options) if repair else (_looked(chosen, options),)
+    report = rounds[-1].report
+    if as_json:
+        facts = report.to_json()
+        print_json({**facts, "rounds": [r.to_json() for r in rounds]} if repair else facts)
+    else:
+        out.print(render_rounds(rounds) if repair else render_verify(report))
+    raise typer.Exit(STATUS[report.verdict])
+
+
+def _looked(settings: Settings, options: LookOptions) -> Round:
+    from flows.cli.live import live_progress
+    from pipeline.verify.look import verify as look
+    from pipeline.verify.repair import Round
+    from pipeline.watch import Watch
+
+    with live_progress(err) as on_progress:
+        return Round(look(settings, options, Watch(on_progress)))
+
+
+def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
+    from flows.cli.live import live_progress
+    from flows.quiet import quiet_logs
+
+    err.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
+    with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
+        from flows.reconcile import run_reconcile
+
+        return run_reconcile(settings, options, on_progress, repair=True)
+
+
+def render_verify(report: VerifyReport) -> RenderableType:
+    from flows.cli.console import shown
+    from pipeline.verify.findings import VERDICTS, Verdict
+
+    lines: list[RenderableType] = []
+    if report.verdict is not Verdict.BUSY:
+        lines += [_parties(report), ""]
+    if report.findings:
+        lines += [_findings(report.findings), ""]
+    style = STYLE[report.verdict]
+    lines.append(f"[{style}]{VERDICTS[report.verdict]}[/{style}]")
+    if report.writer is not None:
+        lines.append(f"At work: {escape(shown(report.writer))}. Verify again when it has ended.")
+    elif report.verdict is Verdict.BEHIND:
+        lines.append("`sensedex run` brings it up to date.")
+    elif report.verdict is Verdict.DISAGREE:
+        lines.append("`sensedex verify --repair` mends it; docs/verify.md explains each name.")
+    return Group(*lines)
+
+
+def _parties(report: VerifyReport) -> RenderableType:
+    counts = report.counts
+    left_out = sum(counts.not_selected.values())
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in counts.objects_by_cause.items())
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row(
+        "bucket",
+        f"{counts.listed:,} objects listed" + (f", {left_out:,} left out" if left_out else ""),
+    )
+    table.add_row("state", f"{causes or 'empty'}; {counts.segments:,} segments")
+    table.add_row(
+        "Parquet",
+        f"{counts.parquet_segments:,} of these segments in {counts.parquet_files:,} files, "
+        f"{_size(counts.parquet_bytes)}",
+    )
+    others = counts.points_of_others
+    table.add_row(
+        "Qdrant",
+        f"{counts.live_segments:,} live segments, {counts.anchors:,} anchors, "
+        f"{counts.points:,} points in all"
+        + (f", {others:,} of another bucket or prefix, not judged" if others else ""),
+    )
+    if counts.kept_objects:
+        table.add_row("", f"{counts.kept_objects:,} failed objects still shown by older content")
+    table.add_row("sample", _sample(report))
+    return table
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
+
+
+def _sample(report: VerifyReport) -> str:
+    counts = report.counts
+    if not counts.sampled_segments:
+        return "no payload and no vector compared"
+    kept_as = ", ".join(sorted(set(counts.precisions.values())))
+    what = f"{counts.sampled_segments:,} segments compared by payload and vector ({kept_as})"
+    differing = {"payload_differs", "vector_differs"} & {row.name for row in report.findings}
+    if 0 < counts.undetected_share < 1 and not differing:
+        what += f"; of all, fewer than {counts.undetected_share:.2%} can differ (95 %)"
+    return f"{what}, seed {report.seed}" if counts.undetected_share else what
+
+
+def _findings(rows: Sequence[FindingRow]) -> RenderableType:
+    from flows.cli.console import shown
+
+    table = Table("found", "objects", "points", "what", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for row in rows:
+        colour = "red" if row.meaning.kind == "fault" else "yellow"
+        objects = f"{row.objects:,}" if row.objects else ""
+        points = f"{row.points:,}" if row.points else ""
+        table.add_row(f"[{colour}]{row.name}[/{colour}]", objects, points, row.meaning.says)
+        for example in row.examples:
+            told = " ".join(part for part in (example.key, example.detail) if part)
+            table.add_row("", "", "", f"[dim]  {escape(shown(told))}[/dim]")
+    return table
+
+
+def render_rounds(rounds: Sequence[Round]) -> RenderableType:
+    lines: list[RenderableType] = []
+    for number, done in enumerate(rounds, start=1):
+        if number == len(rounds) and not done.mended:
+            break
+        if done.report.findings:
+            lines += [f"[bold]Look {number}[/bold]", _findings(done.report.findings)]
+        lines += [f"  {deed}" for deed in _deeds(done)] + [""]
+    return Group(*lines, render_verify(rounds[-1].report))
+
+
+def _deeds(done: Round) -> list[str]:
+    deeds = []
+    if done.deleted_points:
+        deeds.append(f"{done.deleted_points:,} points deleted.")
+    if done.reloaded_objects:
+        deeds.append(
+            f"{done.reloaded_objects:,} objects, {done.reloaded_segments:,} segments loaded again "
+            "from Parquet, without an encoder."
+        )
+    if done.removed_objects:
+        deeds.append(f"{done.removed_objects:,} failed objects taken out: nothing has them whole.")
+    if done.run_objects is not None:
+        what = ", ".join(f"{count:,} {action}" for action, count in done.run_objects.items())
+        deeds.append(f"An ordinary run: {what}.")
+    return deeds

@@ -1,0 +1,175 @@
+"""The flow `reconcile`: proves the index against bucket, state and Parquet, and mends it if asked.
+Thin: the steps are `pipeline.verify`'s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+from pydantic import BaseModel
+
+from flows.artifacts import coded
+from flows.index import given_fields, on_progress_here, run_index
+from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
+from pipeline.progress import OnProgress
+from pipeline.settings import (
+    DecodeSettings,
+    EncodeSettings,
+    IndexSettings,
+    Settings,
+    SourceSettings,
+    StateSettings,
+    TagSettings,
+    load_settings,
+)
+from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
+from pipeline.verify.look import SAMPLE_SEGMENTS, LookOptions, verify
+from pipeline.verify.repair import Round, mend, rounds_of
+from pipeline.watch import Watch
+
+REPORT_KEY = "reconcile-report"
+
+
+class IndexWrong(Permanent):
+    """The index is not what its last run says it is."""
+
+    default_code = "index_wrong"
+
+
+def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """A store or Qdrant may be back in a moment; a run at work takes longer than that."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, (StoreUnavailable, IndexUnavailable))
+
+
+@task(
+    name="verify",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_out_of_reach,
+)
+def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
+    return verify(settings, options, Watch(on_progress_here.get()))
+
+
+@task(
+    name="mend",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_out_of_reach,
+)
+def mend_task(settings: Settings, options: LookOptions) -> Round:
+    return mend(settings, options, Watch(on_progress_here.get()))
+
+
+@flow(
+    name="reconcile",
+    description="Prove that bucket, state, Parquet and Qdrant agree; with `repair`, mend them.",
+)
+def reconcile_flow(
+    source: SourceSettings | None = None,
+    decode: DecodeSettings | None = None,
+    encode: EncodeSettings | None = None,
+    tags: TagSettings | None = None,
+    index: IndexSettings | None = None,
+    state: StateSettings | None = None,
+    repair: bool = False,
+    sample: int = SAMPLE_SEGMENTS,
+    seed: int | None = None,
+    examples: int = 10,
+    fail_if_wrong: bool = True,
+    settings_file: Path | None = None,
+) -> dict[str, Any]:
+    """Fields that are given here win over the environment and the settings file.
+
+    Returns the rounds as plain JSON values; the last one's report is how it stands. Raises
+    IndexWrong where the index is wrong at the end, unless `fail_if_wrong` is false.
+    """
+    parts: dict[str, BaseModel | None] = {
+        "source": source,
+        "decode": decode,
+        "encode": encode,
+        "tags": tags,
+        "index": index,
+        "state": state,
+    }
+    settings = load_settings(settings_file, given_fields(parts))
+    options = LookOptions(sample, seed, examples)
+    if repair:
+        rounds = tuple(
+            rounds_of(
+                lambda: mend_task(settings, options),
+                lambda asked: run_index(settings, asked, on_progress_here.get()),
+            )
+        )
+    else:
+        rounds = (Round(verify_task(settings, options)),)
+    last = rounds[-1].report
+    create_markdown_artifact(
+        verify_markdown(last), key=REPORT_KEY, description=f"{last.collection}: {last.verdict}"
+    )
+    get_run_logger().info("%s: %d names found", last.verdict, len(last.findings))
+    if fail_if_wrong and last.verdict is Verdict.DISAGREE:
+        names = ", ".join(row.name for row in last.findings)
+        raise IndexWrong(
+            f"Collection {last.collection!r} is not what its state says: {names}.",
+            remedy="`sensedex verify --repair`, or this flow with repair=true, mends it.",
+        )
+    return {"rounds": [done.to_json() for done in rounds]}
+
+
+def verify_markdown(report: VerifyReport) -> str:
+    """The report as Markdown. Keys are hostile: they stand in code spans."""
+    lines = [
+        f"# {VERDICTS[report.verdict]}",
+        "",
+        f"Bucket `{report.bucket}`, state of run `{report.run_id or 'none'}`, collection "
+        f"`{report.collection}`, {report.wall_seconds:.1f} s.",
+    ]
+    if report.writer is not None:
+        lines.append(f"\nAt work: {coded(report.writer)}.")
+    if report.findings:
+        lines += [
+            "",
+            "| found | objects | points | what | such as |",
+            "| --- | ---: | ---: | --- | --- |",
+        ]
+    for row in report.findings:
+        example = row.examples[0] if row.examples else None
+        such_as = coded(example.key or example.detail) if example else ""
+        lines.append(
+            f"| {row.name} | {row.objects} | {row.points} | {row.meaning.says} | {such_as} |"
+        )
+    return "\n".join(lines)
+
+
+def run_reconcile(
+    settings: Settings, options: LookOptions, on_progress: OnProgress, *, repair: bool
+) -> tuple[Round, ...]:
+    """Run the flow in this process, with whatever Prefect API is configured or an ephemeral one."""
+    token = on_progress_here.set(on_progress)
+    try:
+        done = reconcile_flow(
+            source=settings.source,
+            decode=settings.decode,
+            encode=settings.encode,
+            tags=settings.tags,
+            index=settings.index,
+            state=settings.state,
+            repair=repair,
+            sample=options.sample,
+            seed=options.seed,
+            examples=options.examples,
+            fail_if_wrong=False,
+        )
+    finally:
+        on_progress_here.reset(token)
+    return tuple(Round.from_json(row) for row in done["rounds"])

@@ -1,0 +1,108 @@
+"""The points of a collection one by one: read in pages, fetched by their ids, deleted by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient
+from qdrant_client import models as q
+
+from pipeline.errors import IndexUnavailable
+
+POINTS_A_PAGE = 2_000
+# Local mode sorts and filters the whole collection anew for every page.
+POINTS_A_PAGE_LOCAL = 20_000
+POINTS_A_DELETE = 1_000
+
+PointId = int | str
+
+
+class Call(Protocol):
+    """Maps the errors of the calls inside it; `what` says what was being done."""
+
+    def __call__(self, what: str) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A point as Qdrant has it; `vectors` is empty unless they were asked for."""
+
+    point_id: PointId
+    payload: Mapping[str, Any]
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class CollectionPoints:
+    """Every method raises IndexUnavailable."""
+
+    def __init__(self, client: QdrantClient, collection: str, call: Call, *, local: bool) -> None:
+        self._client = client
+        self._collection = collection
+        self._call = call
+        self._page = POINTS_A_PAGE_LOCAL if local else POINTS_A_PAGE
+
+    def pages(self, fields: Sequence[str]) -> Iterator[list[StoredPoint]]:
+        """Every point of the collection once, with these payload fields and no vectors."""
+        offset: Any = None
+        while True:
+            with self._call("reading points"):
+                found, offset = self._client.scroll(
+                    self._collection,
+                    limit=self._page,
+                    offset=offset,
+                    with_payload=list(fields),
+                    with_vectors=False,
+                )
+            yield [StoredPoint(_plain_id(p.id), p.payload or {}) for p in found]
+            if offset is None:
+                return
+
+    def fetch(
+        self, point_ids: Sequence[PointId], fields: Sequence[str] | None = None
+    ) -> dict[PointId, StoredPoint]:
+        """Those of the points that are there: whole, or with these fields and no vectors."""
+        with self._call("fetching points"):
+            found = self._client.retrieve(
+                self._collection,
+                list(point_ids),
+                with_payload=True if fields is None else list(fields),
+                with_vectors=fields is None,
+            )
+        points = (StoredPoint(_plain_id(p.id), p.payload or {}, _named(p.vector)) for p in found)
+        return {point.point_id: point for point in points}
+
+    def delete(self, point_ids: Sequence[PointId]) -> None:
+        """Of points that are not there, too."""
+        for start in range(0, len(point_ids), POINTS_A_DELETE):
+            chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_A_DELETE]))
+            with self._call("deleting points"):
+                answer = self._client.delete(self._collection, points_selector=chosen, wait=True)
+            if answer.status != q.UpdateStatus.COMPLETED:
+                raise IndexUnavailable(
+                    f"Qdrant answered {answer.status} to a deletion of points.",
+                    remedy="The step is tried again.",
+                )
+
+    def datatypes(self) -> dict[str, str]:
+        """In which precision each named vector is kept: `float32`, `float16` or `uint8`."""
+        with self._call("reading the collection's configuration"):
+            params = self._client.get_collection(self._collection).config.params.vectors
+        named = params if isinstance(params, dict) else {}
+        return {
+            name: (one.datatype or q.Datatype.FLOAT32).value.lower() for name, one in named.items()
+        }
+
+
+def _plain_id(point_id: Any) -> PointId:
+    return point_id if isinstance(point_id, int) else str(point_id)
+
+
+def _named(vectors: Any) -> dict[str, NDArray[np.float32]]:
+    if not isinstance(vectors, dict):
+        return {}
+    return {name: np.asarray(vector, np.float32) for name, vector in vectors.items()}

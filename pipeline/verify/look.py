@@ -1,0 +1,175 @@
+"""One look at the index: the four parties are read, one after the other, and compared. Only reads.
+
+It holds no lease: if a run is at work when it begins or ends, it says so and judges nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pipeline.errors import SettingsError
+from pipeline.lease import LEASE, Lease, is_free
+from pipeline.planning import check_settings, recipe_of
+from pipeline.qdrant import VectorIndex, open_index
+from pipeline.settings import Settings
+from pipeline.state import CurrentState, read_state
+from pipeline.store import Store, open_store
+from pipeline.verify.compare import compare, look_at
+from pipeline.verify.findings import Finding, IndexCounts, VerifyReport
+from pipeline.verify.ledger import Ledger, open_ledger
+from pipeline.verify.parties import (
+    ParquetReader,
+    read_bucket_and_state,
+    read_points,
+    read_unfinished_runs,
+)
+from pipeline.verify.sample import Sampler
+from pipeline.watch import Watch
+
+SAMPLE_SEGMENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LookOptions:
+    """How much is compared by payload and vector: about `sample` segments, chosen by `seed` (by
+    chance where there is none); `examples` are shown of each finding."""
+
+    sample: int = SAMPLE_SEGMENTS
+    seed: int | None = None
+    examples: int = 10
+
+    def __post_init__(self) -> None:
+        if self.sample < 0 or self.examples < 0:
+            raise ValueError("a sample and its examples are counted from 0")
+
+
+def verify(settings: Settings, options: LookOptions, watch: Watch) -> VerifyReport:
+    """Look, and write nothing.
+
+    Raises SettingsError, StoreUnavailable, IndexUnavailable, StateCorrupt, IndexMismatch.
+    """
+    store = open_store(settings.state.location, settings.source)
+    before = _lease(store)
+    if before is not None and not is_free(before):
+        return replace(_begin(settings, read_state(store), options, watch), writer=_named(before))
+    with opened_if_there(settings) as index, open_ledger() as ledger:
+        report = look(ledger, settings, options, watch, index)
+    after = _lease(store)
+    if after is not None and (before is None or not after.same_as(before)):
+        return replace(report, writer=_named(after))
+    return report
+
+
+def look(
+    ledger: Ledger,
+    settings: Settings,
+    options: LookOptions,
+    watch: Watch,
+    index: VectorIndex | None,
+) -> VerifyReport:
+    """Fill an empty ledger and report what is in it. `index` is None where there is none yet."""
+    recipe = recipe_of(settings, check_settings(settings))
+    state = read_state(open_store(settings.state.location, settings.source))
+    report = _begin(settings, state, options, watch)
+    source = settings.source
+    if state.bucket and state.bucket != source.bucket:
+        raise SettingsError(
+            f"The state in {state.store.location} is that of bucket {state.bucket!r}, "
+            f"not of {source.bucket!r}.",
+            remedy="Set source.bucket, or state.location to a place of this bucket's own.",
+        )
+    watch.phase("listing the bucket beside the state")
+    selected = read_bucket_and_state(ledger, source, state, recipe)
+    read_unfinished_runs(ledger, state)
+    watch.lap("bucket and state")
+    points = index.points() if index is not None and index.exists() else None
+    count = 0
+    sampler = None
+    if points is None:
+        if state.totals.get("segments"):
+            detail = f"collection {settings.index.collection}"
+            ledger.find(Finding.COLLECTION_MISSING, detail=detail)
+        ledger.index("found")
+    else:
+        count = read_points(ledger, points, watch)
+        share = options.sample / max(1, state.totals.get("segments", 0))
+        sampler = Sampler(ledger, points, share=share, seed=report.seed)
+    watch.lap("Qdrant")
+    reader = ParquetReader(ledger, state.store, sampler)
+    reader.read(watch)
+    watch.lap("Parquet and sample")
+    watch.phase("comparing")
+    others = compare(
+        ledger, (lambda _: {}) if points is None else look_at(points), source.bucket, source.prefix
+    )
+    watch.lap("compare")
+    counts = IndexCounts(
+        listed=selected.listed,
+        not_selected=dict(selected.not_selected),
+        objects_by_cause=_causes(ledger),
+        segments=ledger.ask_one("select coalesce(sum(segments), 0) from objects"),
+        parquet_files=reader.files,
+        parquet_bytes=reader.bytes,
+        parquet_segments=reader.segments,
+        points=count,
+        live_segments=ledger.ask_one("select count(*) from found where kind = 'segment' and live"),
+        anchors=ledger.ask_one("select count(*) from found where kind = 'anchor'"),
+        points_of_others=others,
+        kept_objects=ledger.ask_one("select count(*) from kept"),
+        sampled_segments=sampler.segments if sampler else 0,
+        precisions=points.datatypes() if points else {},
+    )
+    return replace(
+        report,
+        counts=counts,
+        findings=ledger.rows(options.examples),
+        wall_seconds=round(watch.wall_seconds, 3),
+        seconds_by_phase={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
+    )
+
+
+@contextmanager
+def opened_if_there(settings: Settings) -> Iterator[VectorIndex | None]:
+    """The index; None where its folder is not there, which opening would make."""
+    if settings.index.url is None and not settings.index.path.exists():
+        yield None
+    else:
+        with open_index(settings.index) as index:
+            yield index
+
+
+def _lease(store: Store) -> Lease | None:
+    found = store.read(LEASE)
+    return None if found is None else Lease.from_bytes(found.data)
+
+
+def _named(lease: Lease) -> str:
+    return f"run {lease.run_id} on {lease.holder}"
+
+
+def _begin(
+    settings: Settings, state: CurrentState, options: LookOptions, watch: Watch
+) -> VerifyReport:
+    return VerifyReport(
+        bucket=settings.source.bucket,
+        prefix=settings.source.prefix,
+        state=state.store.location,
+        collection=settings.index.collection,
+        sequence=state.sequence,
+        run_id=state.run_id,
+        started_at=watch.started_at,
+        wall_seconds=0.0,
+        seed=secrets.randbits(32) if options.seed is None else options.seed,
+        counts=IndexCounts(),
+    )
+
+
+def _causes(ledger: Ledger) -> dict[str, int]:
+    """Objects by how they ended, with the code of what did not get in."""
+    rows = ledger.ask(
+        "select status, cause, count(*) from objects group by status, cause order by 3 desc"
+    )
+    return {f"{status}: {cause}" if cause else status: count for status, cause, count in rows}

@@ -1,0 +1,237 @@
+"""Mends the index: stray points are deleted, assets are loaded again from Parquet without an
+encoder, and an ordinary run does the rest. Every step may be repeated: killed anywhere, mend again.
+
+    under the lease:  look -> delete strays -> reload from Parquet
+    without it:       an ordinary run, if there is something that only a run can mend
+    ... until a look finds that all agree, three rounds at most
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StateCorrupt
+from pipeline.lease import Lease, held, still_held
+from pipeline.load import load_shard
+from pipeline.parquet import file_sha256, read_segments, read_spaces
+from pipeline.planning import RunOptions
+from pipeline.qdrant import VectorIndex, open_index
+from pipeline.receipts import receipt_of, receipts_newest_first
+from pipeline.records import ObjectOutcome, ShardReceipt
+from pipeline.report import RunReport
+from pipeline.run import new_run_id
+from pipeline.settings import Settings
+from pipeline.state import read_state
+from pipeline.store import Store, open_store
+from pipeline.verify.compare import point_id_of
+from pipeline.verify.findings import MEANINGS, Finding, Kind, Mend, Verdict, VerifyReport
+from pipeline.verify.ledger import Ledger, open_ledger, text
+from pipeline.verify.look import LookOptions, look
+from pipeline.watch import Watch
+
+ROUNDS = 3
+POINTS_A_STEP = 1_000
+# A run's keys are parameters of a flow, which must stay small.
+KEYS_A_RUN = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One look under the lease and what was mended by it; `run_objects` is of the run after it.
+
+    `keys` are the objects whose Parquet is lost: an ordinary run must be asked for them.
+    """
+
+    report: VerifyReport
+    deleted_points: int = 0
+    reloaded_objects: int = 0
+    reloaded_segments: int = 0
+    removed_objects: int = 0
+    keys: tuple[str, ...] = ()
+    run_objects: Mapping[str, int] | None = None
+
+    @property
+    def needs_run(self) -> bool:
+        """Settings that would embed everything anew are a person's to confirm."""
+        names = {row.name for row in self.report.findings}
+        if Finding.RECIPE_CHANGED in names:
+            return False
+        return bool(self.keys) or any(MEANINGS[name].kind is Kind.BEHIND for name in names)
+
+    @property
+    def mended(self) -> bool:
+        return bool(self.deleted_points or self.reloaded_objects or self.removed_objects)
+
+    def to_json(self) -> dict[str, Any]:
+        row = {name: getattr(self, name) for name in self.__slots__}
+        return {**row, "report": self.report.to_json(), "keys": list(self.keys)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Round:
+        report, keys = VerifyReport.from_json(row["report"]), tuple(row["keys"])
+        return cls(**{**row, "report": report, "keys": keys})
+
+
+def rounds_of(
+    mend_once: Callable[[], Round], run: Callable[[RunOptions], RunReport]
+) -> Iterator[Round]:
+    """Mend, run, and look again; the last round's report is how it stands."""
+    for _ in range(ROUNDS):
+        done = mend_once()
+        if done.report.verdict is Verdict.AGREE or not (done.mended or done.needs_run):
+            yield done
+            return
+        yield _run(done, run) if done.needs_run else done
+    yield mend_once()
+
+
+def _run(done: Round, run: Callable[[RunOptions], RunReport]) -> Round:
+    objects: dict[str, int] = {}
+    for start in range(0, max(1, len(done.keys)), KEYS_A_RUN):
+        report = run(RunOptions(retry_keys=done.keys[start : start + KEYS_A_RUN]))
+        for action, count in report.objects_by_action.items():
+            objects[action] = objects.get(action, 0) + count
+    return replace(done, run_objects=objects)
+
+
+def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
+    """Look at everything under the lease, and mend what needs no encoder.
+
+    Raises LeaseHeld where a run is at work, and what `look` and a load raise.
+    """
+    store = open_store(settings.state.location, settings.source)
+    after = read_state(store).sequence
+    with (
+        held(store, settings.state, f"verify-{new_run_id()}", after_sequence=after) as lease,
+        open_index(settings.index) as index,
+        open_ledger() as ledger,
+    ):
+        report = look(ledger, settings, options, watch, index)
+        if report.verdict is Verdict.AGREE:
+            return Round(report)
+        done = _Mender(ledger, store, index, lease, watch)
+        done.delete_strays()
+        done.reload_live()
+        done.reload_kept()
+        watch.lap("mend")
+        return Round(
+            report,
+            done.deleted_points,
+            done.reloaded_objects,
+            done.reloaded_segments,
+            done.removed_objects,
+            _keys_to_embed(ledger),
+        )
+
+
+class _Mender:
+    def __init__(
+        self, ledger: Ledger, store: Store, index: VectorIndex, lease: Lease, watch: Watch
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._index = index
+        self._lease = lease
+        self._watch = watch
+        self.deleted_points = 0
+        self.reloaded_objects = 0
+        self.reloaded_segments = 0
+        self.removed_objects = 0
+
+    def delete_strays(self) -> None:
+        """First: a stray may bear the id of a segment that is loaded anew."""
+        strays = (point_id_of(row[0]) for row in self._ledger.ask("select point from stray"))
+        while chunk := list(islice(strays, POINTS_A_STEP)):
+            still_held(self._store, self._lease)
+            self._index.points().delete(chunk)
+            self.deleted_points += len(chunk)
+            self._watch.count(f"deleting stray points: {self.deleted_points}")
+
+    def reload_live(self) -> None:
+        names = [n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.mend is Mend.RELOAD]
+        marks = ", ".join("?" * len(names))
+        rows = self._ledger.ask(
+            "select distinct o.data_file, o.asset from findings f join done o on o.asset = f.asset "
+            f"where f.name in ({marks}) and o.asset not in (select asset from unproven) order by 1",
+            *names,
+        ).fetchall()
+        files: dict[str, set[str]] = {}
+        for file, asset in rows:
+            files.setdefault(file, set()).add(text(asset))
+        for file, assets in files.items():
+            receipt = receipt_of(self._store, file)
+            if receipt is not None:
+                outcomes = {o.asset_id: o for o in receipt.outcomes if o.asset_id in assets}
+                self._load(receipt, outcomes)
+
+    def reload_kept(self) -> None:
+        """What failed and has lost a part of its older content: an older receipt may have it."""
+        wanted = {
+            text(asset): generation
+            for asset, generation in self._ledger.ask(
+                "select k.asset, k.generation from findings f join kept k on k.asset = f.asset "
+                "where f.name = ?",
+                Finding.KEPT_INCOMPLETE,
+            )
+        }
+        receipts = receipts_newest_first(self._store) if wanted else iter(())
+        for receipt in receipts:
+            outcomes = {
+                o.asset_id: o
+                for o in receipt.outcomes
+                if o.segments and wanted.get(o.asset_id) == o.generation
+            }
+            if outcomes and self._load(receipt, outcomes):
+                for asset in outcomes:
+                    del wanted[asset]
+        if wanted:
+            # Nobody has it: an asset is in the index whole or not at all.
+            still_held(self._store, self._lease)
+            self._index.remove(list(wanted), self._lease.sequence)
+            self.removed_objects += len(wanted)
+
+    def _load(self, receipt: ShardReceipt, outcomes: Mapping[str, ObjectOutcome]) -> bool:
+        """False where the receipt's file is no longer what it was."""
+        if receipt.data_file is None:
+            return False
+        still_held(self._store, self._lease)
+        try:
+            with self._store.local_copy(receipt.data_file) as path:
+                return self._load_file(path, receipt, outcomes)
+        except (FileNotFoundError, StateCorrupt):
+            return False  # the look named it, or it is of a run whose files are gone
+
+    def _load_file(
+        self, path: Path, receipt: ShardReceipt, outcomes: Mapping[str, ObjectOutcome]
+    ) -> bool:
+        if file_sha256(path) != receipt.data_sha256:
+            return False
+        self._index.ensure_collection(read_spaces(path))
+        done = load_shard(
+            self._index,
+            read_segments(path, only=outcomes),
+            list(outcomes.values()),
+            self._lease.sequence,
+            self._lease.run_id,
+        )
+        self.reloaded_objects += done.assets
+        self.reloaded_segments += done.points
+        self._watch.count(f"loading from Parquet: {self.reloaded_segments} segments")
+        return True
+
+
+def _keys_to_embed(ledger: Ledger) -> tuple[str, ...]:
+    names = [n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.mend is Mend.RUN]
+    marks = ", ".join("?" * len(names))
+    return tuple(
+        key
+        for (key,) in ledger.ask(
+            "select distinct o.key from findings f join judged o on o.asset = f.asset "
+            f"where f.name in ({marks}) order by 1",
+            *names,
+        )
+    )

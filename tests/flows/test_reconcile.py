@@ -1,0 +1,115 @@
+"""The flow `reconcile` and the command `verify`, on an index that a real run made."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.reconcile import IndexWrong, reconcile_flow, run_reconcile, verify_markdown
+from pipeline.planning import RunOptions
+from pipeline.qdrant import open_index
+from pipeline.settings import Settings
+from pipeline.verify.findings import (
+    Example,
+    Finding,
+    FindingRow,
+    IndexCounts,
+    Verdict,
+    VerifyReport,
+)
+from pipeline.verify.look import LookOptions
+from tests import media_files
+from tests.pipeline.test_verify import an_old_generation_is_left, fill, points_hide, settings_for
+from tests.plain_run import run_plainly
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+
+@pytest.fixture
+def indexed(s3_server: S3Server, tmp_path: Path) -> tuple[S3Server, Settings]:  # noqa: F811
+    objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(2)}
+    objects["films/one.mp4"] = media_files.mp4(tmp_path, 7)
+    fill(s3_server, objects)
+    settings = settings_for(s3_server, tmp_path)
+    run_plainly(settings, RunOptions())
+    return s3_server, settings
+
+
+def parameters(settings: Settings) -> dict[str, Any]:
+    return {"source": settings.source, "index": settings.index, "state": settings.state}
+
+
+@pytest.mark.usefixtures("ray_running", "prefect_running")
+def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
+    indexed: tuple[S3Server, Settings],
+) -> None:
+    server, settings = indexed
+    looked = reconcile_flow(**parameters(settings), repair=False)
+    assert looked["rounds"][0]["report"]["verdict"] == "agree"
+    with open_index(settings.index) as index:
+        points_hide(index)
+        an_old_generation_is_left(index)
+    with pytest.raises(IndexWrong, match="points_hidden, points_superseded"):
+        reconcile_flow(**parameters(settings), repair=False)
+    # A picture that is new needs the encoder, and so the flow `index`, with Ray.
+    server.client().put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
+    server.requests.clear()
+    done = run_reconcile(settings, LookOptions(), lambda _: None, repair=True)
+    assert (done[0].deleted_points, done[0].reloaded_objects) == (1, 1)
+    assert done[0].run_objects == {"new": 1, "unchanged": 3}
+    assert done[-1].report.verdict is Verdict.AGREE
+    assert server.count("GET") == 1
+
+
+def test_the_command_says_it_by_its_status(
+    indexed: tuple[S3Server, Settings], tmp_path: Path, root_dir: Path
+) -> None:
+    server, settings = indexed
+
+    def verify(*words: str) -> subprocess.CompletedProcess[str]:
+        more = [f"index.path={settings.index.path}", f"state.location={settings.state.location}"]
+        command = [sys.executable, "-m", "flows.cli.main", "verify", "--bucket", "media"]
+        command += ["--endpoint-url", server.url, *(f"--set={word}" for word in more), *words]
+        env = {**os.environ, "PYTHONPATH": str(root_dir), "COLUMNS": "110"}
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=250
+        )
+
+    good = verify()
+    assert good.returncode == 0, good.stderr
+    assert "Bucket, state, Parquet and Qdrant agree." in good.stdout
+    hard = "pictures/\x1b[31m[red].jpg"
+    server.client().put_object(Bucket="media", Key=hard, Body=media_files.jpeg(99))
+    behind = verify()
+    assert behind.returncode == 5
+    assert "object_new" in behind.stdout
+    assert "\x1b" not in behind.stdout
+    assert "sensedex run" in behind.stdout
+    with open_index(settings.index) as index:
+        points_hide(index)
+    wrong = verify("--json", "--seed", "7")
+    assert wrong.returncode == 3
+    facts = json.loads(wrong.stdout)
+    assert (facts["verdict"], facts["seed"]) == ("disagree", 7)
+    names = {row["name"]: (row["kind"], row["mend"]) for row in facts["findings"]}
+    assert names == {"object_new": ("behind", "run"), "points_hidden": ("fault", "reload")}
+    nothing = verify("--sample", "-1")
+    assert nothing.returncode == 2
+    assert "Traceback" not in nothing.stderr
+
+
+def test_a_hard_key_cannot_steer_the_artifact() -> None:
+    key = "x/<script>`|\n# heading"
+    row = FindingRow(Finding.OBJECT_NEW, 1, 0, (Example(key, 0, ""),))
+    report = VerifyReport(
+        "films", "", "s", "media", 1, "r", "2026-01-01", 1.0, 7, IndexCounts(), (row,)
+    )
+    page = verify_markdown(report)
+    assert report.verdict is Verdict.BEHIND
+    assert "\n# heading" not in page
+    assert page.splitlines()[-1].count("|") - page.splitlines()[-1].count("\\|") == 6
