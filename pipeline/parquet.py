@@ -129,13 +129,22 @@ def _vector_column(rows: Sequence[SegmentRow], space: VectorSpace) -> pa.Array:
     )
 
 
-def read_segments(path: Path, batch_rows: int = 256) -> Iterator[SegmentBatch]:
-    """The rows in batches of at most `batch_rows`. Raises StateCorrupt for what is no such file."""
+def count_row_groups(path: Path) -> int:
+    """Raises StateCorrupt."""
+    with _opened(path) as file:
+        return int(file.metadata.num_row_groups)
+
+
+def read_segments(
+    path: Path, batch_rows: int = 256, row_groups: Sequence[int] | None = None
+) -> Iterator[SegmentBatch]:
+    """The rows in batches of at most `batch_rows`, of all row groups or of some. Raises
+    StateCorrupt for what is no such file."""
     with _opened(path) as file:
         vectors = [space.vector_name for space in _spaces(path, file.schema_arrow)]
         columns = ["point_id", "asset_id", "generation", "payload", *vectors]
         try:
-            for batch in file.iter_batches(batch_rows, columns=columns):
+            for batch in file.iter_batches(batch_rows, row_groups, columns=columns):
                 yield SegmentBatch(
                     batch.column("point_id").to_pylist(),
                     batch.column("asset_id").to_pylist(),

@@ -70,14 +70,27 @@ def commit_receipt(store: Store, receipt: ShardReceipt) -> ShardReceipt:
     try:
         store.create(name, receipt.to_bytes())
     except AlreadyThere:
-        return _read_receipt(store, name)
+        return receipt_at(store, name)
     return receipt
 
 
 def read_receipts(store: Store, run: RunFolder) -> Iterator[ShardReceipt]:
     """All receipts of one run in the order of their shards. Raises StateCorrupt."""
     for name in store.list(f"{run.root}/receipts/"):
-        yield _read_receipt(store, name)
+        yield receipt_at(store, name)
+
+
+def receipt_of(store: Store, data_file: str) -> ShardReceipt:
+    """The receipt that promises a shard's file. Raises StateCorrupt."""
+    path = PurePosixPath(data_file)
+    shard = path.name.partition("-")[0]
+    receipt = receipt_at(store, f"{path.parent.parent}/receipts/{shard}.json")
+    if receipt.data_file != data_file:
+        raise StateCorrupt(
+            f"No receipt in {store.location} promises {data_file}.",
+            remedy="Restore the state location from a copy, or `sensedex clean` and index anew.",
+        )
+    return receipt
 
 
 def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
@@ -89,7 +102,7 @@ def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
     # A name that begins with this one is longer, and so comes after it.
     for name in store.list(RUNS, start_after=_runs_from(after_sequence + 1)):
         if PurePosixPath(name).parent.name == "receipts":
-            yield _read_receipt(store, name)
+            yield receipt_at(store, name)
 
 
 def commit_load(store: Store, run: RunFolder, shard: int, facts: Mapping[str, Any]) -> None:
@@ -111,7 +124,8 @@ def read_loads(store: Store, run: RunFolder) -> dict[int, dict[str, Any]]:
     return loads
 
 
-def _read_receipt(store: Store, name: str) -> ShardReceipt:
+def receipt_at(store: Store, name: str) -> ShardReceipt:
+    """The receipt of that name. Raises StateCorrupt."""
     found = store.read(name)
     if found is None:
         raise StateCorrupt(f"{name} has vanished from {store.location}.")

@@ -23,6 +23,7 @@ from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.localise import localise
+from flows.cli.rebuild import rebuild
 from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
 
@@ -47,6 +48,7 @@ app.add_typer(weights_app, name="weights")
 app.command()(bind)
 app.command()(evaluate)
 app.command()(localise)
+app.command()(rebuild)
 app.command()(lookups.status)
 app.command()(lookups.failures)
 app.command()(lookups.report)
