@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -50,7 +51,8 @@ class StandIn:
                 match = re.fullmatch(pattern, path)
                 if verb == method and match:
                     name = (match.groups() or ("",))[0]
-                    if name and method != "PUT" and not self.engine.collection_exists(name):
+                    asks = method == "PUT" or path.endswith("/exists")
+                    if name and not asks and not self.engine.collection_exists(name):
                         raise KeyError(f"Collection `{name}` doesn't exist!")
                     return handler(self, name, found)
         raise KeyError(f"no such request: {method} {path}")
@@ -111,6 +113,7 @@ def _scroll(server: StandIn, name: str, body: dict[str, Any]) -> Any:
         limit=asked.limit or 10,
         offset=asked.offset,
         with_payload=True if asked.with_payload is None else asked.with_payload,
+        with_vectors=asked.with_vector or False,
     )
     return q.ScrollResult(points=points, next_page_offset=offset)
 
@@ -191,13 +194,21 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is killed is no news; anything else is printed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def qdrant_server() -> Iterator[StandIn]:
     """Serve on a port of the loopback until the context ends."""
     state = StandIn()
     handler = type("Handler", (_Handler,), {"server_state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

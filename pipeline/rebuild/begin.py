@@ -1,4 +1,4 @@
-"""What a rebuild sets out to do, and in which collection: a new one, or that of a stopped rebuild."""
+"""What a rebuild sets out to do, and in which collection: a new one, or a stopped rebuild's."""
 
 from __future__ import annotations
 

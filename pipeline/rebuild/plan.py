@@ -60,8 +60,8 @@ class LivePlan:
 
     def files(self) -> Iterator[LiveFile]:
         """In the order of their names, which is that of the runs."""
-        begins = np.searchsorted(self.rows["file"], np.arange(len(self.names) + 1))
-        for name, begin, end in zip(self.names, begins, begins[1:], strict=True):
+        edges = np.searchsorted(self.rows["file"], np.arange(len(self.names) + 1))
+        for name, begin, end in zip(self.names, edges[:-1], edges[1:], strict=True):
             part = self.rows[begin:end]
             pairs = zip(part["asset"].tolist(), part["generation"].tolist(), strict=True)
             yield LiveFile(name, {a.decode(): g.decode() for a, g in pairs})

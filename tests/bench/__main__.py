@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = ("planning", "decode", "encode", "precision", "load", "pipeline")
+BENCHMARKS = ("planning", "decode", "encode", "precision", "load", "rebuild", "pipeline")
 
 
 def main() -> int:
