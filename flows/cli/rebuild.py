@@ -125,6 +125,7 @@ def _show_done(done: Rebuilt, given: Mapping[str, object], *, as_json: bool) -> 
         f"{went_on} {done.shows} in {done.place}: {done.assets} assets, {done.segments} segments "
         f"({done.points_loaded} loaded now), {done.seconds:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
     for recall in done.recalls:
         asked = f"{recall.queries} queries"
@@ -149,7 +150,7 @@ def _show_done(done: Rebuilt, given: Mapping[str, object], *, as_json: bool) -> 
             for name, value in given.items()
         )
         out.print(f"Runs and searches read sensedex.toml: set {fields} under [index] there.",
-                  markup=False)  # fmt: skip
+                  markup=False, soft_wrap=True)  # fmt: skip
 
 
 def _show_back(back: RolledBack, *, as_json: bool) -> None:
