@@ -173,19 +173,25 @@ class VectorIndex:
         limit: int,
         *,
         must: Sequence[tuple[str, Any]] = (),
+        among: Sequence[str] = (),
         exact: bool = False,
         with_payload: bool = True,
     ) -> list[Hit]:
-        """The nearest live segments by cosine; `must` are (payload field, value) pairs. `exact`
-        compares with every vector in full, whatever the graph and the quantization would do."""
+        """The nearest live segments by cosine; `must` are (payload field, value) pairs, `among` ids
+        of points, if it is not all. `exact` compares with every vector in full, whatever the graph
+        and the quantization would do."""
         fields = [("live", True), ("kind", "segment"), *must]
-        wanted = [q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields]
+        wanted: list[q.Condition] = [
+            q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields
+        ]
+        if among:
+            wanted.append(q.HasIdCondition(has_id=list(among)))
         with self._call("searching") as client:
             found = client.query_points(
                 self._name,
                 query=vector.astype(np.float32).tolist(),
                 using=vector_name,
-                query_filter=q.Filter(must=list(wanted)),
+                query_filter=q.Filter(must=wanted),
                 search_params=None if self._connection.local else self._search_params(exact),
                 limit=limit,
                 with_payload=with_payload,

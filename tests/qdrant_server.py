@@ -3,7 +3,7 @@
 What it is good for: the way over HTTP, clients of several processes at once, aliases, a server that
 stays when a writer is killed. What it is not: it has no graph and no quantization. It takes their
 configuration, keeps it to be looked at in `created` and `changed`, and `blunt` makes searches that
-do not ask for `exact` forget every n-th answer, as a bad graph would.
+do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad graph would.
 """
 
 from __future__ import annotations
@@ -92,16 +92,19 @@ def _aliases(server: StandIn, _name: str, body: dict[str, Any]) -> bool:
 
 def _query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
     asked = q.QueryRequest.model_validate(body)
+    limit = asked.limit or 10
+    missing = bool(server.blunt) and not (asked.params and asked.params.exact)
     found = server.engine.query_points(
         name,
         query=asked.query,
         using=asked.using,
         query_filter=asked.filter,
-        limit=asked.limit or 10,
+        limit=2 * limit if missing else limit,
         with_payload=True if asked.with_payload is None else asked.with_payload,
     )
-    if server.blunt and not (asked.params and asked.params.exact):
-        found.points = [p for n, p in enumerate(found.points, start=1) if n % server.blunt]
+    if missing:
+        seen = [p for n, p in enumerate(found.points, start=1) if n % server.blunt]
+        found.points = seen[:limit]
     return found
 
 

@@ -149,7 +149,7 @@ def _show_done(done: Rebuilt, given: Mapping[str, object], *, as_json: bool) -> 
             f"{name} = {value}" if isinstance(value, int) else f'{name} = "{value}"'
             for name, value in given.items()
         )
-        out.print(f"Runs and searches read sensedex.toml: set {fields} under [index] there.",
+        out.print(f"Later commands read sensedex.toml: set {fields} under [index] there.",
                   markup=False, soft_wrap=True)  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def _progress(console: Console) -> Iterator[OnRebuild]:
         def show(now: RebuildProgress) -> None:
             bar.update(
                 task,
-                description=now.phase,
+                description=f"{now.phase} {now.detail}",
                 completed=now.copied.files,
                 total=now.copied.of_files,
                 points=now.copied.points,
@@ -218,7 +218,7 @@ def _lines(console: Console) -> Callable[[RebuildProgress], None]:
             return
         last_phase, last_at = now.phase, moment
         copied = now.copied
-        files = f" {copied.files}/{copied.of_files} files" if copied.of_files else ""
-        console.print(f"{now.phase} ...{files}", style="dim")
+        files = f"{copied.files}/{copied.of_files} files" if copied.of_files else ""
+        console.print(f"{now.phase} ... {now.detail or files}", style="dim")
 
     return show

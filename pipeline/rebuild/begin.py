@@ -46,8 +46,11 @@ class RebuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class RebuildProgress:
+    """Where a rebuild is. `detail` has figures of the phase, if there are any."""
+
     phase: str
     copied: Copied = field(default_factory=Copied)
+    detail: str = ""
 
 
 OnRebuild = Callable[[RebuildProgress], None]
@@ -75,8 +78,8 @@ class Rebuild:
     def index(self, name: str = "") -> VectorIndex:
         return VectorIndex(self.collections.connection, self.settings.index, name)
 
-    def say(self, phase: str) -> None:
-        self.on_progress(RebuildProgress(phase, self.copied))
+    def say(self, phase: str, detail: str = "") -> None:
+        self.on_progress(RebuildProgress(phase, self.copied, detail))
 
 
 def begin(

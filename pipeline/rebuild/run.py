@@ -170,7 +170,9 @@ def _fill(work: Rebuild) -> None:
 def _wait_built(work: Rebuild) -> None:
     work.collections.wait_built(
         work.record.target,
-        lambda indexed, points: work.say(f"building the graph: {indexed} vectors, {points} points"),
+        lambda vectors, points: work.say(
+            "building the graph", f"{vectors} vectors of {points} points"
+        ),
     )
 
 

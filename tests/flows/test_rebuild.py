@@ -119,7 +119,7 @@ def test_what_is_wrong_is_named(
 
 @pytest.fixture
 def pictures(s3_server: S3Server, tmp_path: Path) -> Any:  # noqa: F811
-    """A bucket of four pictures, a picture to ask with, and the settings of a collection of them."""
+    """A bucket of four pictures, a picture to ask with, and settings for them."""
     client = s3_server.client()
     for number in range(4):
         client.put_object(Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number))
