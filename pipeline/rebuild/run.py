@@ -119,6 +119,10 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
                 f"Another rebuild has finished {record.target!r} in the meantime.",
                 remedy="Nothing is left to do; or run it again for another collection.",
             )
+        now = work.collections.behind(record.alias)
+        if now == record.target:  # it was killed after the flip, before it wrote that down
+            work.record = keep_record(work.store, replace(record, phase=Phase.SHOWN))
+            return (), record.previous
         state = read_state(work.store)
         if state.version != work.plan.state.version:
             work.say("bringing over what runs have changed")
@@ -127,26 +131,24 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
             _fill(work)
         take_out_extras(work.target, work.plan)
         check_complete(work.target, work.plan)
-        same_spaces = _check_for_readers(work)
+        same_spaces = True if now is None else _check_for_readers(work, now)
         _wait_built(work)
         work.say("measuring recall")
         asked = sample_vectors(work.store, work.plan, options.queries, record.number)
         recalls = measure_recall(work.target, asked)
         check_recall(recalls, options.at_least)
-        now = work.collections.behind(record.alias)
         ready = replace(
             record,
-            # Killed after the flip and before this was written, it shows the new one already.
-            previous=record.previous if now == record.target else now,
+            previous=now,
             state_sequence=state.sequence,
-            same_spaces=record.same_spaces if now == record.target else same_spaces,
+            same_spaces=same_spaces,
             recall=min((recall.share for recall in recalls), default=None),
         )
         keep_record(work.store, ready)
         still_held(work.store, own)
         work.collections.show(record.alias, record.target)
         work.record = keep_record(work.store, replace(ready, phase=Phase.SHOWN))
-    return recalls, ready.previous
+    return recalls, now
 
 
 def _fill(work: Rebuild) -> None:
@@ -176,12 +178,9 @@ def _wait_built(work: Rebuild) -> None:
     )
 
 
-def _check_for_readers(work: Rebuild) -> bool:
+def _check_for_readers(work: Rebuild, shown: str) -> bool:
     """That who reads by the alias now will go on finding what there is. Whether the collection
     that it shows holds the same vectors as the new one."""
-    shown = work.collections.behind(work.record.alias)
-    if shown is None or shown == work.record.target:
-        return True
     index = work.settings.index
     if not work.options.allow_missing:
         check_nothing_lost(work.index(shown), work.target)

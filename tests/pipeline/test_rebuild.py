@@ -433,10 +433,13 @@ def test_killed_just_after_the_flip_it_knows_the_way_back(settings: Settings) ->
         [record] = read_records(store, "media", str(settings.index.path))
         keep_record(store, replace(record, phase=Phase.COPYING))
         assert old_collections(settings, collections) == ["media-1"]
+        run_of(settings, index, {"new": ("g1", 1)})
         done = rebuild(settings, OPTIONS, collections)
         assert (done.shows, done.previous, done.points_loaded) == ("media-2", "media-1", 0)
-        assert live(index) == expected(ASSETS)
-        assert roll_back(settings, collections).shows == "media-1"
+        assert live(index) == expected({**ASSETS, "new": ("g1", 1)})
+        back = roll_back(settings, collections)
+        assert (back.shows, back.points) == ("media-1", 1)
+        assert live(index) == expected({**ASSETS, "new": ("g1", 1)})
 
 
 def test_a_stopped_rebuild_of_another_kind_is_not_mixed_up(settings: Settings) -> None:
