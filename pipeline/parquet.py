@@ -129,18 +129,26 @@ def _vector_column(rows: Sequence[SegmentRow], space: VectorSpace) -> pa.Array:
     )
 
 
-def read_segments(
-    path: Path, batch_rows: int = 256, only: Collection[str] | None = None
-) -> Iterator[SegmentBatch]:
-    """The rows in batches of at most `batch_rows`; with `only`, those of these assets.
+def count_row_groups(path: Path) -> int:
+    """Raises StateCorrupt."""
+    with _opened(path) as file:
+        return int(file.metadata.num_row_groups)
 
-    Raises StateCorrupt for what is no such file.
-    """
+
+def read_segments(
+    path: Path,
+    batch_rows: int = 256,
+    *,
+    row_groups: Sequence[int] | None = None,
+    only: Collection[str] | None = None,
+) -> Iterator[SegmentBatch]:
+    """The rows in batches of at most `batch_rows`, of all row groups or of some; with `only`, those
+    of these assets. Raises StateCorrupt for what is no such file."""
     with _opened(path) as file:
         vectors = [space.vector_name for space in _spaces(path, file.schema_arrow)]
         columns = ["point_id", "asset_id", "generation", "payload", *vectors]
         try:
-            for batch in file.iter_batches(batch_rows, columns=columns):
+            for batch in file.iter_batches(batch_rows, row_groups, columns=columns):
                 if only is not None:
                     batch = _rows_of_assets(batch, only)
                 if len(batch) == 0:

@@ -1,4 +1,4 @@
-"""The only home of qdrant_client: one collection behind an alias, and what is done to it.
+"""What is in a collection, and what is done to it. qdrant_client is at home in `pipeline.qdrant*`.
 
 A segment point is written with `live = false`; the flip, one request for a batch of assets, writes
 their anchors and turns the new generation live and every other one not. Readers filter
@@ -7,8 +7,6 @@ their anchors and turns the new generation live and every other one not. Readers
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,31 +14,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
-from pipeline.errors import IndexMismatch, IndexUnavailable
+from pipeline.errors import IndexUnavailable
 from pipeline.ids import anchor_id
 from pipeline.parquet import SegmentBatch
-from pipeline.qdrant_errors import mapped_errors, open_client
+from pipeline.qdrant_collections import Collections, check_fits
+from pipeline.qdrant_errors import Connection, open_connection
 from pipeline.qdrant_points import CollectionPoints
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
-
-INDEXED_FIELDS = {
-    "asset_id": q.PayloadSchemaType.KEYWORD,
-    "generation": q.PayloadSchemaType.KEYWORD,
-    "kind": q.PayloadSchemaType.KEYWORD,
-    "live": q.PayloadSchemaType.BOOL,
-    "media_type": q.PayloadSchemaType.KEYWORD,
-    "key": q.PayloadSchemaType.KEYWORD,
-    "start_ms": q.PayloadSchemaType.INTEGER,
-    "has_vision": q.PayloadSchemaType.BOOL,
-    "has_audio": q.PayloadSchemaType.BOOL,
-    "has_text": q.PayloadSchemaType.BOOL,
-    "tags": q.PayloadSchemaType.KEYWORD,
-    "sequence": q.PayloadSchemaType.INTEGER,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,53 +49,36 @@ class Hit:
 @contextmanager
 def open_index(settings: IndexSettings) -> Iterator[VectorIndex]:
     """Raises IndexUnavailable where the server or the folder cannot be had."""
-    client = open_client(settings)
-    try:
-        yield VectorIndex(client, settings)
-    finally:
-        client.close()
+    with open_connection(settings) as connection:
+        yield VectorIndex(connection, settings)
 
 
 class VectorIndex:
-    """All that is asked of Qdrant. Calls from several threads are taken one after the other where
-    the engine is the client's own, which is not made for more."""
+    """All that is asked of what is in a collection: by default the one behind the public name."""
 
-    def __init__(self, client: QdrantClient, settings: IndexSettings) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, settings: IndexSettings, name: str = "") -> None:
+        self._connection = connection
+        self._call = connection.call
         self._settings = settings
-        self._name = settings.collection
-        self._lock = threading.RLock() if settings.url is None else threading.Lock()
-        self._local = settings.url is None
+        self._name = name or settings.collection
 
     def ensure_collection(self, spaces: Sequence[VectorSpace]) -> None:
         """Create the collection and its alias, or see that what is there fits.
 
         Raises IndexMismatch that names the vector, what is there and what is wanted.
         """
-        with self._call("preparing the collection"):
-            if self._physical() is not None or self._client.collection_exists(self._name):
-                self._check(spaces)
-                return
-            physical = f"{self._name}-1"
-            vectors = {
-                s.vector_name: q.VectorParams(size=s.dimension, distance=q.Distance.COSINE)
-                for s in spaces
-            }
-            if not self._client.collection_exists(physical):
-                self._client.create_collection(physical, vectors_config=vectors)
-            with warnings.catch_warnings():
-                # Local mode filters without indexes and says so for each of them.
-                warnings.simplefilter("ignore", UserWarning)
-                for field, schema in INDEXED_FIELDS.items():
-                    self._client.create_payload_index(physical, field, schema)
-            alias = q.CreateAlias(collection_name=physical, alias_name=self._name)
-            self._client.update_collection_aliases(
-                change_aliases_operations=[q.CreateAliasOperation(create_alias=alias)]
-            )
+        collections = Collections(self._connection, self._settings)
+        if self.exists():
+            check_fits(self._name, collections.vectors_of(self._name), spaces)
+            return
+        physical = f"{self._name}-1"
+        collections.create(physical, spaces)
+        collections.show(self._name, physical)
 
     def exists(self) -> bool:
-        with self._call("looking for the collection"):
-            return self._physical() is not None or self._client.collection_exists(self._name)
+        with self._call("looking for the collection") as client:
+            shown = {alias.alias_name for alias in client.get_aliases().aliases}
+            return self._name in shown or client.collection_exists(self._name)
 
     def upsert_segments(
         self, batch: SegmentBatch, more: Mapping[str, Any], live: Collection[str] = ()
@@ -127,7 +93,9 @@ class VectorIndex:
         # costs a part of the client's time (docs/performance.md).
         points = [
             q.PointStruct.model_construct(
-                id=point, vector=vector, payload={**payload, **more, "live": asset in live}
+                id=point,
+                vector=vector,
+                payload=self._stored({**payload, **more, "live": asset in live}),
             )
             for point, asset, vector, payload in zip(
                 batch.point_ids, batch.asset_ids, vectors, batch.payloads, strict=True
@@ -135,27 +103,46 @@ class VectorIndex:
         ]
         size = self._settings.upsert_points
         for start in range(0, len(points), size):
-            with self._call("upserting points"):
-                answer = self._client.upsert(self._name, points[start : start + size], wait=True)
+            with self._call("upserting points") as client:
+                answer = client.upsert(self._name, points[start : start + size], wait=True)
             _completed(answer, "an upsert")
 
     def count_points(self, point_ids: Sequence[str]) -> int:
         """How many of these points are there, counted exactly."""
         having = q.Filter(must=[q.HasIdCondition(has_id=list(point_ids))])
-        with self._call("counting points"):
-            return self._client.count(self._name, count_filter=having, exact=True).count
+        with self._call("counting points") as client:
+            return client.count(self._name, count_filter=having, exact=True).count
 
     def flipped(self, asset_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Of the assets that have an anchor: the sequence of the run that flipped it last, and the
         generation that it flipped to."""
-        with self._call("reading anchors"):
-            found = self._client.retrieve(
-                self._name,
-                [anchor_id(asset) for asset in asset_ids],
-                with_payload=["asset_id", "sequence", "generation"],
-            )
+        ids = [anchor_id(asset) for asset in asset_ids]
+        with self._call("reading anchors") as client:
+            fields = ["asset_id", "sequence", "generation"]
+            found = client.retrieve(self._name, ids, with_payload=fields)
         payloads = [point.payload for point in found if point.payload]
         return {p["asset_id"]: (p["sequence"], p["generation"]) for p in payloads}
+
+    def generations(self, asset_ids: Sequence[str]) -> dict[str, str]:
+        """Of the assets that have an anchor, the generation that is live."""
+        return {asset: generation for asset, (_, generation) in self.flipped(asset_ids).items()}
+
+    def anchors(self, page: int = 512) -> Iterator[list[dict[str, Any]]]:
+        """The payload of every anchor, a page at a time."""
+        asset = q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))
+        offset = None
+        while True:
+            with self._call("reading anchors") as client:
+                found, offset = client.scroll(
+                    self._name,
+                    scroll_filter=q.Filter(must=[asset]),
+                    limit=page,
+                    offset=offset,
+                    with_payload=["asset_id", "key", "generation", "spaces", "encoder"],
+                )
+            yield [p.payload for p in found if p.payload]
+            if offset is None:
+                return
 
     def flip(self, anchors: Sequence[Anchor]) -> None:
         """Make the anchors' generations the live ones, in one request."""
@@ -165,7 +152,7 @@ class VectorIndex:
             q.PointStruct(
                 id=anchor_id(a.asset_id),
                 vector={name: vector.tolist() for name, vector in a.vectors.items()},
-                payload=dict(a.payload),
+                payload=self._stored(a.payload),
             )
             for a in anchors
         ]
@@ -176,8 +163,8 @@ class VectorIndex:
                 set_payload=q.SetPayload(payload={"live": False}, filter=_others(assets, live))
             ),
         ]
-        with self._call("flipping assets"):
-            answers = self._client.batch_update_points(self._name, steps, wait=True)
+        with self._call("flipping assets") as client:
+            answers = client.batch_update_points(self._name, steps, wait=True)
         for answer in answers:
             _completed(answer, "a flip")
 
@@ -200,79 +187,69 @@ class VectorIndex:
         limit: int,
         *,
         must: Sequence[tuple[str, Any]] = (),
+        among: Sequence[str] = (),
+        exact: bool = False,
+        with_payload: bool = True,
     ) -> list[Hit]:
-        """The nearest live segments by cosine; `must` are (payload field, value) pairs."""
+        """The nearest live segments by cosine; `must` are (payload field, value) pairs, `among` ids
+        of points, if it is not all. `exact` compares with every vector in full, whatever the graph
+        and the quantization would do."""
         fields = [("live", True), ("kind", "segment"), *must]
-        wanted = [q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields]
-        with self._call("searching"):
-            found = self._client.query_points(
+        wanted: list[q.Condition] = [
+            q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields
+        ]
+        if among:
+            wanted.append(q.HasIdCondition(has_id=list(among)))
+        with self._call("searching") as client:
+            found = client.query_points(
                 self._name,
                 query=vector.astype(np.float32).tolist(),
                 using=vector_name,
-                query_filter=q.Filter(must=list(wanted)),
+                query_filter=q.Filter(must=wanted),
+                search_params=None if self._connection.local else self._search_params(exact),
                 limit=limit,
-                with_payload=True,
+                with_payload=with_payload,
             ).points
         return [Hit(str(p.id), p.score, p.payload or {}) for p in found]
 
     def count(self, *, live_only: bool = True) -> int:
         """Segments in the index."""
-        fields: list[q.Condition] = [
-            q.FieldCondition(key="kind", match=q.MatchValue(value="segment"))
-        ]
-        if live_only:
-            fields.append(q.FieldCondition(key="live", match=q.MatchValue(value=True)))
-        with self._call("counting"):
-            return self._client.count(
-                self._name, count_filter=q.Filter(must=fields), exact=True
-            ).count
+        return self._count("segment", [("live", True)] if live_only else [])
+
+    def count_assets(self) -> int:
+        """Anchors in the index."""
+        return self._count("asset", [])
+
+    def _count(self, kind: str, more: Sequence[tuple[str, Any]]) -> int:
+        fields = [("kind", kind), *more]
+        wanted = [q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields]
+        with self._call("counting") as client:
+            selected = q.Filter(must=list(wanted))
+            return client.count(self._name, count_filter=selected, exact=True).count
+
+    def _stored(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        left_out = self._settings.leave_out
+        return {name: value for name, value in payload.items() if name not in left_out}
+
+    def _search_params(self, exact: bool) -> q.SearchParams:
+        if exact:
+            ignored = q.QuantizationSearchParams(ignore=True)
+            return q.SearchParams(exact=True, quantization=ignored)
+        rescored = q.QuantizationSearchParams(
+            rescore=True, oversampling=self._settings.oversampling
+        )
+        return q.SearchParams(hnsw_ef=self._settings.hnsw_ef, quantization=rescored)
 
     def points(self) -> CollectionPoints:
         """The same collection, point by point."""
-        return CollectionPoints(self._client, self._name, self._call, local=self._local)
+        return CollectionPoints(self._connection, self._name)
 
     def _delete(self, selected: q.Filter, what: str) -> None:
-        with self._call(what):
-            answer = self._client.delete(
+        with self._call(what) as client:
+            answer = client.delete(
                 self._name, points_selector=q.FilterSelector(filter=selected), wait=True
             )
         _completed(answer, what)
-
-    def _physical(self) -> str | None:
-        for alias in self._client.get_aliases().aliases:
-            if alias.alias_name == self._name:
-                return alias.collection_name
-        return None
-
-    def _check(self, spaces: Sequence[VectorSpace]) -> None:
-        params = self._client.get_collection(self._name).config.params.vectors
-        there = params if isinstance(params, dict) else {}
-        for space in spaces:
-            found = there.get(space.vector_name)
-            if found is None or found.size != space.dimension:
-                is_there = "no such vector" if found is None else f"{found.size} dimensions"
-                raise IndexMismatch(
-                    f"Collection {self._name!r}: vector {space.vector_name!r} has {is_there}, and "
-                    f"{space.encoder} gives {space.dimension}.",
-                    remedy="Name another collection (--collection), or go back to the encoder that "
-                    "filled this one.",
-                )
-            if found.distance != q.Distance.COSINE:
-                raise IndexMismatch(
-                    f"Collection {self._name!r}: vector {space.vector_name!r} is compared by "
-                    f"{found.distance}, not by cosine.",
-                    remedy="Name another collection (--collection).",
-                )
-
-    @contextmanager
-    def _call(self, what: str) -> Iterator[None]:
-        where = self._settings.url or str(self._settings.path)
-        with mapped_errors(what, where):
-            if self._local:
-                with self._lock:
-                    yield
-            else:
-                yield
 
 
 def _others(asset_ids: Sequence[str], keep: Sequence[str]) -> q.Filter:

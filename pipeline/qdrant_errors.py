@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from urllib.parse import urlsplit
 
 import grpc
@@ -26,12 +27,44 @@ class IndexRefused(Permanent):
     default_code = "index_refused"
 
 
+class Connection:
+    """An open client. Calls from several threads are taken one after the other where the engine is
+    the client's own, which is not made for more."""
+
+    def __init__(self, client: QdrantClient, settings: IndexSettings) -> None:
+        self.client = client
+        self.local = settings.url is None
+        self.where = place_of(settings)
+        self._lock = threading.RLock() if self.local else None
+
+    @contextmanager
+    def call(self, what: str) -> Iterator[QdrantClient]:
+        """The client, for one call; its errors become ours and say what was being done."""
+        with mapped_errors(what, self.where), self._lock or nullcontext():
+            yield self.client
+
+
+@contextmanager
+def open_connection(settings: IndexSettings) -> Iterator[Connection]:
+    """Raises IndexUnavailable where the server or the folder cannot be had."""
+    client = open_client(settings)
+    try:
+        yield Connection(client, settings)
+    finally:
+        client.close()
+
+
+def place_of(settings: IndexSettings) -> str:
+    """The server's address without what is secret in it, or the folder."""
+    return str(settings.path) if settings.url is None else _without_secrets(settings.url)
+
+
 def open_client(settings: IndexSettings) -> QdrantClient:
     """A server by URL, or the client's local mode by folder. Raises IndexUnavailable."""
     if settings.url is None:
         return _open_folder(settings)
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    with mapped_errors("connecting", settings.url):
+    with mapped_errors("connecting", place_of(settings)):
         client = QdrantClient(
             url=settings.url,
             api_key=key,
@@ -61,13 +94,13 @@ def _open_folder(settings: IndexSettings) -> QdrantClient:
 
 @contextmanager
 def mapped_errors(what: str, where: str) -> Iterator[None]:
-    """Errors of qdrant_client and its transports become ours; `where` is a URL or a folder."""
+    """Errors of qdrant_client and its transports become ours; `where` is `place_of`."""
     try:
         yield
     except SensedexError:
         raise
     except (ApiException, grpc.RpcError, httpx.HTTPError, ConnectionError) as error:
-        raise _mapped(error, what, _without_secrets(where)) from error
+        raise _mapped(error, what, where) from error
 
 
 def _mapped(error: Exception, what: str, where: str) -> SensedexError:

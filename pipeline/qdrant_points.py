@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
 from pipeline.errors import IndexUnavailable
+from pipeline.qdrant_errors import Connection
 
 POINTS_A_PAGE = 2_000
 # Local mode sorts and filters the whole collection anew for every page.
@@ -20,12 +19,6 @@ POINTS_A_PAGE_LOCAL = 20_000
 POINTS_A_DELETE = 1_000
 
 PointId = int | str
-
-
-class Call(Protocol):
-    """Maps the errors of the calls inside it; `what` says what was being done."""
-
-    def __call__(self, what: str) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +33,17 @@ class StoredPoint:
 class CollectionPoints:
     """Every method raises IndexUnavailable."""
 
-    def __init__(self, client: QdrantClient, collection: str, call: Call, *, local: bool) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, collection: str) -> None:
+        self._call = connection.call
         self._collection = collection
-        self._call = call
-        self._page = POINTS_A_PAGE_LOCAL if local else POINTS_A_PAGE
+        self._page = POINTS_A_PAGE_LOCAL if connection.local else POINTS_A_PAGE
 
     def pages(self, fields: Sequence[str]) -> Iterator[list[StoredPoint]]:
         """Every point of the collection once, with these payload fields and no vectors."""
         offset: Any = None
         while True:
-            with self._call("reading points"):
-                found, offset = self._client.scroll(
+            with self._call("reading points") as client:
+                found, offset = client.scroll(
                     self._collection,
                     limit=self._page,
                     offset=offset,
@@ -66,8 +58,8 @@ class CollectionPoints:
         self, point_ids: Sequence[PointId], fields: Sequence[str] | None = None
     ) -> dict[PointId, StoredPoint]:
         """Those of the points that are there: whole, or with these fields and no vectors."""
-        with self._call("fetching points"):
-            found = self._client.retrieve(
+        with self._call("fetching points") as client:
+            found = client.retrieve(
                 self._collection,
                 list(point_ids),
                 with_payload=True if fields is None else list(fields),
@@ -80,8 +72,8 @@ class CollectionPoints:
         """Of points that are not there, too."""
         for start in range(0, len(point_ids), POINTS_A_DELETE):
             chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_A_DELETE]))
-            with self._call("deleting points"):
-                answer = self._client.delete(self._collection, points_selector=chosen, wait=True)
+            with self._call("deleting points") as client:
+                answer = client.delete(self._collection, points_selector=chosen, wait=True)
             if answer.status != q.UpdateStatus.COMPLETED:
                 raise IndexUnavailable(
                     f"Qdrant answered {answer.status} to a deletion of points.",
@@ -90,8 +82,8 @@ class CollectionPoints:
 
     def datatypes(self) -> dict[str, str]:
         """In which precision each named vector is kept: `float32`, `float16` or `uint8`."""
-        with self._call("reading the collection's configuration"):
-            params = self._client.get_collection(self._collection).config.params.vectors
+        with self._call("reading the collection's configuration") as client:
+            params = client.get_collection(self._collection).config.params.vectors
         named = params if isinstance(params, dict) else {}
         return {
             name: (one.datatype or q.Datatype.FLOAT32).value.lower() for name, one in named.items()

@@ -77,14 +77,25 @@ def commit_receipt(store: Store, receipt: ShardReceipt) -> ShardReceipt:
     try:
         store.create(name, receipt.to_bytes())
     except AlreadyThere:
-        return _read_receipt(store, name)
+        return receipt_at(store, name)
     return receipt
 
 
 def read_receipts(store: Store, run: RunFolder) -> Iterator[ShardReceipt]:
     """All receipts of one run in the order of their shards. Raises StateCorrupt."""
     for name in store.list(f"{run.root}/receipts/"):
-        yield _read_receipt(store, name)
+        yield receipt_at(store, name)
+
+
+def promise_of(store: Store, data_file: str) -> ShardReceipt:
+    """The receipt that promises a shard's file. Raises StateCorrupt where none does."""
+    receipt = receipt_of(store, data_file)
+    if receipt is None or receipt.data_file != data_file:
+        raise StateCorrupt(
+            f"No receipt in {store.location} promises {data_file}.",
+            remedy="Restore the state location from a copy, or `sensedex clean` and index anew.",
+        )
+    return receipt
 
 
 def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
@@ -96,7 +107,7 @@ def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
     # A name that begins with this one is longer, and so comes after it.
     for name in store.list(RUNS, start_after=_runs_from(after_sequence + 1)):
         if PurePosixPath(name).parent.name == "receipts":
-            yield _read_receipt(store, name)
+            yield receipt_at(store, name)
 
 
 def receipt_of(store: Store, data_file: str) -> ShardReceipt | None:
@@ -107,7 +118,7 @@ def receipt_of(store: Store, data_file: str) -> ShardReceipt | None:
     path = PurePosixPath(data_file)
     name = f"{path.parent.parent}/receipts/{path.name.partition('-')[0]}.json"
     try:
-        return _read_receipt(store, name)
+        return receipt_at(store, name)
     except ReceiptGone:
         return None
 
@@ -117,7 +128,7 @@ def receipts_newest_first(store: Store) -> Iterator[ShardReceipt]:
     for name in sorted(store.list(RUNS), reverse=True):
         if PurePosixPath(name).parent.name == "receipts":
             with suppress(StateCorrupt):
-                yield _read_receipt(store, name)
+                yield receipt_at(store, name)
 
 
 def unfinished_runs(store: Store, after_sequence: int) -> list[str]:
@@ -145,7 +156,8 @@ def read_loads(store: Store, run: RunFolder) -> dict[int, dict[str, Any]]:
     return loads
 
 
-def _read_receipt(store: Store, name: str) -> ShardReceipt:
+def receipt_at(store: Store, name: str) -> ShardReceipt:
+    """The receipt of that name. Raises StateCorrupt."""
     found = store.read(name)
     if found is None:
         raise ReceiptGone(f"{name} has vanished from {store.location}.")

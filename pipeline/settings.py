@@ -150,6 +150,12 @@ class TagSettings(_Part):
     most: int = Field(5, ge=1, description="tags of a window, the best ones")
 
 
+OptionalField = Literal[
+    "asset_duration_ms", "audio_codec", "container", "fps", "height", "sidecar_keys", "silent",
+    "tag_scores", "text", "user_metadata", "video_codec", "width",
+]  # fmt: skip
+
+
 class IndexSettings(_Part):
     """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
 
@@ -160,6 +166,26 @@ class IndexSettings(_Part):
     collection: str = Field("media", pattern=r"^[A-Za-z0-9_-]{1,200}$", description="public name")
     upsert_points: int = Field(128, ge=1, le=4096, description="points a request")
     timeout_s: int = Field(60, gt=0, description="of a request")
+    distance: Literal["cosine", "dot"] = Field(
+        "cosine", description="of a new collection; vectors have unit length, so scores are equal"
+    )
+    quantization: Literal["none", "int8", "binary"] = Field(
+        "none", description="of a new collection, on a server; `sensedex rebuild` changes it"
+    )
+    oversampling: float = Field(
+        2.0, ge=1, le=100, description="times as many quantised candidates are scored in full"
+    )
+    hnsw_m: int = Field(16, ge=4, le=256, description="links a point in a new collection's graph")
+    hnsw_ef_construct: int = Field(100, ge=4, le=4096, description="candidates while it is built")
+    hnsw_ef: int | None = Field(
+        None, ge=1, description="candidates that a search looks at; empty for the server's own"
+    )
+    shards: int | None = Field(None, ge=1, description="of a new collection, on a cluster")
+    replicas: int | None = Field(None, ge=1, description="of each shard")
+    on_disk: bool | None = Field(None, description="a new collection's vectors are left on disk")
+    leave_out: tuple[OptionalField, ...] = Field(
+        (), description="payload fields that are not stored; those that search needs cannot be"
+    )
 
 
 class SearchSettings(_Part):

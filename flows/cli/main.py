@@ -23,6 +23,7 @@ from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.localise import localise
+from flows.cli.rebuild import rebuild
 from flows.cli.search import search
 from flows.cli.verify import verify
 from flows.cli.weights import app as weights_app
@@ -51,6 +52,7 @@ app.command()(evaluate)
 app.command()(localise)
 app.command()(search)
 app.command()(verify)
+app.command()(rebuild)
 app.command()(lookups.status)
 app.command()(lookups.failures)
 app.command()(lookups.report)

@@ -96,7 +96,8 @@ def look(
     else:
         count = read_points(ledger, points, watch)
         share = options.sample / max(1, state.totals.get("segments", 0))
-        sampler = Sampler(ledger, points, share=share, seed=report.seed)
+        left_out = frozenset(settings.index.leave_out)
+        sampler = Sampler(ledger, points, share=share, seed=report.seed, left_out=left_out)
     watch.lap("Qdrant")
     reader = ParquetReader(ledger, state.store, sampler)
     reader.read(watch)

@@ -30,15 +30,23 @@ TOLERANCES = {"float32": (1e-5, 1e-6), "float16": (2**-10, 2**-20), "uint8": (0.
 
 
 class Sampler:
-    """Compares the assets that it takes; `share` is of all assets, `segments` what was compared."""
+    """Compares the assets that it takes; `share` is of all assets, `segments` what was compared,
+    `left_out` the payload fields that this collection does not store (`index.leave_out`)."""
 
     def __init__(
-        self, ledger: Ledger, points: CollectionPoints, *, share: float, seed: int
+        self,
+        ledger: Ledger,
+        points: CollectionPoints,
+        *,
+        share: float,
+        seed: int,
+        left_out: frozenset[str] = frozenset(),
     ) -> None:
         self._ledger = ledger
         self._points = points
         self._below = int(min(1.0, share) * 2**32)
         self._seed = seed & 0xFFFFFFFF
+        self._not_compared = NOT_SAMPLED | left_out
         self._datatypes = points.datatypes()
         self.segments = 0
 
@@ -83,7 +91,7 @@ class Sampler:
     def _compare_payload(
         self, asset: str, what: str, wanted: Mapping[str, Any], stored: StoredPoint
     ) -> None:
-        names = (wanted.keys() | stored.payload.keys()) - NOT_SAMPLED
+        names = (wanted.keys() | stored.payload.keys()) - self._not_compared
         differing = [n for n in sorted(names) if not _same(n, wanted, stored.payload)]
         if differing:
             self._find(Finding.PAYLOAD_DIFFERS, asset, f"{what}: {', '.join(differing)}")

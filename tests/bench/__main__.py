@@ -16,7 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = ("planning", "decode", "encode", "precision", "load", "verify", "pipeline")
+BENCHMARKS = (
+    *("planning", "decode", "encode", "precision", "load", "rebuild", "verify", "pipeline"),
+)
 
 
 def main() -> int:

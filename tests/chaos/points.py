@@ -132,13 +132,13 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
     def flip(index: Any, anchors: Any) -> Any:
         if not counter.due():
             return original(index, anchors)
-        whole = index._client.batch_update_points
+        whole = index._connection.client.batch_update_points
 
         def first_step(name: str, steps: list[Any], wait: bool) -> Any:
             whole(name, steps[:2], wait=wait)
             die()
 
-        index._client.batch_update_points = first_step
+        index._connection.client.batch_update_points = first_step
         return original(index, anchors)
 
     return flip

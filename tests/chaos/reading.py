@@ -30,8 +30,8 @@ LIVE = q.Filter(
 
 def live_now(index: VectorIndex) -> Live:
     """One read: every live segment, counted by asset and generation."""
-    with index._call("reading"):
-        points, _ = index._client.scroll(
+    with index._call("reading") as client:
+        points, _ = client.scroll(
             index._name, LIVE, limit=100_000, with_payload=["asset_id", "generation"]
         )
     seen: Live = {}
@@ -44,8 +44,8 @@ def live_now(index: VectorIndex) -> Live:
 
 def everything(index: VectorIndex) -> Points:
     """Every point with its payload and vectors, as values that can be compared."""
-    with index._call("reading"):
-        points, _ = index._client.scroll(
+    with index._call("reading") as client:
+        points, _ = client.scroll(
             index._name, None, limit=100_000, with_payload=True, with_vectors=True
         )
     return {

@@ -222,7 +222,7 @@ def test_a_file_that_lacks_segments_is_not_flipped(index: VectorIndex, tmp_path:
 
 def test_the_anchor_says_what_is_live(index: VectorIndex, tmp_path: Path) -> None:
     load(index, tmp_path, [("a.mp4", "g1", 4)], 3)
-    anchors, _ = index._client.scroll(
+    anchors, _ = index._connection.client.scroll(
         index._name,
         scroll_filter=q.Filter(
             must=[q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
 from pipeline import run as steps
@@ -90,6 +91,11 @@ def replace_settings(place: Place, **more: Any) -> Place:
     return replace(place, settings=settings_for(place.server, place.folder, **more))
 
 
+def engine(index: VectorIndex) -> QdrantClient:
+    """For damage that nobody would do through the index."""
+    return index._connection.client
+
+
 def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
     return load_settings(
         None,
@@ -151,7 +157,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 def points_of(index: VectorIndex, key: str, **fields: Any) -> list[q.Record]:
     """An asset's segments in their order, with all that they hold."""
     wanted = {"asset_id": asset_id("media", key), "kind": "segment", **fields}
-    found, _ = index._client.scroll(
+    found, _ = engine(index).scroll(
         "media",
         scroll_filter=q.Filter(
             must=[q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in wanted.items()]
@@ -173,7 +179,7 @@ def _put(index: VectorIndex, like: q.Record, point_id: Any = None, **payload: An
         vector=like.vector,
         payload={**like.payload, **payload},
     )
-    index._client.upsert("media", [point])
+    engine(index).upsert("media", [point])
 
 
 def points_go(index: VectorIndex) -> None:
@@ -186,33 +192,33 @@ def an_anchor_goes(index: VectorIndex) -> None:
 
 def an_anchor_lies(index: VectorIndex) -> None:
     anchor = [anchor_id(asset_id("media", FILM))]
-    index._client.set_payload("media", {"segments": 7}, points=anchor)
+    engine(index).set_payload("media", {"segments": 7}, points=anchor)
 
 
 def an_anchor_loses_its_sequence(index: VectorIndex) -> None:
     anchor = [anchor_id(asset_id("media", FILM))]
-    index._client.delete_payload("media", ["sequence"], points=anchor)
+    engine(index).delete_payload("media", ["sequence"], points=anchor)
 
 
 def points_hide(index: VectorIndex) -> None:
-    index._client.set_payload("media", {"live": False}, points=[points_of(index, FILM)[1].id])
+    engine(index).set_payload("media", {"live": False}, points=[points_of(index, FILM)[1].id])
 
 
 def a_payload_changes(index: VectorIndex) -> None:
-    index._client.set_payload("media", {"text": "other"}, points=[points_of(index, FILM)[1].id])
+    engine(index).set_payload("media", {"text": "other"}, points=[points_of(index, FILM)[1].id])
 
 
 def a_field_goes(index: VectorIndex) -> None:
-    index._client.delete_payload("media", ["mime"], points=[anchor_id(asset_id("media", FILM))])
+    engine(index).delete_payload("media", ["mime"], points=[anchor_id(asset_id("media", FILM))])
 
 
 def a_payload_is_of_another_generation(index: VectorIndex) -> None:
     point = points_of(index, FILM)[1]
-    index._client.set_payload("media", {"generation": "0" * 16}, points=[point.id])
+    engine(index).set_payload("media", {"generation": "0" * 16}, points=[point.id])
 
 
 def a_payload_is_lost(index: VectorIndex) -> None:
-    index._client.clear_payload("media", [points_of(index, FILM)[1].id])
+    engine(index).clear_payload("media", [points_of(index, FILM)[1].id])
 
 
 def a_vector_changes(index: VectorIndex) -> None:
@@ -220,13 +226,13 @@ def a_vector_changes(index: VectorIndex) -> None:
     assert isinstance(point.vector, dict)
     vision = np.asarray(point.vector["vision"], np.float32)
     vision[3] += 0.01
-    index._client.update_vectors(
+    engine(index).update_vectors(
         "media", [q.PointVectors(id=point.id, vector={"vision": vision.tolist()})]
     )
 
 
 def a_vector_goes(index: VectorIndex) -> None:
-    index._client.delete_vectors("media", ["audio"], [points_of(index, FILM)[0].id])
+    engine(index).delete_vectors("media", ["audio"], [points_of(index, FILM)[0].id])
 
 
 def an_old_generation_is_left(index: VectorIndex) -> None:
@@ -254,11 +260,11 @@ def points_are_nobodys(index: VectorIndex) -> None:
         q.PointStruct(id=5, vector=vector),
         q.PointStruct(id=str(uuid.uuid4()), vector=vector),
     ]
-    index._client.upsert("media", points)
+    engine(index).upsert("media", points)
 
 
 def the_collection_goes(index: VectorIndex) -> None:
-    index._client.delete_collection("media-1")
+    engine(index).delete_collection("media-1")
 
 
 # A film has 3 windows; 5 good objects of 1 and 3 segments: 3 pictures, 2 sounds of 3, the film.
@@ -616,7 +622,7 @@ def test_a_sample_is_repeatable_and_says_what_it_cannot_exclude(place: Place) ->
     with open_index(place.settings.index) as index:
         for key in (FILM, "sounds/0.wav", "sounds/1.wav"):
             points = [point.id for point in points_of(index, key)]
-            index._client.set_payload("media", {"text": "x"}, points=points)
+            engine(index).set_payload("media", {"text": "x"}, points=points)
     shares = set()
     for seed in range(5):
         report = place.look(LookOptions(sample=4, seed=seed))

@@ -1,0 +1,1 @@
+"""Another index from the embeddings that are kept: no media is fetched and no model is run."""
