@@ -105,6 +105,7 @@ def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
             "index.path": folder / "qdrant",
             "state.location": str(folder / "state"),
             "state.shard_objects": 4,
+            "encode.encoder": "imagebind-demo",
             "state.max_removed_share": 0.5,
             **more,
         },
