@@ -94,9 +94,17 @@ class DecodeSettings(_Part):
     max_pixels: int = Field(100_000_000, gt=0, description="of one frame or picture")
     max_streams: int = Field(64, gt=0, description="streams in one container")
     max_duration_s: int = Field(36 * 3600, gt=0, description="longer media is cut there: partial")
+    max_segments: int = Field(100_000, gt=0, description="media of more windows is cut: partial")
     max_wall_s: int = Field(1800, gt=0, description="wall time of the decoder for one object")
     max_cpu_s: int = Field(3600, gt=0, description="CPU time of the decoder for one object")
-    max_memory_mb: int = Field(2048, ge=256, description="address space of the decoder's child")
+    cpu_grace_s: float = Field(
+        15, gt=0, description="of that, what any object may take, be it ever so small"
+    )
+    cpu_s_per_mb: float = Field(20, ge=0, description="and more for each megabyte of the object")
+    cpu_s_per_media_s: float = Field(
+        0.2, ge=0, description="and more for each second of media that came out of it"
+    )
+    max_memory_mb: int = Field(512, ge=256, description="memory of the decoder's child")
     processes: int = Field(1, ge=1, description="decode actors (one CPU each)")
 
 

@@ -26,7 +26,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import SettingsError
+from pipeline.errors import MediaRejected, SettingsError
 from pipeline.media.av_packets import PacketSpan, packet_span
 from pipeline.media.frame_chain import sound_steps
 from pipeline.media.grid import Grid, milliseconds
@@ -230,7 +230,13 @@ def _running(program: str, command: Any, problems: list[str]) -> Iterator[IO[byt
         if process.stdout.read(1):
             process.kill()
             process.wait()
-        elif process.wait() != 0:
+        elif process.wait() == -signal.SIGXCPU:
+            raise MediaRejected(
+                "ffmpeg took more CPU time than the object may cost.",
+                code="too_much_time",
+                remedy="Raise decode.cpu_grace_s if the object is to be trusted.",
+            )
+        elif process.returncode != 0:
             listener.join()
             problems.extend(words or [f"ffmpeg ended with {process.returncode}"])
     finally:
