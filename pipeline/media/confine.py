@@ -60,7 +60,9 @@ def no_new_privileges() -> None:
 
 def leave_network() -> bool:
     """Move to a network of its own that reaches nothing, not even this machine. One thread only."""
-    return any(_LIBC.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
+    return any(
+        _LIBC.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET)
+    )
 
 
 def forbid_sockets() -> bool:

@@ -1,4 +1,4 @@
-"""What keeps a decoding child from network and files, found out by a child that tries to get out."""
+"""What keeps a decoding child from network and files: a child tries to get out, and tells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Confinement:
 
 
 def confinement(settings: DecodeSettings) -> Confinement:
-    """Starts a child as for an object. Raises BrokenWireError, OSError where none can be started."""
+    """Starts a child as for an object. Raises BrokenWireError or OSError where none starts."""
     with (
         tempfile.TemporaryDirectory(prefix="sensedex-") as folder,
         socket.create_server(("127.0.0.1", 0)) as canary,

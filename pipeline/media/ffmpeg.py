@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MediaRejected, SettingsError
 from pipeline.media.av_packets import PacketSpan, packet_span
+from pipeline.media.container import FORMATS
 from pipeline.media.frame_chain import sound_steps
 from pipeline.media.grid import Grid, milliseconds
-from pipeline.media.probe import FORMATS, PictureTrack, SoundTrack
+from pipeline.media.probe import PictureTrack, SoundTrack
 from pipeline.media.pyav_sound import to_int16
 from pipeline.media.window import FRAME_PX
 from pipeline.settings import DecodeSettings
@@ -144,10 +145,11 @@ class FfmpegPicture:
             fine = base.denominator
         first_sample = round((self._origin_s + half_step) * fine)
         last_frame = round((span.last_pts * base - self._origin_s - half_step) * fine)
+        now = f"N*{round(span.counted_by * base * fine)}" if span.counted_by else "PTS"
         stream = (
             _input(self._path, self._settings)[str(self._track.index)]
             .filter("settb", expr=f"1/{fine}")
-            .filter("setpts", expr=f"PTS-({first_sample})")
+            .filter("setpts", expr=f"{now}-({first_sample})")
         )
         halves = stream.filter_multi_output("split", outputs=2)
         rate = 1 / self._grid.step_s
@@ -182,7 +184,7 @@ class FfmpegSound:
 
     def __iter__(self) -> Iterator[NDArray[np.int16]]:
         stream = _input(self._path, self._settings)[str(self._track.index)]
-        for name, options in sound_steps(self._origin_s):
+        for name, options in sound_steps(self._origin_s, self._track.channels):
             stream = stream.filter(name, **options)
         command = stream.output("pipe:1", format="f32le", acodec="pcm_f32le")
         with _running(self._program, command, self.problems) as output:
