@@ -100,9 +100,9 @@ class DecodeSettings(_Part):
     cpu_grace_s: float = Field(
         15, gt=0, description="of that, what any object may take, be it ever so small"
     )
-    cpu_s_per_mb: float = Field(20, ge=0, description="and more for each megabyte of the object")
+    cpu_s_per_mb: float = Field(5, ge=0, description="and more for each megabyte of the object")
     cpu_s_per_media_s: float = Field(
-        0.2, ge=0, description="and more for each second of media that came out of it"
+        0.5, ge=0, description="and more for each second of media that came out of it"
     )
     max_memory_mb: int = Field(512, ge=256, description="memory of the decoder's child")
     processes: int = Field(1, ge=1, description="decode actors (one CPU each)")
