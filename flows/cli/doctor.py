@@ -72,7 +72,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         f"{decode.max_wall_s} s, {decode.max_pixels / 1e6:.0f} megapixels, "
         f"{decode.max_streams} streams, {decode.max_segments:,} windows",
     )
-    yield _confined(decode)
+    yield child_finding(decode)
 
 
 def _python() -> Finding:
@@ -126,7 +126,8 @@ def _ffmpeg(settings: Settings) -> Finding:
     return Finding("ffmpeg", Verdict.OK, detail)
 
 
-def _confined(decode: DecodeSettings) -> Finding:
+def child_finding(decode: DecodeSettings) -> Finding:
+    """What a decoding child reaches, by one that tries."""
     try:
         found = confinement(decode)
     except (BrokenWireError, OSError) as error:

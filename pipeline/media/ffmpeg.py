@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import resource
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,8 @@ from pipeline.settings import DecodeSettings
 _FRAME_BYTES = FRAME_PX * FRAME_PX * 3
 _PIECE_BYTES = 4 * 16_000
 _STDERR_LINES = 3
+_ENDED_BY_SIGNAL = (255, -signal.SIGXCPU)
+"""ffmpeg takes the signal of the clock for a wish to end, and ends with 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,7 @@ def _running(program: str, command: Any, problems: list[str]) -> Iterator[IO[byt
         if process.stdout.read(1):
             process.kill()
             process.wait()
-        elif process.wait() == -signal.SIGXCPU:
+        elif process.wait() in _ENDED_BY_SIGNAL and _out_of_time():
             raise MediaRejected(
                 "ffmpeg took more CPU time than the object may cost.",
                 code="too_much_time",
@@ -247,6 +250,13 @@ def _running(program: str, command: Any, problems: list[str]) -> Iterator[IO[byt
         process.stdout.close()
         listener.join()
         process.stderr.close()
+
+
+def _out_of_time() -> bool:
+    """Whether what was started here has used up the time that one program may take."""
+    limit_s, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return limit_s != resource.RLIM_INFINITY and used.ru_utime + used.ru_stime >= limit_s - 0.5
 
 
 def _listen(pipe: IO[bytes], words: collections.deque[str]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flows.cli import doctor
 from pipeline.media import confine
-from pipeline.media.confinement import confinement
+from pipeline.media.confinement import Confinement, confinement
 from pipeline.settings import DecodeSettings
 
 
@@ -110,16 +110,16 @@ def test_without_root(tmp_path: Path) -> None:
         assert in_fork(work)
 
 
-def test_doctor_says_so(tmp_path: Path, root_dir: Path) -> None:
-    """Under rules that refuse namespaces and filters, as a container may have them, it warns."""
-    code = (
-        "from flows.cli.doctor import _confined; from pipeline.settings import DecodeSettings;"
-        "found = _confined(DecodeSettings()); print(found.verdict, found.detail)"
-    )
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=root_dir, capture_output=True, text=True, check=True
-    ).stdout
+def test_doctor_says_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     found = confinement(DecodeSettings())
-    assert said.startswith("ok" if not (found.connects or found.opens) else "warn")
-    for means in found.means:
-        assert means in said
+    said = doctor.child_finding(DecodeSettings())
+    held = not (found.connects or found.opens)
+    assert said.verdict == ("ok" if held else "warn")
+    assert all(means in said.detail for means in found.means)
+    # A kernel, or a container's rules, that have none of it.
+    loose = Confinement(False, False, False, connects=True, opens=True)
+    monkeypatch.setattr(doctor, "confinement", lambda _: loose)
+    said = doctor.child_finding(DecodeSettings())
+    assert said.verdict == "warn"
+    assert "reaches the network" in said.detail
+    assert "docs/security.md" in said.remedy
