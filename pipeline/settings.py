@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -55,8 +63,19 @@ MEDIA_SUFFIXES = [
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
 
 
+def _without_credentials(url: str | None) -> str | None:
+    """A URL stands in logs, in Prefect's parameters and in messages: no secret may be in it."""
+    if url is not None and ("@" in url.partition("://")[2] or "?" in url):
+        raise ValueError("a URL with a user, a password or a query in it")
+    return url
+
+
+PlainUrl = Annotated[str | None, AfterValidator(_without_credentials)]
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What was given is not repeated in an error: it may be a secret in the wrong place.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class SourceSettings(_Part):
@@ -64,7 +83,7 @@ class SourceSettings(_Part):
 
     bucket: str = Field("", description="name of the bucket")
     prefix: str = Field("", description="only keys that begin with this")
-    endpoint_url: str | None = Field(None, description="any S3-compatible endpoint; empty for AWS")
+    endpoint_url: PlainUrl = Field(None, description="any S3-compatible endpoint; empty for AWS")
     region: str | None = Field(None, description="region; empty for the AWS chain's own")
     profile: str | None = Field(None, description="a profile of the AWS configuration")
     suffixes: tuple[str, ...] = Field(
@@ -161,7 +180,7 @@ class TagSettings(_Part):
 class IndexSettings(_Part):
     """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
 
-    url: str | None = Field(None, description="of a Qdrant server; empty for local mode")
+    url: PlainUrl = Field(None, description="of a Qdrant server; empty for local mode")
     path: Path = Field(Path(".sensedex/qdrant"), description="folder of the local mode")
     api_key: SecretStr | None = Field(None, description="better given as SENSEDEX_INDEX__API_KEY")
     prefer_grpc: bool = Field(True, description="gRPC to a server")
@@ -180,13 +199,20 @@ class StateSettings(_Part):
     max_removed_share: float = Field(
         0.2, ge=0, le=1, description="a plan that removes a larger share stops"
     )
+    max_denied_share: float = Field(
+        0.05, ge=0, le=1, description="a run that may not read a larger share of the listed stops"
+    )
 
 
 class Settings(BaseSettings):
     """All parts. `load_settings` is the way to make one: it names the field that is wrong."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SENSEDEX_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="SENSEDEX_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     source: SourceSettings = SourceSettings()
@@ -241,7 +267,7 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"
         raise SettingsError(
-            f"Setting {name}: {first['msg']} (it is {_shown(first.get('input'))}).",
+            f"Setting {name}: {first['msg']}{_shown(name, first.get('input'))}.",
             remedy=f"Set it in {file or 'sensedex.toml'}, as a flag, or as "
             f"SENSEDEX_{name.upper().replace('.', '__')}.",
         ) from error
@@ -251,5 +277,11 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
         ) from error
 
 
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, (str, int, float, bool)) else type(value).__name__
+def _shown(name: str, value: object) -> str:
+    """A setting is repeated where it can be no secret: not a name of nobody's, not a URL."""
+    part, _, field = name.partition(".")
+    owner = getattr(Settings.model_fields.get(part), "annotation", None)
+    known = field.partition(".")[0] in getattr(owner, "model_fields", {})
+    if not known or "key" in field or "url" in field:
+        return ""
+    return f" (it is {value!r})" if isinstance(value, (str, int, float, bool)) else ""
