@@ -20,7 +20,6 @@ import boto3
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as aws
 from botocore.config import Config
-from botocore.parsers import ResponseParserError
 
 from pipeline.errors import (
     CredentialsMissing,
@@ -31,7 +30,7 @@ from pipeline.errors import (
     Transient,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import check_page, ended_early, error_for_answer, host_of, printable
+from pipeline.s3_answers import check_page, error_for_answer, host_of, printable
 from pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -128,8 +127,6 @@ def _listed(client: S3Client, **asked: Any) -> Iterator[Any]:
         for page in client.get_paginator("list_objects_v2").paginate(**asked):
             yield from page.get("Contents", ())
             check_page(page, asked["Bucket"])
-    except ResponseParserError as error:
-        raise ended_early(asked["Bucket"], "an answer is no whole XML") from error
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise map_client_error(error, asked["Bucket"]) from error
 

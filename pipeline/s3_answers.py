@@ -103,13 +103,12 @@ def check_page(page: Mapping[str, Any], bucket: str) -> None:
     """
     listed = len(page.get("Contents", ())) + len(page.get("CommonPrefixes", ()))
     if page.get("IsTruncated") and not page.get("NextContinuationToken"):
-        raise ended_early(bucket, "the server says that there is more, and not where")
-    if page.get("KeyCount", listed) != listed:
-        raise ended_early(bucket, f"{page['KeyCount']} keys counted, {listed} listed")
-
-
-def ended_early(bucket: str, why: str) -> ListingEndedEarly:
-    return ListingEndedEarly(
+        why = "the server says that there is more, and not where"
+    elif page.get("KeyCount", listed) != listed:
+        why = f"{page['KeyCount']} keys counted, {listed} listed"
+    else:
+        return
+    raise ListingEndedEarly(
         f"The listing of {bucket!r} ended early: {why}.",
         remedy="Run again; with --allow-short-listing what is listed is taken in, and nothing "
         "behind it is removed.",

@@ -66,7 +66,10 @@ SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
 def _without_credentials(url: str | None) -> str | None:
     """A URL stands in logs, in Prefect's parameters and in messages: no secret may be in it."""
     if url is not None and ("@" in url.partition("://")[2] or "?" in url):
-        raise ValueError("a URL with a user, a password or a query in it")
+        raise ValueError(
+            "a URL that holds a user, a password or a query; AWS's chain has S3's credentials, "
+            "SENSEDEX_INDEX__API_KEY Qdrant's"
+        )
     return url
 
 
@@ -266,8 +269,13 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(
+                f"There is no setting {name}.", remedy="`sensedex init` lists them all."
+            ) from error
+        what = first["msg"].removeprefix("Value error, ")
         raise SettingsError(
-            f"Setting {name}: {first['msg']}{_shown(name, first.get('input'))}.",
+            f"Setting {name}: {what}{_shown(name, first.get('input'))}.",
             remedy=f"Set it in {file or 'sensedex.toml'}, as a flag, or as "
             f"SENSEDEX_{name.upper().replace('.', '__')}.",
         ) from error
