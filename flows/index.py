@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,11 @@ class Options(BaseModel):
     retry_failed: bool = Field(False, description="try again what was rejected or failed before")
     retry_keys: tuple[str, ...] = Field((), description="try these keys again")
     allow_removals: bool = Field(False, description="remove more than state.max_removed_share")
+    allow_denied: bool = Field(False, description="go on past state.max_denied_share")
+    allow_short_listing: bool = Field(False, description="go on with a listing that ended early")
 
     def for_run(self) -> RunOptions:
-        return RunOptions(self.retry_failed, self.retry_keys, self.allow_removals)
+        return RunOptions(**self.model_dump())
 
 
 def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -244,11 +247,7 @@ def run_index(settings: Settings, options: RunOptions, on_progress: OnProgress) 
             index=settings.index,
             search=settings.search,
             state=settings.state,
-            options=Options(
-                retry_failed=options.retry_failed,
-                retry_keys=options.retry_keys,
-                allow_removals=options.allow_removals,
-            ),
+            options=Options(**asdict(options)),
         )
     finally:
         on_progress_here.reset(token)

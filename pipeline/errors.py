@@ -4,6 +4,7 @@
     ├── Transient                 the same call may succeed later
     │   ├── StoreUnavailable      S3 or the state location: throttled, 5xx, connection lost
     │   ├── IndexUnavailable      Qdrant cannot be reached, or did not finish in time
+    │   ├── ListingEndedEarly     the bucket's listing broke off before its end
     │   ├── LeaseHeld             another run writes this collection
     │   └── ObjectChanged         the object changed between the plan and the GET
     └── Permanent                 only a person, or another input, can change the outcome
@@ -13,6 +14,7 @@
         ├── IndexMismatch         the collection is of another dimension, distance or space
         ├── StateCorrupt          a file under the state location is not what it should be
         ├── PlanRefused           the plan would remove more than it is allowed to
+        ├── TooManyDenied         more objects may not be read than a run puts up with
         ├── ObjectDenied          one object: no permission to read it
         ├── ObjectArchived        one object: in cold storage, must be restored first
         └── MediaRejected         one object: not media, broken, or over a limit
@@ -66,6 +68,10 @@ class IndexUnavailable(Transient):
     default_code = "index_unavailable"
 
 
+class ListingEndedEarly(Transient):
+    default_code = "listing_ended_early"
+
+
 class LeaseHeld(Transient):
     default_code = "lease_held"
 
@@ -100,6 +106,10 @@ class StateCorrupt(Permanent):
 
 class PlanRefused(Permanent):
     default_code = "plan_refused"
+
+
+class TooManyDenied(Permanent):
+    default_code = "too_many_denied"
 
 
 class ObjectDenied(Permanent):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pipeline.errors import Permanent
+from pipeline.errors import ListingEndedEarly, Permanent
 from pipeline.records import MediaObject
 from pipeline.settings import SourceSettings
 
@@ -39,7 +39,8 @@ class Selected:
 @dataclass(slots=True)
 class SelectionCounts:
     """Sums over a listing: listed = media + sidecars + all that is not selected, by reason:
-    `prefix`, `suffix`, `size` (a media object too small or too large) and `orphan_sidecar`."""
+    `prefix`, `suffix`, `size` (a media object too small or too large) and `orphan_sidecar`.
+    `ended_early` where the listing broke off and the run goes on with what there is of it."""
 
     listed: int = 0
     listed_bytes: int = 0
@@ -47,6 +48,17 @@ class SelectionCounts:
     media_bytes: int = 0
     sidecars: int = 0
     not_selected: Counter[str] = field(default_factory=Counter)
+    ended_early: bool = False
+
+
+def as_far_as_listed(
+    objects: Iterable[MediaObject], counts: SelectionCounts
+) -> Iterator[MediaObject]:
+    """The same objects; a listing that breaks off is taken as it is, and `counts` says so."""
+    try:
+        yield from objects
+    except ListingEndedEarly:
+        counts.ended_early = True
 
 
 def select(

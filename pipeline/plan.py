@@ -119,6 +119,7 @@ def plan_rows(
     bucket: str,
 ) -> Iterator[PlanRow]:
     """One row for each object that is listed or known, in the order of the keys; `summary` counts.
+    What lies behind the end of a listing that ended early is left as it is.
 
     Raises SettingsError where the state is that of another bucket.
     """
@@ -147,7 +148,7 @@ def plan_rows(
             row = PlanRow(Action.NEW, obj, asset, gen, "new", found.sidecars)
         summary.add(row, was)
         yield row
-    while state is not None:
+    while state is not None and not summary.selection.ended_early:
         yield _gone(state, bucket, summary)
         state = next(states, None)
 

@@ -15,7 +15,7 @@ from pipeline import s3
 from pipeline.errors import SettingsError
 from pipeline.ids import Recipe
 from pipeline.labelled import read_queries
-from pipeline.listing import select
+from pipeline.listing import as_far_as_listed, select
 from pipeline.plan import (
     PlanSummary,
     RetryPolicy,
@@ -25,7 +25,7 @@ from pipeline.plan import (
     write_plan,
 )
 from pipeline.receipts import open_receipts
-from pipeline.records import Action, PlanRow, ShardReceipt
+from pipeline.records import Action, PlanRow, ShardReceipt, Status
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
@@ -40,12 +40,15 @@ class RunOptions:
     retry_failed: bool = False
     retry_keys: tuple[str, ...] = ()
     allow_removals: bool = False
+    allow_denied: bool = False
+    allow_short_listing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What there is to do. `recovered` are receipts of a run that was stopped before its state:
     what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
+    More denied objects than `most_denied` stop the run; None, none do.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Planned:
     objects_by_shard: Mapping[int, int]
     recovered: tuple[ShardReceipt, ...]
     recovered_generations: Mapping[str, str]
+    most_denied: int | None = None
 
     @property
     def card(self) -> EncoderCard:
@@ -98,7 +102,8 @@ def recipe_of(settings: Settings, cards: Sequence[EncoderCard]) -> Recipe:
 def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> Planned:
     """List, compare with the state, and write the plan to a local file. Only reads elsewhere.
 
-    Raises SettingsError, BucketNotFound, CredentialsMissing, PlanRefused, StoreUnavailable.
+    Raises SettingsError, BucketNotFound, CredentialsMissing, PlanRefused, ListingEndedEarly and
+    StoreUnavailable.
     """
     watch.phase("listing and planning")
     cards = check_settings(settings)
@@ -111,6 +116,8 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     source = settings.source
     client = s3.make_client(source)
     listed = s3.list_pages(client, source.bucket, source.prefix)
+    if options.allow_short_listing:
+        listed = as_far_as_listed(listed, summary.selection)
     rows = plan_rows(
         select(listed, source, summary.selection),
         state.rows(),
@@ -143,8 +150,20 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         receipts = list(wanted.values())
     watch.expect(sum(objects_by_shard.values()), len(objects_by_shard))
     watch.lap("list and plan")
+    most_denied = None
+    if not options.allow_denied:
+        listed_media = sum(summary.objects.values()) - summary.objects[Action.GONE]
+        most_denied = int(settings.state.max_denied_share * listed_media)
     return Planned(
-        path, state, cards, recipe, summary, objects_by_shard, tuple(receipts), recovered
+        path,
+        state,
+        cards,
+        recipe,
+        summary,
+        objects_by_shard,
+        tuple(receipts),
+        recovered,
+        most_denied,
     )
 
 
@@ -153,8 +172,10 @@ def _recoverable(state: CurrentState) -> dict[str, tuple[str, ShardReceipt]]:
     found = {}
     for receipt in open_receipts(state.store, state.sequence):
         for outcome in receipt.outcomes:
-            # What may pass another time is tried again, not taken over.
-            if outcome.failure is None or not outcome.failure.retryable:
+            # What may pass another time is tried again, not taken over; what was denied, too: the
+            # run may have been stopped for it.
+            passes = outcome.failure is not None and outcome.failure.retryable
+            if not passes and outcome.status is not Status.DENIED:
                 found[outcome.asset_id] = (outcome.generation, receipt)
     return found
 

@@ -1,7 +1,7 @@
 """One Ray session a process: an existing cluster where one is named, else a private one.
 
-The private one has no dashboard and no job server, wants a token from whoever talks to it (Ray
-binds its ports to every interface and cannot be told otherwise), and ends with this process.
+The private one listens on loopback alone, has no dashboard and no job server, wants a token from
+whoever talks to it, and ends with this process.
 
 Ray reads its authentication mode once, when it is imported. So it is imported here, late, after
 `prepare_environment`, and `pipeline.graph` is imported by nobody at a module's top.
@@ -45,7 +45,12 @@ def prepare_environment() -> None:
     """What Ray reads when it is imported; settings of the user's own stay."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if "RAY_ADDRESS" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
+    if "RAY_ADDRESS" in os.environ:
+        return
+    # Named for the systems on which Ray takes this node's address to be 127.0.0.1 by itself; with
+    # that address, all of its servers listen there and nowhere else.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 

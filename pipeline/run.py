@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from encoders.loading import check_weights
-from pipeline.errors import StateCorrupt, Transient
+from pipeline.errors import StateCorrupt, TooManyDenied, Transient
 from pipeline.lease import Lease, still_held
 from pipeline.load import LoadReceipt, load_shard
 from pipeline.media.ffmpeg import find_ffmpeg
@@ -27,7 +27,7 @@ from pipeline.planning import Planned
 from pipeline.progress import Stage, StageProgress
 from pipeline.qdrant import VectorIndex
 from pipeline.receipts import RunFolder, commit_load
-from pipeline.records import Action, ShardReceipt, VectorSpace
+from pipeline.records import Action, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
 from pipeline.spaces import spaces_of
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
@@ -84,7 +84,7 @@ def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
 def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
     """Decode and encode on the current Ray session; receipts come as their shards are committed.
 
-    Raises GraphBroken and ShardsMissing; no object's own fault can do that.
+    Raises GraphBroken and ShardsMissing; no object's own fault can do that. Raises TooManyDenied.
     """
     from pipeline.graph import GraphPlan, ProgressBoard, run_graph  # after Ray's environment is set
 
@@ -94,6 +94,7 @@ def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
     board = ProgressBoard()
     missing = set(planned.objects_by_shard)
     begun = False
+    denied = 0
 
     def see(stages: Mapping[Stage, StageProgress]) -> None:
         nonlocal begun
@@ -106,11 +107,24 @@ def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
     with board.followed_by(see, PROGRESS_EVERY_S):
         for receipt in run_graph(graph, rows, board):
             missing.discard(receipt.shard)
+            denied += sum(outcome.status is Status.DENIED for outcome in receipt.outcomes)
+            check_denied(denied, planned)
             yield receipt
     if missing:
         raise ShardsMissing(
             f"{len(missing)} of {len(planned.objects_by_shard)} shards were not committed.",
             remedy="A worker was lost; run again, committed shards are kept.",
+        )
+
+
+def check_denied(denied: int, planned: Planned) -> None:
+    """Raises TooManyDenied: a policy that was changed by mistake must not look like a quiet day."""
+    if planned.most_denied is not None and denied > planned.most_denied:
+        raise TooManyDenied(
+            f"{denied} objects may not be read, and more may follow; state.max_denied_share "
+            f"allows {planned.most_denied} of those listed.",
+            remedy="Allow s3:GetObject to these credentials and run again; if it is meant so, run "
+            "with --allow-denied.",
         )
 
 

@@ -30,7 +30,7 @@ from pipeline.errors import (
     Transient,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import error_for_answer, host_of, printable
+from pipeline.s3_answers import check_page, error_for_answer, host_of, printable
 from pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def _listed(client: S3Client, **asked: Any) -> Iterator[Any]:
     try:
         for page in client.get_paginator("list_objects_v2").paginate(**asked):
             yield from page.get("Contents", ())
+            check_page(page, asked["Bucket"])
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise map_client_error(error, asked["Bucket"]) from error
 

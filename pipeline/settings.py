@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,43 +28,29 @@ from pydantic_settings import (
 from pipeline.errors import SettingsError
 
 MEDIA_SUFFIXES = [
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".webp",
-    ".gif",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".heic",
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".3gp",
-    ".ogv",
-    ".oggtheora",
-    ".wav",
-    ".mp3",
-    ".m4a",
-    ".aac",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".wma",
-]
+    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".mp4",
+    ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv",
+    ".oggtheora", ".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma",
+]  # fmt: skip
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
 
 
+def _without_credentials(url: str | None) -> str | None:
+    """A URL stands in logs, in Prefect's parameters and in messages: no secret may be in it."""
+    if url is not None and ("@" in url.partition("://")[2] or "?" in url):
+        raise ValueError(
+            "a URL that holds a user, a password or a query; AWS's chain has S3's credentials, "
+            "SENSEDEX_INDEX__API_KEY Qdrant's"
+        )
+    return url
+
+
+PlainUrl = Annotated[str | None, AfterValidator(_without_credentials)]
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What was given is not repeated in an error: it may be a secret in the wrong place.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class SourceSettings(_Part):
@@ -64,7 +58,7 @@ class SourceSettings(_Part):
 
     bucket: str = Field("", description="name of the bucket")
     prefix: str = Field("", description="only keys that begin with this")
-    endpoint_url: str | None = Field(None, description="any S3-compatible endpoint; empty for AWS")
+    endpoint_url: PlainUrl = Field(None, description="any S3-compatible endpoint; empty for AWS")
     region: str | None = Field(None, description="region; empty for the AWS chain's own")
     profile: str | None = Field(None, description="a profile of the AWS configuration")
     suffixes: tuple[str, ...] = Field(
@@ -94,9 +88,17 @@ class DecodeSettings(_Part):
     max_pixels: int = Field(100_000_000, gt=0, description="of one frame or picture")
     max_streams: int = Field(64, gt=0, description="streams in one container")
     max_duration_s: int = Field(36 * 3600, gt=0, description="longer media is cut there: partial")
+    max_segments: int = Field(100_000, gt=0, description="media of more windows is cut: partial")
     max_wall_s: int = Field(1800, gt=0, description="wall time of the decoder for one object")
     max_cpu_s: int = Field(3600, gt=0, description="CPU time of the decoder for one object")
-    max_memory_mb: int = Field(2048, ge=256, description="address space of the decoder's child")
+    cpu_grace_s: float = Field(
+        15, gt=0, description="of that, what any object may take, be it ever so small"
+    )
+    cpu_s_per_mb: float = Field(5, ge=0, description="and more for each megabyte of the object")
+    cpu_s_per_media_s: float = Field(
+        0.5, ge=0, description="and more for each second of media that came out of it"
+    )
+    max_memory_mb: int = Field(512, ge=256, description="memory of the decoder's child")
     processes: int = Field(1, ge=1, description="decode actors (one CPU each)")
 
 
@@ -159,7 +161,7 @@ OptionalField = Literal[
 class IndexSettings(_Part):
     """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
 
-    url: str | None = Field(None, description="of a Qdrant server; empty for local mode")
+    url: PlainUrl = Field(None, description="of a Qdrant server; empty for local mode")
     path: Path = Field(Path(".sensedex/qdrant"), description="folder of the local mode")
     api_key: SecretStr | None = Field(None, description="better given as SENSEDEX_INDEX__API_KEY")
     prefer_grpc: bool = Field(True, description="gRPC to a server")
@@ -206,13 +208,20 @@ class StateSettings(_Part):
     max_removed_share: float = Field(
         0.2, ge=0, le=1, description="a plan that removes a larger share stops"
     )
+    max_denied_share: float = Field(
+        0.05, ge=0, le=1, description="a run that may not read a larger share of the listed stops"
+    )
 
 
 class Settings(BaseSettings):
     """All parts. `load_settings` is the way to make one: it names the field that is wrong."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SENSEDEX_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="SENSEDEX_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     source: SourceSettings = SourceSettings()
@@ -267,8 +276,13 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(
+                f"There is no setting {name}.", remedy="`sensedex init` lists them all."
+            ) from error
+        what = first["msg"].removeprefix("Value error, ")
         raise SettingsError(
-            f"Setting {name}: {first['msg']} (it is {_shown(first.get('input'))}).",
+            f"Setting {name}: {what}{_shown(name, first.get('input'))}.",
             remedy=f"Set it in {file or 'sensedex.toml'}, as a flag, or as "
             f"SENSEDEX_{name.upper().replace('.', '__')}.",
         ) from error
@@ -278,5 +292,11 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
         ) from error
 
 
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, (str, int, float, bool)) else type(value).__name__
+def _shown(name: str, value: object) -> str:
+    """A setting is repeated where it can be no secret: not a name of nobody's, not a URL."""
+    part, _, field = name.partition(".")
+    owner = getattr(Settings.model_fields.get(part), "annotation", None)
+    known = field.partition(".")[0] in getattr(owner, "model_fields", {})
+    if not known or "key" in field or "url" in field:
+        return ""
+    return f" (it is {value!r})" if isinstance(value, (str, int, float, bool)) else ""

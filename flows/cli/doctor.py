@@ -21,9 +21,11 @@ from encoders.errors import EncoderError
 from pipeline import s3
 from pipeline.errors import SensedexError
 from pipeline.finish import read_status
+from pipeline.media.confinement import confinement
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.media.wire import BrokenWireError
 from pipeline.qdrant import open_index
-from pipeline.settings import Settings
+from pipeline.settings import DecodeSettings, Settings
 from pipeline.spaces import cards_of
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
@@ -68,8 +70,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         Verdict.OK,
         f"a decoder's child: {decode.max_memory_mb} MB, {decode.max_cpu_s} s CPU, "
         f"{decode.max_wall_s} s, {decode.max_pixels / 1e6:.0f} megapixels, "
-        f"{decode.max_streams} streams",
+        f"{decode.max_streams} streams, {decode.max_segments:,} windows",
     )
+    yield child_finding(decode)
 
 
 def _python() -> Finding:
@@ -121,6 +124,24 @@ def _ffmpeg(settings: Settings) -> Finding:
     origin = {"system": "from the system", "wheel": "from a wheel", "setting": "as set"}
     detail = f"{found.version}, {origin.get(found.origin, found.origin)}: {found.path}"
     return Finding("ffmpeg", Verdict.OK, detail)
+
+
+def child_finding(decode: DecodeSettings) -> Finding:
+    """What a decoding child reaches, by one that tries."""
+    try:
+        found = confinement(decode)
+    except (BrokenWireError, OSError) as error:
+        return Finding("child", Verdict.FAIL, f"no decoder's child can be started: {error}", "")
+    network = "reaches the network" if found.connects else "no network"
+    files = "can open other files" if found.opens else "no file but its object"
+    by = ", ".join(found.means) or "nothing of the kernel's"
+    return Finding(
+        "child",
+        Verdict.WARN if found.connects or found.opens else Verdict.OK,
+        f"a decoder's child: {network}, {files} (tried; by {by})",
+        "The lists of formats and protocols hold all the same. For more: a kernel with Landlock "
+        "(5.13), and a container that allows seccomp or namespaces (docs/security.md).",
+    )
 
 
 def _encoder(settings: Settings) -> Finding:

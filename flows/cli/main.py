@@ -30,6 +30,7 @@ from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
 
 if TYPE_CHECKING:
+    from pipeline.planning import RunOptions
     from pipeline.settings import Settings
 
 EPILOG = "Exit status: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
@@ -158,7 +159,7 @@ def plan(
     weights: o.Weights = None,
     state: o.State = None,
     more: o.More = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed")] = False,
+    retry_failed: o.RetryFailed = False,
     limit: Limit = 30,
     as_json: o.Json = False,
 ) -> None:
@@ -183,12 +184,10 @@ def run(
     state: o.State = None,
     more: o.More = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as plan.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again all that was rejected or failed.")
-    ] = False,
-    allow_removals: Annotated[
-        bool, typer.Option("--allow-removals", help="Remove more than state.max_removed_share.")
-    ] = False,
+    retry_failed: o.RetryFailed = False,
+    allow_removals: o.AllowRemovals = False,
+    allow_denied: o.AllowDenied = False,
+    allow_short_listing: o.AllowShortListing = False,
     as_json: o.Json = False,
 ) -> None:
     """Make the collection true to the bucket."""
@@ -200,7 +199,10 @@ def run(
 
         show_plan(out, chosen, retry_failed=retry_failed, limit=30, as_json=as_json)
         return
-    _run(chosen, retry_failed, (), allow_removals, as_json)
+    from pipeline.planning import RunOptions
+
+    options = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
+    _run(chosen, options, as_json)
 
 
 @app.command()
@@ -218,16 +220,17 @@ def retry(
     if not keys and not everything:
         raise typer.BadParameter("name keys, or give --all")
     chosen = o.settings_from(settings, bucket, endpoint_url=endpoint_url, state=state, more=more)
-    _run(chosen, everything, tuple(keys or ()), False, as_json)
+    from pipeline.planning import RunOptions
+
+    # Asking again for what was denied is no surprise when it is denied again.
+    _run(chosen, RunOptions(everything, tuple(keys or ()), allow_denied=True), as_json)
 
 
-def _run(
-    chosen: Settings, retry_failed: bool, keys: tuple[str, ...], allow_removals: bool, as_json: bool
-) -> None:
+def _run(chosen: Settings, options: RunOptions, as_json: bool) -> None:
     from flows.cli.console import licence_note, meaning_note, render_report
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
-    from pipeline.planning import RunOptions, check_settings
+    from pipeline.planning import check_settings
 
     cards = check_settings(chosen)  # before Prefect takes its seconds to start
     screen = err if as_json else out
@@ -236,7 +239,7 @@ def _run(
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
         from flows.index import run_index
 
-        done = run_index(chosen, RunOptions(retry_failed, keys, allow_removals), on_progress)
+        done = run_index(chosen, options, on_progress)
     if as_json:
         print_json(done.to_json())
     else:

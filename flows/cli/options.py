@@ -25,6 +25,18 @@ State = Annotated[str | None, typer.Option("--state", help="state.location")]
 More = Annotated[
     list[str] | None, typer.Option("--set", help="Any other field: --set decode.window_ms=4000")
 ]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try again all that was rejected or failed.")
+]
+AllowRemovals = Annotated[
+    bool, typer.Option("--allow-removals", help="Remove more than state.max_removed_share.")
+]
+AllowDenied = Annotated[
+    bool, typer.Option("--allow-denied", help="Go on past state.max_denied_share.")
+]
+AllowShortListing = Annotated[
+    bool, typer.Option("--allow-short-listing", help="Go on with a listing that ended early.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON, and nothing else.")]
 
 

@@ -10,8 +10,8 @@ from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from pipeline.media.container import foreign_errors
 from pipeline.media.frame_chain import FilterStep, FrameChain
-from pipeline.media.probe import foreign_errors
 
 
 class FrameConverter:

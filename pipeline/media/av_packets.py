@@ -13,7 +13,8 @@ import av.error
 from av.packet import Packet
 from av.stream import Stream
 
-from pipeline.media.probe import PictureTrack, foreign_errors, only, opened
+from pipeline.media.container import foreign_errors, only, opened
+from pipeline.media.probe import PictureTrack
 from pipeline.settings import DecodeSettings
 
 _S = TypeVar("_S", bound=Stream)
@@ -47,11 +48,15 @@ def bad_data_apart() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class PacketSpan:
-    """First and last timestamp of a stream's packets, and where the last one ends."""
+    """First and last timestamp of a stream's packets, and where the last one ends.
+
+    `counted_by` is 0, but for a stream without any times: then it is the length of a frame.
+    """
 
     start_pts: int
     last_pts: int
     end_pts: int
+    counted_by: int = 0
 
 
 def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> PacketSpan | None:
@@ -62,18 +67,24 @@ def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> Pa
     rate = track.frame_rate or Fraction(25)
     frame_ticks = max(1, round(1 / (rate * track.time_base)))
     start = last = end = None
+    counted = 0
     with opened(path, settings, look_at_frames=False) as container:
         stream = container.streams[track.index]
         only(container, stream)
         for packet in real_packets(container.demux(stream)):
             stamp = packet.pts if track.has_pts else None
             stamp = packet.dts if stamp is None else stamp
-            if packet.is_discard or stamp is None:
+            if packet.is_discard:
+                continue
+            counted += 1
+            if stamp is None:
                 continue
             start = stamp if start is None else min(start, stamp)
             last = stamp if last is None else max(last, stamp)
             finish = stamp + (packet.duration or frame_ticks)
             end = finish if end is None else max(end, finish)
     if start is None or last is None or end is None:
-        return None
+        # A bare stream has no times at all: its frames are counted.
+        ticks = frame_ticks
+        return PacketSpan(0, (counted - 1) * ticks, counted * ticks, ticks) if counted else None
     return PacketSpan(start, last, end)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import MediaRejected
 from pipeline.media.window import DecodeEnd, Window
@@ -61,7 +62,7 @@ def decode_in_child(
     Close the iterator to stop early. Raises what `decode` raises, and MediaRejected
     `too_much_memory`, `too_much_time` or `decoder_crashed` for a child that did not live to tell.
     """
-    job = _start(path, settings)
+    job = start_job(path, settings)
     exited: ChildExit | None = None
     finished = False
     try:
@@ -93,7 +94,7 @@ def decode_in_child(
             on_exit(exited)
 
 
-class _Job:
+class Job:
     """One child: its data, and the line that keeps it alive."""
 
     def __init__(self, data: socket.socket, control: socket.socket, wall_s: float) -> None:
@@ -148,16 +149,21 @@ class _Job:
 def _verdict(exited: ChildExit, settings: DecodeSettings, what: str) -> MediaRejected:
     number = exited.signal_number
     if number == signal.SIGXCPU or exited.cpu_seconds >= settings.max_cpu_s:
-        return MediaRejected(
-            f"Decoding took more than {settings.max_cpu_s} s of CPU time.",
-            code="too_much_time",
-            remedy="Raise decode.max_cpu_s.",
-        )
+        return _too_much_cpu(exited.cpu_seconds)
     name = f"was ended by {signal.Signals(number).name}" if number else f"failed: {what}"
     return MediaRejected(
         f"The decoder {name}.",
         code="decoder_crashed",
         remedy="Retry it alone; if it happens again, the object is broken or hostile.",
+    )
+
+
+def _too_much_cpu(seconds: float) -> MediaRejected:
+    return MediaRejected(
+        f"Decoding took {seconds:.0f} s of CPU time and more, too much for what the object is.",
+        code="too_much_time",
+        remedy="Raise decode.cpu_grace_s if the object is to be trusted; the most for any object "
+        "is decode.max_cpu_s.",
     )
 
 
@@ -227,9 +233,10 @@ def stop_children() -> None:
             _servers.pop().stop()
 
 
-def _start(path: Path, settings: DecodeSettings) -> _Job:
+def start_job(path: Path, settings: DecodeSettings, **more: Any) -> Job:
+    """A new child; `more` goes into its request."""
     request = json.dumps(
-        {"path": str(path.absolute()), "settings": settings.model_dump(mode="json")}
+        {"path": str(path.absolute()), "settings": settings.model_dump(mode="json"), **more}
     ).encode()
     data, child_data = socket.socketpair()
     control, server_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -239,4 +246,4 @@ def _start(path: Path, settings: DecodeSettings) -> _Job:
         except OSError:  # it died just now: once more, with a new one
             _servers.pop().stop()
             _server().submit(request, child_data, server_control)
-    return _Job(data, control, settings.max_wall_s)
+    return Job(data, control, settings.max_wall_s)

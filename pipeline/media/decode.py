@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 
 from pipeline.errors import MediaRejected
+from pipeline.media.container import opened
 from pipeline.media.ffmpeg import FfmpegPicture, FfmpegSound
 from pipeline.media.image import (
     Animation,
@@ -26,7 +27,7 @@ from pipeline.media.image import (
     open_picture,
     picture_info,
 )
-from pipeline.media.probe import Probe, opened, probe
+from pipeline.media.probe import Probe, probe
 from pipeline.media.pyav import PyavPicture, first_picture
 from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import resource
 import shutil
 import signal
 import subprocess
@@ -26,11 +27,12 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import SettingsError
+from pipeline.errors import MediaRejected, SettingsError
 from pipeline.media.av_packets import PacketSpan, packet_span
+from pipeline.media.container import FORMATS
 from pipeline.media.frame_chain import sound_steps
 from pipeline.media.grid import Grid, milliseconds
-from pipeline.media.probe import FORMATS, PictureTrack, SoundTrack
+from pipeline.media.probe import PictureTrack, SoundTrack
 from pipeline.media.pyav_sound import to_int16
 from pipeline.media.window import FRAME_PX
 from pipeline.settings import DecodeSettings
@@ -38,6 +40,8 @@ from pipeline.settings import DecodeSettings
 _FRAME_BYTES = FRAME_PX * FRAME_PX * 3
 _PIECE_BYTES = 4 * 16_000
 _STDERR_LINES = 3
+_ENDED_BY_SIGNAL = (255, -signal.SIGXCPU)
+"""ffmpeg takes the signal of the clock for a wish to end, and ends with 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +148,11 @@ class FfmpegPicture:
             fine = base.denominator
         first_sample = round((self._origin_s + half_step) * fine)
         last_frame = round((span.last_pts * base - self._origin_s - half_step) * fine)
+        now = f"N*{round(span.counted_by * base * fine)}" if span.counted_by else "PTS"
         stream = (
             _input(self._path, self._settings)[str(self._track.index)]
             .filter("settb", expr=f"1/{fine}")
-            .filter("setpts", expr=f"PTS-({first_sample})")
+            .filter("setpts", expr=f"{now}-({first_sample})")
         )
         halves = stream.filter_multi_output("split", outputs=2)
         rate = 1 / self._grid.step_s
@@ -182,7 +187,7 @@ class FfmpegSound:
 
     def __iter__(self) -> Iterator[NDArray[np.int16]]:
         stream = _input(self._path, self._settings)[str(self._track.index)]
-        for name, options in sound_steps(self._origin_s):
+        for name, options in sound_steps(self._origin_s, self._track.channels):
             stream = stream.filter(name, **options)
         command = stream.output("pipe:1", format="f32le", acodec="pcm_f32le")
         with _running(self._program, command, self.problems) as output:
@@ -230,7 +235,13 @@ def _running(program: str, command: Any, problems: list[str]) -> Iterator[IO[byt
         if process.stdout.read(1):
             process.kill()
             process.wait()
-        elif process.wait() != 0:
+        elif process.wait() in _ENDED_BY_SIGNAL and _out_of_time():
+            raise MediaRejected(
+                "ffmpeg took more CPU time than the object may cost.",
+                code="too_much_time",
+                remedy="Raise decode.cpu_grace_s if the object is to be trusted.",
+            )
+        elif process.returncode != 0:
             listener.join()
             problems.extend(words or [f"ffmpeg ended with {process.returncode}"])
     finally:
@@ -239,6 +250,13 @@ def _running(program: str, command: Any, problems: list[str]) -> Iterator[IO[byt
         process.stdout.close()
         listener.join()
         process.stderr.close()
+
+
+def _out_of_time() -> bool:
+    """Whether what was started here has used up the time that one program may take."""
+    limit_s, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return limit_s != resource.RLIM_INFINITY and used.ru_utime + used.ru_stime >= limit_s - 0.5
 
 
 def _listen(pipe: IO[bytes], words: collections.deque[str]) -> None:

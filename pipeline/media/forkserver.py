@@ -7,6 +7,8 @@ the parent is told how the child ended. When the parent closes its end of contro
 child is killed; when the parent's own connection closes, so is everything. If this process is
 killed, the kernel kills its children (PR_SET_PDEATHSIG).
 
+This process leaves the network, once for all children; a child gives up every file but its object.
+
 Not multiprocessing's fork server: that one runs the parent's main module again in each child, and
 lives on in its children when the parent is killed.
 """
@@ -18,8 +20,8 @@ import ctypes
 import gc
 import json
 import os
-import resource
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -27,15 +29,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.media import confine
 from pipeline.media.decode import decode
 from pipeline.media.image import load_formats
-from pipeline.media.wire import send_error, send_item
+from pipeline.media.limits import CpuBudget, limit_memory_and_files
+from pipeline.media.window import Window
+from pipeline.media.wire import send_error, send_facts, send_item
 from pipeline.settings import DecodeSettings
 
 _MAX_REQUEST = 1 << 16
-_OPEN_FILES = 64
 _PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -54,6 +57,7 @@ def serve(requests: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
     load_formats()
+    has_namespace = confine.leave_network()
     gc.collect()
     gc.freeze()  # so that children share what is here, and do not copy it by counting
     children: dict[int, _Child] = {}
@@ -63,7 +67,7 @@ def serve(requests: socket.socket) -> None:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is requests:
-                    child = _accept(requests)
+                    child = _accept(requests, has_namespace)
                     if child is None:
                         _kill_all(children)
                         return
@@ -77,7 +81,7 @@ def serve(requests: socket.socket) -> None:
             _reap(children, selector)
 
 
-def _accept(requests: socket.socket) -> _Child | None:
+def _accept(requests: socket.socket, has_namespace: bool) -> _Child | None:
     """Forks a child for the next request; None when the parent is gone."""
     try:
         message, handed, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 2)
@@ -89,28 +93,38 @@ def _accept(requests: socket.socket) -> _Child | None:
     server = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _be_child(data, server, json.loads(message))
+        _be_child(data, server, json.loads(message), has_namespace)
     data.close()
     return _Child(pid, control)
 
 
-def _be_child(data: socket.socket, server: int, request: dict[str, Any]) -> None:
+def _be_child(
+    data: socket.socket, server: int, request: dict[str, Any], has_namespace: bool
+) -> None:
     """Never returns."""
     status = 1
     try:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != server:
             os._exit(1)
-        _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         os.setpgid(0, 0)  # an ffmpeg started here is killed with this process
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _close_all_but(data.fileno())
-        settings = DecodeSettings.model_validate(request["settings"])
-        _limit(settings)
+        path, settings = Path(request["path"]), DecodeSettings.model_validate(request["settings"])
         try:
-            for item in decode(Path(request["path"]), settings):
-                send_item(data, item)
+            budget = CpuBudget(path.stat().st_size, settings)
+            limit_memory_and_files(settings)
+            confine.no_new_privileges()
+            held = {
+                "namespace": has_namespace,
+                "landlock": confine.open_only(_readable(path, settings), [Path("/dev/null")]),
+                "seccomp": confine.forbid_sockets(),
+            }
+            if "try" in request:
+                send_facts(data, held | _try_to_get_out(**request["try"]))
+            else:
+                _decode(data, path, settings, budget)
             status = 0
         except BrokenPipeError:
             pass  # nobody listens any more
@@ -120,20 +134,45 @@ def _be_child(data: socket.socket, server: int, request: dict[str, Any]) -> None
         os._exit(status)
 
 
+def _decode(data: socket.socket, path: Path, settings: DecodeSettings, budget: CpuBudget) -> None:
+    for item in decode(path, settings):
+        if isinstance(item, Window):
+            budget.came_out(item.segment.end_ms)
+        send_item(data, item)
+
+
+def _readable(path: Path, settings: DecodeSettings) -> list[Path]:
+    """The object; and Python, the libraries and ffmpeg, which are loaded when they are needed."""
+    package = Path(__file__).resolve().parents[1]
+    folders = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/bin", "/nix/store"]
+    folders += os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    paths = [path, package, package.parent / "encoders", *(Path(f) for f in folders if f)]
+    program = settings.ffmpeg_path or shutil.which("ffmpeg")
+    if program is not None:
+        beside = Path(program).resolve().parent
+        paths += [beside, beside.parent / "lib"]
+    return [*paths, Path("/etc/ld.so.cache"), Path("/dev/urandom"), Path("/proc/cpuinfo")]
+
+
+def _try_to_get_out(port: int, file: str) -> dict[str, bool]:
+    """Whether, in spite of all, an address of this machine or another file can be had."""
+    got = {"connects": True, "opens": True}
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        got["connects"] = False
+    try:
+        open(file, "rb").close()
+    except OSError:
+        got["opens"] = False
+    return got
+
+
 def _close_all_but(kept: int) -> None:
     for number in [int(name) for name in os.listdir("/proc/self/fd")]:
         if number > 2 and number != kept:
             with contextlib.suppress(OSError):  # the one that listed the folder is closed
                 os.close(number)
-
-
-def _limit(settings: DecodeSettings) -> None:
-    memory = settings.max_memory_mb << 20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (settings.max_cpu_s, settings.max_cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _reap(children: dict[int, _Child], selector: selectors.BaseSelector) -> None:

@@ -94,10 +94,18 @@ class FrameChain:
         return steps
 
 
-def sound_steps(origin_s: Fraction) -> list[FilterStep]:
+_MOST_KNOWN_CHANNELS = 8
+
+
+def sound_steps(origin_s: Fraction, channels: int) -> list[FilterStep]:
     """16 kHz mono float from the origin on: silence before the first sample and in gaps of more
     than 0.1 s, what lies before the origin cut off. Mono is the mean of the channels."""
+    mixed: list[FilterStep] = []
+    if channels > _MOST_KNOWN_CHANNELS:  # the resampler knows how to mix named layouts only
+        terms = "+".join(f"{1 / channels!r}*c{number}" for number in range(channels))
+        mixed.append(("pan", {"args": f"mono|c0={terms}"}))
     return [
+        *mixed,
         ("asetpts", {"expr": f"PTS-({origin_s.numerator}/{origin_s.denominator})/TB"}),
         ("aresample", {"sample_rate": "16000", "async": "1", "first_pts": "0",
                        "rematrix_maxval": "1.0"}),

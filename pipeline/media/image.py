@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.errors import MediaRejected
 from pipeline.media.grid import Grid, milliseconds
@@ -31,6 +31,17 @@ DRAFT_FACTOR = 4
 """A JPEG is decoded at a reduced size that is still at least this many times the one wanted."""
 
 _WHOLE_ASPECT = 8
+_STRIP_PIXELS = 4_000_000
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnknownToPillowError(Exception):
@@ -65,7 +76,7 @@ def picture_info(picture: ImageFile.ImageFile) -> MediaInfo:
     """Size as displayed; an animation with more than one frame is a video."""
     animated = is_animated(picture)
     with _pillow_errors():  # the EXIF data of a PNG may follow its pixels
-        turned = picture.getexif().get(0x0112, 1)
+        turned = picture.getexif().get(_EXIF_ORIENTATION, 1)
     width, height = picture.size[:: -1 if turned in (5, 6, 7, 8) else 1]
     return MediaInfo(
         media_type=MediaType.VIDEO if animated else MediaType.IMAGE,
@@ -101,7 +112,10 @@ def decode_still(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
                 wanted = (int(picture.width * factor), int(picture.height * factor))
                 picture.draft(picture.mode, wanted)
         picture.load()
-        return to_square(ImageOps.exif_transpose(picture))
+        # Reduced before it is turned: a large picture is never held twice.
+        small = reduced(picture)
+        turn = _UPRIGHT.get(picture.getexif().get(_EXIF_ORIENTATION, 1))
+        return to_square(small if turn is None else small.transpose(turn))
 
 
 @contextlib.contextmanager
@@ -166,7 +180,7 @@ def to_square(picture: Image.Image) -> NDArray[np.uint8]:
 
     Of a long strip only what is cut out is computed, so that it costs no more than any other.
     """
-    rgb = to_rgb(picture)
+    rgb = reduced(picture)
     width, height = rgb.size
     if width <= height:
         new = (FRAME_PX, max(FRAME_PX, FRAME_PX * height // width))
@@ -191,16 +205,49 @@ def array_to_square(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return to_square(Image.fromarray(rgb))
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """RGB on white; 16-bit grey is halved to 8, other numbers are spread over what there is."""
+def reduced(picture: Image.Image) -> Image.Image:
+    """RGB; a large picture that is not RGB yet comes out smaller by a whole number, still
+    DRAFT_FACTOR times the size wanted. A strip is converted at a time: what is held at once is the
+    picture as it was decoded, and little more."""
+    factor = min(picture.size) // (FRAME_PX * DRAFT_FACTOR)
+    if factor < 2 or picture.mode == "RGB":
+        return to_rgb(picture, _span(picture))
+    span = _span(picture)
+    small = Image.new("RGB", (-(-picture.width // factor), -(-picture.height // factor)))
+    for top, strip in _strips(picture, factor):
+        small.paste(to_rgb(strip, span).reduce(factor), (0, top // factor))
+    return small
+
+
+def _strips(picture: Image.Image, factor: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """From top to bottom, each with where it begins; but for the last, of factor * n rows."""
+    rows = factor * max(1, _STRIP_PIXELS // (picture.width * factor))
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _span(picture: Image.Image) -> tuple[float, float]:
+    """Least and greatest value of a picture of large or fractional numbers."""
+    if picture.mode not in ("I", "F"):
+        return 0.0, 255.0
+    ends = [(float(v.min()), float(v.max())) for v in (_numbers(s) for _, s in _strips(picture))]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    if picture.mode == "I" and low >= 0 and high < 65536:
+        return 0.0, 255.0 if high < 256 else 65535.0
+    return low, high
+
+
+def _numbers(picture: Image.Image) -> NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(picture, np.float64))
+
+
+def to_rgb(picture: Image.Image, span: tuple[float, float]) -> Image.Image:
+    """RGB on white; 16-bit grey is halved to 8, other numbers are spread over `span`."""
     if picture.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(picture, np.float64))
-        low, high = float(values.min()), float(values.max())
-        if picture.mode == "I" and low >= 0 and high < 65536:
-            low, high = 0.0, 255.0 if high < 256 else 65535.0
-        spread = (values - low) * (255.0 / ((high - low) or 1.0))
+        low, high = span
+        spread = (_numbers(picture) - low) * (255.0 / ((high - low) or 1.0))
         return Image.fromarray(spread.astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")

@@ -5,34 +5,25 @@ Both decoders start from the same probe, made with PyAV, so that both count time
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Discard, Disposition, Stream
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import MediaRejected
+from pipeline.media.container import declared_ms, only, opened
 from pipeline.media.frame_chain import FrameChain, Orientation
 from pipeline.records import MediaInfo, MediaType
 from pipeline.settings import DecodeSettings
-
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,mxf,gxf,nut,ivf,"
-    "h264,hevc,m4v,obu,av1,dv,rm,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,eac3,dts,amr,amrnb,amrwb,"
-    "ape,wv,tta,tak,mpc,mpc8,latm,loas,oma,voc"
-)
-"""Containers that hold their own data. None that names another file or address is here."""
 
 _PRIMING_S = Fraction(1, 10)
 _FIRST_FRAME_PACKETS = 64
@@ -65,6 +56,7 @@ class SoundTrack:
     codec: str
     declared_s: Fraction
     declared_end_s: Fraction
+    channels: int
     decodable: bool
 
 
@@ -81,60 +73,6 @@ class Probe:
     def of_animation(cls, info: MediaInfo) -> Probe:
         """For a picture that is decoded elsewhere."""
         return cls(info, Fraction(0), None, None)
-
-
-@contextlib.contextmanager
-def opened(
-    path: Path, settings: DecodeSettings, *, look_at_frames: bool = True
-) -> Iterator[InputContainer]:
-    """A local file, and nothing but that file: no other protocol, no playlist, no reference.
-
-    FFmpeg decodes some frames to learn what the header does not say; a reader of sound, or of
-    packets alone, has no need of that. Raises MediaRejected for what FFmpeg's libraries make of a
-    bad file.
-    """
-    options = {
-        "protocol_whitelist": "file",
-        "format_whitelist": FORMATS,
-        "max_pixels": str(settings.max_pixels),
-    }
-    stream_options = {"max_pixels": str(settings.max_pixels)}
-    if not look_at_frames:
-        stream_options["skip_frame"] = "all"
-    with foreign_errors():
-        container = av.open(
-            f"file:{path}", "r", container_options=options, options=stream_options,
-            metadata_errors="replace",
-        )  # fmt: skip
-        try:
-            yield container
-        finally:
-            container.close()
-
-
-@contextlib.contextmanager
-def foreign_errors() -> Iterator[None]:
-    """Maps PyAV's errors to ours."""
-    try:
-        yield
-    except MemoryError as error:  # av.error.MemoryError is one, too
-        raise MediaRejected(
-            "The decoder asked for more memory than it may have.",
-            code="too_much_memory",
-            remedy="Raise decode.max_memory_mb if the object is to be trusted.",
-        ) from error
-    except av.error.FFmpegError as error:
-        raise MediaRejected(
-            f"FFmpeg cannot read the object: {error.strerror}.",
-            code="undecodable",
-            remedy="Play it; if it plays, set decode.decoder to ffmpeg.",
-        ) from error
-
-
-def only(container: InputContainer, stream: Stream) -> None:
-    """Let the demuxer pass over every other stream."""
-    for other in container.streams:
-        other.discard = Discard.default if other.index == stream.index else Discard.all
 
 
 def probe(path: Path, settings: DecodeSettings) -> Probe:
@@ -169,7 +107,7 @@ def probe(path: Path, settings: DecodeSettings) -> Probe:
         info = MediaInfo(
             media_type=MediaType.AUDIO if picture is None else MediaType.VIDEO,
             container=container.format.name.split(",")[0],
-            declared_ms=max(0, _declared_ms(container)),
+            declared_ms=declared_ms(path, container),
             sample_rate_hz=0 if audio is None else audio.sample_rate or 0,
             channels=0 if audio is None else audio.channels or 0,
             audio_codec="" if sound is None else sound.codec,
@@ -209,12 +147,6 @@ def _origin(streams: list[VideoStream | AudioStream]) -> Fraction:
     return Fraction(0) if -_PRIMING_S <= origin < 0 else origin
 
 
-def _declared_ms(container: InputContainer) -> int:
-    if container.duration is not None:
-        return container.duration // 1000
-    return int(max((_declared_s(s) for s in container.streams), default=Fraction(0)) * 1000)
-
-
 def _declared_s(stream: Stream) -> Fraction:
     if stream.duration is None or stream.time_base is None:
         return Fraction(0)
@@ -231,6 +163,7 @@ def _sound_track(stream: AudioStream, origin_s: Fraction) -> SoundTrack:
         codec=context.name if decodable else "",
         declared_s=declared,
         declared_end_s=max(Fraction(0), start + declared - origin_s) if declared else declared,
+        channels=stream.channels or 0,
         decodable=decodable,
     )
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pipeline.errors import MediaRejected
 from pipeline.media.av_graph import FrameConverter
 from pipeline.media.av_packets import BadDataError, bad_data_apart, real_packets
+from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.media.packet_plan import PacketPlan, Step
-from pipeline.media.probe import PictureTrack, foreign_errors, only, opened
+from pipeline.media.probe import PictureTrack
 from pipeline.settings import DecodeSettings
 
 _MAX_PROBLEMS = 4
@@ -62,7 +63,7 @@ class PyavPicture:
                 pts = frame.pts if self._track.has_pts else None
                 pts = frame.dts if pts is None else pts
                 if pts is None:
-                    pts = shown_pts + frame_ticks
+                    pts = shown_pts + frame_ticks if shown is not None else 0
                 if shown is None:
                     first_pts = pts
                     self.start_ms = max(0, self._ms(pts))

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.media.av_graph import chained
 from pipeline.media.av_packets import BadDataError, bad_data_apart, real_packets
+from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.frame_chain import sound_steps
-from pipeline.media.probe import SoundTrack, foreign_errors, only, opened
+from pipeline.media.probe import SoundTrack
 from pipeline.settings import DecodeSettings
 
 _MAX_PROBLEMS = 4
@@ -86,7 +87,7 @@ class _Resampler:
         self._pushed = 0
         self.samples: int = 0 if before is None else before.samples
         origin_s += Fraction(self.samples, 16_000)
-        chained(self._graph, source, sound_steps(origin_s), "abuffersink")
+        chained(self._graph, source, sound_steps(origin_s, frame.layout.nb_channels), "abuffersink")
         self._graph.set_audio_frame_size(_PIECE_SAMPLES)
 
     def takes(self, frame: AudioFrame) -> bool:

@@ -63,7 +63,8 @@ def assemble(
     frames = _Frames(picture, grid)
     pieces = _Pieces(sound, 0 if probe.sound is None else _samples(probe.sound.declared_end_s))
     window_samples = grid.window_ms * SAMPLES_PER_MS
-    last_window = -(-settings.max_duration_s * 1000 // grid.window_ms)
+    by_time = -(-settings.max_duration_s * 1000 // grid.window_ms)
+    last_window = min(by_time, settings.max_segments)
     index, end_ms, cut = 0, 0, False
     while True:
         start_ms = index * grid.window_ms
@@ -217,7 +218,10 @@ def _what_is_missing(
     probe: Probe, frames: _Frames, pieces: _Pieces, cut: bool, settings: DecodeSettings
 ) -> str:
     if cut:
-        return f"cut at decode.max_duration_s, {settings.max_duration_s} s"
+        by_time = settings.max_duration_s * 1000 <= settings.max_segments * settings.window_ms
+        if by_time:
+            return f"cut at decode.max_duration_s, {settings.max_duration_s} s"
+        return f"cut at decode.max_segments, {settings.max_segments:,} windows"
     picture_ms = frames.end_ms or 0
     sound_ms = pieces.samples // SAMPLES_PER_MS
     missing = []

@@ -51,6 +51,19 @@ def send_item(connection: socket.socket, item: Item) -> None:
         _send_header(connection, {"is": kind, **asdict(item)})
 
 
+def send_facts(connection: socket.socket, facts: Mapping[str, bool]) -> None:
+    """What a child says of itself, in place of windows."""
+    _send_header(connection, {"is": "facts", **facts})
+
+
+def receive_facts(read_into: Callable[[memoryview], None]) -> dict[str, bool]:
+    """Raises BrokenWireError."""
+    header = _receive_header(read_into)
+    if header.pop("is", None) != "facts":
+        raise BrokenWireError(f"no facts, but {header.get('message', 'something else')}")
+    return {str(name): bool(value) for name, value in header.items()}
+
+
 def send_error(connection: socket.socket, error: BaseException) -> None:
     """A MediaRejected as it is; an OSError by its number; anything else by its name."""
     header: dict[str, Any] = {"is": "crash", "message": f"{type(error).__name__}: {error}"}

@@ -134,7 +134,7 @@ def test_memory_limit(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (12_000, 8_000)).save(tmp_path / "large.png")
-    settings = {"max_memory_mb": 512}
+    settings = {"max_memory_mb": 256}
     assert _code(tmp_path / "large.png", **settings) == "too_much_memory"
     assert len(list(decode_in_child(tmp_path / "large.png", DecodeSettings()))) == 3
 

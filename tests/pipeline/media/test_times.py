@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.records import MediaType, Status
-from tests.pipeline.media.clips import decoded, on_screen, tone, write_numbered
+from tests.pipeline.media.clips import decoded, on_screen, run_ffmpeg, tone, write_numbered
 
 DECODERS = ["pyav", "ffmpeg"]
 STEADY = [Fraction(n, 25) for n in range(137)]  # 5.48 s
@@ -108,6 +108,15 @@ def test_cut_at_the_longest_duration(tmp_path: Path, decoder: str) -> None:
     assert len(got.windows) == 2
     assert got.end.status is Status.PARTIAL
     assert "max_duration_s" in got.end.note
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_bare_stream_is_counted(tmp_path: Path, decoder: str) -> None:
+    clip = write_numbered(tmp_path / "whole.mp4", STEADY[:75])
+    run_ffmpeg("-i", clip, "-c", "copy", "-f", "h264", tmp_path / "bare.h264")
+    got = decoded(tmp_path / "bare.h264", decoder=decoder)
+    assert got.numbers == [[12, 37], [62, 74]]
+    assert got.end.decoded_ms == 3000
 
 
 def test_ticks_agree_with_the_grid() -> None:

@@ -1,0 +1,112 @@
+"""Opens one local file as a container: nothing but that file, whatever is written in it."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Discard, Stream
+
+from pipeline.errors import MediaRejected
+from pipeline.settings import DecodeSettings
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,mxf,gxf,nut,ivf,"
+    "h264,hevc,m4v,obu,av1,dv,rm,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,eac3,dts,amr,amrnb,amrwb,"
+    "ape,wv,tta,tak,mpc,mpc8,latm,loas,oma,voc"
+)
+"""Containers that hold their own data. None that names another file or address is here."""
+
+_WAV_UNKNOWN_BYTES = 0x7FFFF000
+"""A length at or above this was never filled in: the file was written as it was recorded."""
+
+
+@contextlib.contextmanager
+def opened(
+    path: Path, settings: DecodeSettings, *, look_at_frames: bool = True
+) -> Iterator[InputContainer]:
+    """A local file, and nothing but that file: no other protocol, no playlist, no reference.
+
+    FFmpeg decodes some frames to learn what the header does not say; a reader of sound, or of
+    packets alone, has no need of that. Raises MediaRejected for what FFmpeg's libraries make of a
+    bad file.
+    """
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": FORMATS,
+        "max_pixels": str(settings.max_pixels),
+    }
+    stream_options = {"max_pixels": str(settings.max_pixels)}
+    if not look_at_frames:
+        stream_options["skip_frame"] = "all"
+    with foreign_errors():
+        container = av.open(
+            f"file:{path}", "r", container_options=options, options=stream_options,
+            metadata_errors="replace",
+        )  # fmt: skip
+        try:
+            yield container
+        finally:
+            container.close()
+
+
+@contextlib.contextmanager
+def foreign_errors() -> Iterator[None]:
+    """Maps PyAV's errors to ours."""
+    try:
+        yield
+    except MemoryError as error:  # av.error.MemoryError is one, too
+        raise MediaRejected(
+            "The decoder asked for more memory than it may have.",
+            code="too_much_memory",
+            remedy="Raise decode.max_memory_mb if the object is to be trusted.",
+        ) from error
+    except av.error.FFmpegError as error:
+        raise MediaRejected(
+            f"FFmpeg cannot read the object: {error.strerror}.",
+            code="undecodable",
+            remedy="Play it; if it plays, set decode.decoder to ffmpeg.",
+        ) from error
+
+
+def only(container: InputContainer, stream: Stream) -> None:
+    """Let the demuxer pass over every other stream."""
+    for other in container.streams:
+        other.discard = Discard.default if other.index == stream.index else Discard.all
+
+
+def declared_ms(path: Path, container: InputContainer) -> int:
+    """How long the container says it is; 0 where it does not say.
+
+    Of a WAV file FFmpeg tells what there is, not what its header says there should be.
+    """
+    told_us = container.duration
+    if told_us is None:
+        ends = [s.duration * s.time_base for s in container.streams if s.duration and s.time_base]
+        told_us = int(max(ends, default=0) * 1_000_000)
+    of_wav = _wav_declared_ms(path) if container.format.name == "wav" else 0
+    return max(0, told_us // 1000, of_wav)
+
+
+def _wav_declared_ms(path: Path) -> int:
+    bytes_a_second = 0
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return 0
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", head)
+            if name == b"data":
+                known = bytes_a_second and length < _WAV_UNKNOWN_BYTES
+                return length * 1000 // bytes_a_second if known else 0
+            if name == b"fmt ":
+                form = file.read(12)
+                bytes_a_second = struct.unpack("<8xI", form)[0] if len(form) == 12 else 0
+                file.seek(-len(form), 1)
+            file.seek(length + length % 2, 1)
+    return 0

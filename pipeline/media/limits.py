@@ -1,0 +1,74 @@
+"""What one object may cost: memory, CPU time, open files; kept by the kernel.
+
+CPU time is given in proportion: some for any object, more for each megabyte of it and for each
+second of media that came out. So a film of ten hours is decoded, and a picture of a few kilobytes
+that would take an hour is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+
+from pipeline.settings import DecodeSettings
+
+_OPEN_FILES = 64
+_PAGE_BYTES = resource.getpagesize()
+
+
+def limit_memory_and_files(settings: DecodeSettings) -> None:
+    """Of this process, and of each that it starts: memory, open files, no file and no core written.
+
+    What is resident already counts; address space that was merely reserved before does not.
+    """
+    with open("/proc/self/statm") as statm:
+        size, resident = (int(pages) * _PAGE_BYTES for pages in statm.read().split()[:2])
+    memory = size + max(0, (settings.max_memory_mb << 20) - resident)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def cpu_seconds_for(size_bytes: int, media_ms: int, settings: DecodeSettings) -> int:
+    """What an object of that size may take, once so much media has come out of it."""
+    fair = (
+        settings.cpu_grace_s
+        + settings.cpu_s_per_mb * size_bytes / 2**20
+        + settings.cpu_s_per_media_s * media_ms / 1000
+    )
+    return max(1, min(settings.max_cpu_s, int(fair)))
+
+
+class CpuBudget:
+    """Raises the limit on CPU time as media comes out; made before files are taken away."""
+
+    def __init__(self, size_bytes: int, settings: DecodeSettings) -> None:
+        self._size_bytes = size_bytes
+        self._settings = settings
+        self._limit_s = cpu_seconds_for(size_bytes, 0, settings)
+        self._hard_s = settings.max_cpu_s + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (self._limit_s, self._hard_s))
+        # Kept open: where there is a second program (ffmpeg), its limit grows with ours. A kernel
+        # that does not list children leaves it with what it began with.
+        self._children: int | None = None
+        with contextlib.suppress(OSError):
+            me = os.getpid()
+            self._children = os.open(f"/proc/self/task/{me}/children", os.O_RDONLY | os.O_CLOEXEC)
+
+    def came_out(self, media_ms: int) -> None:
+        limit_s = cpu_seconds_for(self._size_bytes, media_ms, self._settings)
+        if limit_s <= self._limit_s:
+            return
+        self._limit_s = limit_s
+        limits = (limit_s, self._hard_s)
+        resource.setrlimit(resource.RLIMIT_CPU, limits)
+        for pid in self._started():
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                resource.prlimit(pid, resource.RLIMIT_CPU, limits)
+
+    def _started(self) -> list[int]:
+        if self._children is None:
+            return []
+        return [int(pid) for pid in os.pread(self._children, 4096, 0).split()]

@@ -1,0 +1,47 @@
+"""Every odd object ends in the one status that is written down for it, every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import MediaRejected
+from pipeline.media.child import ChildExit, decode_in_child
+from pipeline.media.window import DecodeEnd, Window
+from pipeline.settings import DecodeSettings
+from tests.pipeline.media.odd_media import EVERY, SOUNDS, VIDEOS
+
+
+def verdict(path: Path, settings: DecodeSettings) -> tuple[str, int]:
+    """Status or code, and how many windows came out."""
+    exits: list[ChildExit] = []
+    windows, said = 0, ""
+    try:
+        for item in decode_in_child(path, settings, on_exit=exits.append):
+            if isinstance(item, Window):
+                windows += 1
+                assert item.frames is None or np.isfinite(item.frames).all()
+            elif isinstance(item, DecodeEnd):
+                said = str(item.status)
+    except MediaRejected as error:
+        said = error.code if str(path) not in error.message else "names a file of ours"
+    assert exits[0].signal_number == 0
+    return said, windows
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_the_verdict_is_the_same_every_time(tmp_path: Path, name: str) -> None:
+    odd = EVERY[name]
+    odd.make(tmp_path / name)
+    wanted = (odd.expected, odd.windows)
+    assert [verdict(tmp_path / name, DecodeSettings()) for _ in range(3)] == [wanted] * 3
+
+
+@pytest.mark.parametrize("name", sorted(SOUNDS | VIDEOS))
+def test_ffmpeg_comes_to_the_same_verdict(tmp_path: Path, name: str) -> None:
+    odd = EVERY[name]
+    odd.make(tmp_path / name)
+    wanted = (odd.expected, odd.windows)
+    assert verdict(tmp_path / name, DecodeSettings(decoder="ffmpeg")) == wanted

@@ -1,0 +1,178 @@
+"""What stops a run before it can do harm: a listing that ends early, too many removals, secrets in
+a URL. Too many denied objects are in tests/flows/test_hostile_bucket.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import s3
+from pipeline.errors import (
+    ListingEndedEarly,
+    PlanRefused,
+    SettingsError,
+    StoreUnavailable,
+    TooManyDenied,
+)
+from pipeline.ids import asset_id, generation
+from pipeline.plan import read_plan
+from pipeline.planning import Planned, RunOptions, check_settings, plan, recipe_of
+from pipeline.records import Action, Status
+from pipeline.run import check_denied
+from pipeline.settings import Settings, load_settings
+from pipeline.state import StateRow, commit_state, read_state
+from pipeline.store import open_store
+from pipeline.watch import Watch
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+
+def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
+    where = {"source.bucket": "media", "source.endpoint_url": server.url}
+    return load_settings(None, where | {"state.location": str(folder / "state"), **more})
+
+
+def known(settings: Settings) -> None:
+    """Ten objects in the bucket, and a state that knows them all."""
+    client = s3.make_client(settings.source)
+    for number in range(10):
+        client.put_object(Bucket="media", Key=f"{number}.jpg", Body=b"1")
+    recipe = recipe_of(settings, check_settings(settings))
+    store = open_store(settings.state.location, settings.source)
+    rows = [
+        StateRow(o.key, asset_id("media", o.key), generation(o, (), recipe), o.etag, None, 1,
+                 Status.INDEXED, None, 1, 0, (), 1, "runs/x.parquet", recipe.digest())
+        for o in s3.list_pages(client, "media", "")
+    ]  # fmt: skip
+    commit_state(
+        store, read_state(store), iter(rows), sequence=1, run_id="r", bucket="media", prefix="",
+        recipe=recipe.digest(), encoder="imagebind-demo",
+    )  # fmt: skip
+
+
+def changing_listings(server: S3Server, how: Callable[[bytes], bytes]) -> None:
+    app = server._app
+
+    def changed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        body = b"".join(app(environ, lambda *_: None))
+        whole = b"list-type" not in environ.get("QUERY_STRING", "").encode()
+        body = body if whole else how(body)
+        start_response(
+            "200 OK", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+        )
+        return [body]
+
+    server._app = changed  # type: ignore[assignment]
+
+
+def half(body: bytes) -> bytes:
+    """The first four objects, and that there are more; not where."""
+    at = body.index(b"<Contents><Key>4.jpg") if b"<Contents><Key>4.jpg" in body else None
+    assert at is not None
+    end = body.rindex(b"</Contents>") + len(b"</Contents>")
+    cut = body[:at] + body[end:]
+    cut = cut.replace(b"<KeyCount>10<", b"<KeyCount>4<")
+    return cut.replace(b"<IsTruncated>false<", b"<IsTruncated>true<")
+
+
+def miscounted(body: bytes) -> bytes:
+    return body.replace(b"<KeyCount>10<", b"<KeyCount>11<")
+
+
+def broken_off(body: bytes) -> bytes:
+    return body[: len(body) // 2]
+
+
+def planned(settings: Settings, folder: Path, **options: bool) -> Planned:
+    return plan(settings, RunOptions(**options), folder / "plan.parquet", Watch())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", [half, miscounted])
+def test_a_listing_that_ends_early_stops_the_run(
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+    how: Callable[[bytes], bytes],
+) -> None:
+    settings = settings_for(s3_server, tmp_path)
+    known(settings)
+    assert planned(settings, tmp_path).nothing_to_do
+    changing_listings(s3_server, how)
+    with pytest.raises(ListingEndedEarly, match="'media' ended early") as stopped:
+        planned(settings, tmp_path)
+    assert "--allow-short-listing" in stopped.value.remedy
+    assert stopped.value.retryable
+
+
+def test_an_answer_that_breaks_off_stops_the_run(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    settings = settings_for(s3_server, tmp_path)
+    known(settings)
+    changing_listings(s3_server, broken_off)
+    with pytest.raises(StoreUnavailable):
+        planned(settings, tmp_path, allow_short_listing=True)
+
+
+def test_with_the_flag_nothing_behind_its_end_is_removed(
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(s3_server, tmp_path, **{"state.max_removed_share": 0.5})
+    known(settings)
+    client = s3.make_client(settings.source)
+    client.delete_object(Bucket="media", Key="2.jpg")
+    client.put_object(Bucket="media", Key="1a.jpg", Body=b"1")
+    changing_listings(s3_server, half)
+    done = planned(settings, tmp_path, allow_short_listing=True)
+    rows = {row.object.key: row.action for row in read_plan(done.path)}
+    assert rows == {"1a.jpg": Action.NEW, "2.jpg": Action.GONE}
+    assert done.summary.selection.ended_early
+
+
+def test_too_many_removals(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    settings = settings_for(s3_server, tmp_path)
+    known(settings)
+    client = s3.make_client(settings.source)
+    for number in range(3):
+        client.delete_object(Bucket="media", Key=f"{number}.jpg")
+    with pytest.raises(PlanRefused, match=r"3 of 10 known objects") as stopped:
+        planned(settings, tmp_path)
+    assert "--allow-removals" in stopped.value.remedy
+    assert planned(settings, tmp_path, allow_removals=True).summary.objects[Action.GONE] == 3
+
+
+def test_what_share_may_be_denied(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    settings = settings_for(s3_server, tmp_path, **{"state.max_denied_share": 0.1})
+    known(settings)
+    strict = planned(settings, tmp_path)
+    check_denied(1, strict)
+    with pytest.raises(TooManyDenied, match="2 objects may not be read"):
+        check_denied(2, strict)
+    check_denied(10, planned(settings, tmp_path, allow_denied=True))
+
+
+SECRET = "canary-of-a-setting"
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        f'[source]\nendpoint_url = "http://user:{SECRET}@store"',
+        f'[index]\nurl = "https://{SECRET}@qdrant"',
+        f'[index]\nurl = "https://qdrant?api_key={SECRET}"',
+        f'[source]\naws_secret_access_key = "{SECRET}"',
+        f'api_key = "{SECRET}"',
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(tmp_path: Path, toml: str) -> None:
+    (tmp_path / "s.toml").write_text(toml)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(tmp_path / "s.toml")
+    assert SECRET not in str(refused.value)
+    assert SECRET not in str(refused.value.__cause__)
+
+
+def test_a_key_is_not_shown_with_its_settings() -> None:
+    settings = load_settings(None, {"index.api_key": SECRET})
+    for shown in (repr(settings), settings.model_dump_json(), str(settings.index)):
+        assert SECRET not in shown
