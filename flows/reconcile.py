@@ -17,7 +17,6 @@ from pydantic import BaseModel
 from flows.artifacts import coded
 from flows.index import given_fields, on_progress_here, run_index
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
-from pipeline.progress import OnProgress
 from pipeline.settings import (
     DecodeSettings,
     EncodeSettings,
@@ -149,27 +148,3 @@ def verify_markdown(report: VerifyReport) -> str:
             f"| {row.name} | {row.objects} | {row.points} | {row.meaning.says} | {such_as} |"
         )
     return "\n".join(lines)
-
-
-def run_reconcile(
-    settings: Settings, options: LookOptions, on_progress: OnProgress, *, repair: bool
-) -> tuple[Round, ...]:
-    """Run the flow in this process, with whatever Prefect API is configured or an ephemeral one."""
-    token = on_progress_here.set(on_progress)
-    try:
-        done = reconcile_flow(
-            source=settings.source,
-            decode=settings.decode,
-            encode=settings.encode,
-            tags=settings.tags,
-            index=settings.index,
-            state=settings.state,
-            repair=repair,
-            sample=options.sample,
-            seed=options.seed,
-            examples=options.examples,
-            fail_if_wrong=False,
-        )
-    finally:
-        on_progress_here.reset(token)
-    return tuple(Round.from_json(row) for row in done["rounds"])

@@ -16,6 +16,8 @@ from flows.cli.exit_codes import Exit
 from flows.cli.facts import print_json
 
 if TYPE_CHECKING:
+    from pipeline.planning import RunOptions
+    from pipeline.report import RunReport
     from pipeline.settings import Settings
     from pipeline.verify.findings import FindingRow, VerifyReport
     from pipeline.verify.look import LookOptions
@@ -63,7 +65,7 @@ def verify(
     chosen = o.settings_from(
         settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
     )
-    check_settings(chosen)  # before Prefect takes its seconds to start
+    check_settings(chosen)
     options = LookOptions(sample, seed, limit)
     rounds = _mended(chosen, options) if repair else (_looked(chosen, options),)
     report = rounds[-1].report
@@ -86,14 +88,22 @@ def _looked(settings: Settings, options: LookOptions) -> Round:
 
 
 def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
+    """Prefect, Ray and an encoder come only where Parquet has lost something, or the bucket has
+    moved on."""
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
+    from pipeline.verify.repair import mend, rounds_of
+    from pipeline.watch import Watch
 
-    err.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
-        from flows.reconcile import run_reconcile
 
-        return run_reconcile(settings, options, on_progress, repair=True)
+        def run(asked: RunOptions) -> RunReport:
+            err.print("[dim]An ordinary run; starting Prefect (about 15 s) ...[/dim]")
+            from flows.index import run_index
+
+            return run_index(settings, asked, on_progress)
+
+        return tuple(rounds_of(lambda: mend(settings, options, Watch(on_progress)), run))
 
 
 def render_verify(report: VerifyReport) -> RenderableType:

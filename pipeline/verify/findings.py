@@ -142,11 +142,6 @@ class FindingRow:
         meaning = {"kind": self.meaning.kind, "mend": self.meaning.mend, "says": self.meaning.says}
         return {**asdict(self), **meaning}
 
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> FindingRow:
-        examples = tuple(Example(**example) for example in row["examples"])
-        return cls(Finding(row["name"]), row["objects"], row["points"], examples)
-
 
 @dataclass(frozen=True, slots=True)
 class IndexCounts:
@@ -208,11 +203,3 @@ class VerifyReport:
         row["counts"] = asdict(self.counts) | {"undetected_share": self.counts.undetected_share}
         row["findings"] = [finding.to_json() for finding in self.findings]
         return row
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> VerifyReport:
-        row = {name: values[name] for name in cls.__slots__}
-        counts = {name: values["counts"][name] for name in IndexCounts.__slots__}
-        row["counts"] = IndexCounts(**counts)
-        row["findings"] = tuple(FindingRow.from_json(found) for found in values["findings"])
-        return cls(**row)

@@ -70,11 +70,6 @@ class Round:
         row = {name: getattr(self, name) for name in self.__slots__}
         return {**row, "report": self.report.to_json(), "keys": list(self.keys)}
 
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Round:
-        report, keys = VerifyReport.from_json(row["report"]), tuple(row["keys"])
-        return cls(**{**row, "report": report, "keys": keys})
-
 
 def rounds_of(
     mend_once: Callable[[], Round], run: Callable[[RunOptions], RunReport]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows.reconcile import IndexWrong, reconcile_flow, run_reconcile, verify_markdown
+from flows.reconcile import IndexWrong, reconcile_flow, verify_markdown
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.settings import Settings
@@ -23,7 +23,6 @@ from pipeline.verify.findings import (
     Verdict,
     VerifyReport,
 )
-from pipeline.verify.look import LookOptions
 from tests import media_files
 from tests.pipeline.test_verify import an_old_generation_is_left, fill, points_hide, settings_for
 from tests.plain_run import run_plainly
@@ -59,10 +58,10 @@ def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
     # A picture that is new needs the encoder, and so the flow `index`, with Ray.
     server.client().put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
     server.requests.clear()
-    done = run_reconcile(settings, LookOptions(), lambda _: None, repair=True)
-    assert (done[0].deleted_points, done[0].reloaded_objects) == (1, 1)
-    assert done[0].run_objects == {"new": 1, "unchanged": 3}
-    assert done[-1].report.verdict is Verdict.AGREE
+    first, *_, last = reconcile_flow(**parameters(settings), repair=True)["rounds"]
+    assert (first["deleted_points"], first["reloaded_objects"]) == (1, 1)
+    assert first["run_objects"] == {"new": 1, "unchanged": 3}
+    assert last["report"]["verdict"] == "agree"
     assert server.count("GET") == 1
 
 
@@ -98,6 +97,13 @@ def test_the_command_says_it_by_its_status(
     assert (facts["verdict"], facts["seed"]) == ("disagree", 7)
     names = {row["name"]: (row["kind"], row["mend"]) for row in facts["findings"]}
     assert names == {"object_new": ("behind", "run"), "points_hidden": ("fault", "reload")}
+    # What Parquet has is mended without Prefect or Ray; what is new is a run's.
+    server.client().delete_object(Bucket="media", Key=hard)
+    mended = verify("--repair")
+    assert mended.returncode == 0, mended.stderr
+    assert "1 objects, 3 segments loaded again from Parquet" in mended.stdout
+    assert "Prefect" not in mended.stderr
+    assert verify().returncode == 0
     nothing = verify("--sample", "-1")
     assert nothing.returncode == 2
     assert "Traceback" not in nothing.stderr
