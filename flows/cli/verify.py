@@ -202,15 +202,21 @@ def render_rounds(rounds: Sequence[Round]) -> RenderableType:
 def _deeds(done: Round) -> list[str]:
     deeds = []
     if done.deleted_points:
-        deeds.append(f"{done.deleted_points:,} points deleted.")
+        deeds.append(f"{_many(done.deleted_points, 'point')} deleted.")
     if done.reloaded_objects:
         deeds.append(
-            f"{done.reloaded_objects:,} objects, {done.reloaded_segments:,} segments loaded again "
-            "from Parquet, without an encoder."
+            f"{_many(done.reloaded_objects, 'object')}, "
+            f"{_many(done.reloaded_segments, 'segment')}, loaded again from Parquet, "
+            "without an encoder."
         )
     if done.removed_objects:
-        deeds.append(f"{done.removed_objects:,} failed objects taken out: nothing has them whole.")
+        gone = _many(done.removed_objects, "failed object")
+        deeds.append(f"{gone} taken out: nothing has the older content whole.")
     if done.run_objects is not None:
         what = ", ".join(f"{count:,} {action}" for action, count in done.run_objects.items())
         deeds.append(f"An ordinary run: {what}.")
     return deeds
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -153,11 +154,9 @@ class _Mender:
             "select distinct o.data_file, o.asset from findings f join done o on o.asset = f.asset "
             f"where f.name in ({marks}) and o.asset not in (select asset from unproven) order by 1",
             *names,
-        ).fetchall()
-        files: dict[str, set[str]] = {}
-        for file, asset in rows:
-            files.setdefault(file, set()).add(text(asset))
-        for file, assets in files.items():
+        )
+        for file, group in groupby(rows, key=itemgetter(0)):
+            assets = {text(asset) for _, asset in group}
             receipt = receipt_of(self._store, file)
             if receipt is not None:
                 outcomes = {o.asset_id: o for o in receipt.outcomes if o.asset_id in assets}

@@ -101,7 +101,7 @@ def test_the_command_says_it_by_its_status(
     server.client().delete_object(Bucket="media", Key=hard)
     mended = verify("--repair")
     assert mended.returncode == 0, mended.stderr
-    assert "1 objects, 3 segments loaded again from Parquet" in mended.stdout
+    assert "1 object, 3 segments, loaded again from Parquet" in mended.stdout
     assert "Prefect" not in mended.stderr
     assert verify().returncode == 0
     nothing = verify("--sample", "-1")
