@@ -91,9 +91,7 @@ class DecodeSettings(_Part):
     max_segments: int = Field(100_000, gt=0, description="media of more windows is cut: partial")
     max_wall_s: int = Field(1800, gt=0, description="wall time of the decoder for one object")
     max_cpu_s: int = Field(3600, gt=0, description="CPU time of the decoder for one object")
-    cpu_grace_s: float = Field(
-        15, gt=0, description="of that, what any object may take, be it ever so small"
-    )
+    cpu_grace_s: float = Field(15, gt=0, description="of that, what any object may take")
     cpu_s_per_mb: float = Field(5, ge=0, description="and more for each megabyte of the object")
     cpu_s_per_media_s: float = Field(
         0.5, ge=0, description="and more for each second of media that came out of it"
