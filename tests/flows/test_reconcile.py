@@ -40,7 +40,12 @@ def indexed(s3_server: S3Server, tmp_path: Path) -> tuple[S3Server, Settings]:  
 
 
 def parameters(settings: Settings) -> dict[str, Any]:
-    return {"source": settings.source, "index": settings.index, "state": settings.state}
+    return {
+        "source": settings.source,
+        "index": settings.index,
+        "state": settings.state,
+        "encode": settings.encode,
+    }
 
 
 @pytest.mark.usefixtures("ray_running", "prefect_running")
@@ -72,6 +77,7 @@ def test_the_command_says_it_by_its_status(
 
     def verify(*words: str) -> subprocess.CompletedProcess[str]:
         more = [f"index.path={settings.index.path}", f"state.location={settings.state.location}"]
+        more.append(f"encode.encoder={settings.encode.encoder}")
         command = [sys.executable, "-m", "flows.cli.main", "verify", "--bucket", "media"]
         command += ["--endpoint-url", server.url, *(f"--set={word}" for word in more), *words]
         env = {**os.environ, "PYTHONPATH": str(root_dir), "COLUMNS": "110"}

@@ -200,6 +200,7 @@ def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:  # n
         {
             "source.bucket": "media",
             "source.endpoint_url": s3_server.url,
+            "encode.encoder": "imagebind-demo",
             "state.location": str(tmp_path / "state"),
             "state.shard_objects": 2,
         },
