@@ -188,7 +188,8 @@ def index_flow(
 
 def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
     """Everything that writes; the lease is held."""
-    with open_index(run.settings.index) as index:
+    with open_index(run.settings.index) as opened:
+        index = opened.guarded(run.lease.in_time)
         index.ensure_collection(run.spaces)
         receipts: list[ShardReceipt] = []
         loads: list[PrefectFuture[LoadReceipt]] = []

@@ -48,8 +48,10 @@ class Lease:
 
 
 class LeaseLost(LeaseHeld):
-    """The lease was ours, and another run has taken it since."""
+    """The lease was ours, and another run has taken it since. The same call cannot succeed any
+    more; another run can."""
 
+    retryable = False
     default_code = "lease_lost"
 
 
@@ -106,8 +108,43 @@ def release(store: Store, lease: Lease) -> None:
         return
 
 
+class Held:
+    """A lease that is ours, with its renewals as they come."""
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._store = store
+        self._lease = lease
+
+    @property
+    def sequence(self) -> int:
+        return self._lease.sequence
+
+    @property
+    def run_id(self) -> str:
+        return self._lease.run_id
+
+    def renew(self, ttl_s: float) -> None:
+        """Raises LeaseLost."""
+        self._lease = renew(self._store, self._lease, ttl_s)
+
+    def in_time(self) -> None:
+        """Call before each request that writes elsewhere: it asks nobody, and so costs nothing.
+
+        Raises LeaseLost where the last renewal has run out, as for a process that slept.
+        """
+        if self._lease.expires_at <= time.time():
+            raise _lost(self._store, self._lease)
+
+    def confirm(self) -> None:
+        """Call before each commit. Raises LeaseLost where the stored lease is no longer ours."""
+        still_held(self._store, self._lease)
+
+    def release(self) -> None:
+        release(self._store, self._lease)
+
+
 def still_held(store: Store, lease: Lease) -> None:
-    """Call before each commit. Raises LeaseLost where the lease is another's, or has run out."""
+    """Raises LeaseLost where the stored lease is another's, or has run out."""
     found = store.read(LEASE)
     now = None if found is None else _parsed(store, found.data)
     if now is None or not now.same_as(lease) or now.expires_at <= time.time():
@@ -117,23 +154,23 @@ def still_held(store: Store, lease: Lease) -> None:
 @contextmanager
 def held(
     store: Store, settings: StateSettings, run_id: str, *, after_sequence: int = 0
-) -> Iterator[Lease]:
+) -> Iterator[Held]:
     """Hold the lease, renewed in the background, until the context ends. Raises LeaseHeld.
 
-    The background only renews: whether the lease is still ours, `still_held` says.
+    The background only renews: whether the lease is still ours, `Held` says.
     """
     ttl_s = float(settings.lease_ttl_s)
-    lease = acquire(store, run_id, ttl_s, after_sequence=after_sequence)
+    lease = Held(store, acquire(store, run_id, ttl_s, after_sequence=after_sequence))
     done = threading.Event()
 
     def keep() -> None:
         while not done.wait(ttl_s / 4):
             try:
-                renew(store, lease, ttl_s)
+                lease.renew(ttl_s)
             except StoreUnavailable:
                 continue  # three more tries fit in before the lease runs out
             except SensedexError:
-                return  # lost: the next `still_held` stops the run
+                return  # lost: the next `confirm` or `in_time` stops the run
 
     heartbeat = threading.Thread(target=keep, daemon=True, name="sensedex-lease")
     heartbeat.start()
@@ -144,7 +181,7 @@ def held(
         heartbeat.join(timeout=10)
         # A lease that cannot be given back ends by itself; the run's own end is what counts.
         with suppress(StoreUnavailable):
-            release(store, lease)
+            lease.release()
 
 
 def is_free(lease: Lease) -> bool:

@@ -117,9 +117,10 @@ def load_shard(
                 remedy="The load is tried again.",
             )
         clock.lap("count")
-        index.flip([_anchor(done[a], gathered, sequence, run_id) for a, gathered in chunk])
+        anchors = [_anchor(done[a], gathered, sequence, run_id) for a, gathered in chunk]
+        index.flip(anchors, sequence)
         clock.lap("flip")
-        index.sweep([asset for asset, _ in chunk], ids)
+        index.sweep([asset for asset, _ in chunk], ids, sequence)
         clock.lap("sweep")
     rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
     for chunk_ids in _chunks(iter(rejected), ASSETS_A_FLIP):

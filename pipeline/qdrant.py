@@ -2,12 +2,12 @@
 
 A segment point is written with `live = false`; the flip, one request for a batch of assets, writes
 their anchors and turns the new generation live and every other one not. Readers filter
-`live = true` and see an asset's one generation, whole.
+`live = true` and see an asset's one generation, whole. What a later run wrote is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
-from pipeline.errors import IndexUnavailable
 from pipeline.ids import anchor_id
 from pipeline.parquet import SegmentBatch
 from pipeline.qdrant_collections import Collections, check_fits
-from pipeline.qdrant_errors import Connection, open_connection
+from pipeline.qdrant_errors import Connection, completed, open_connection
 from pipeline.qdrant_points import CollectionPoints
+from pipeline.qdrant_updates import all_of, deletion, flip_steps, others
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 
@@ -61,6 +61,10 @@ class VectorIndex:
         self._call = connection.call
         self._settings = settings
         self._name = name or settings.collection
+
+    def guarded(self, may_write: Callable[[], None]) -> VectorIndex:
+        """The same index, but `may_write` is called before each change, and may raise."""
+        return VectorIndex(self._connection.guarded(may_write), self._settings, self._name)
 
     def ensure_collection(self, spaces: Sequence[VectorSpace]) -> None:
         """Create the collection and its alias, or see that what is there fits.
@@ -103,9 +107,9 @@ class VectorIndex:
         ]
         size = self._settings.upsert_points
         for start in range(0, len(points), size):
-            with self._call("upserting points") as client:
+            with self._connection.change("upserting points") as client:
                 answer = client.upsert(self._name, points[start : start + size], wait=True)
-            _completed(answer, "an upsert")
+            completed(answer, "upserting points")
 
     def count_points(self, point_ids: Sequence[str]) -> int:
         """How many of these points are there, counted exactly."""
@@ -144,9 +148,8 @@ class VectorIndex:
             if offset is None:
                 return
 
-    def flip(self, anchors: Sequence[Anchor]) -> None:
+    def flip(self, anchors: Sequence[Anchor], sequence: int) -> None:
         """Make the anchors' generations the live ones, in one request."""
-        assets = [anchor.asset_id for anchor in anchors]
         live = [point for anchor in anchors for point in anchor.segment_ids]
         points = [
             q.PointStruct(
@@ -156,29 +159,18 @@ class VectorIndex:
             )
             for a in anchors
         ]
-        steps: list[Any] = [
-            q.UpsertOperation(upsert=q.PointsList(points=points)),
-            q.SetPayloadOperation(set_payload=q.SetPayload(payload={"live": True}, points=live)),
-            q.SetPayloadOperation(
-                set_payload=q.SetPayload(payload={"live": False}, filter=_others(assets, live))
-            ),
-        ]
-        with self._call("flipping assets") as client:
-            answers = client.batch_update_points(self._name, steps, wait=True)
-        for answer in answers:
-            _completed(answer, "a flip")
+        steps = flip_steps(points, [anchor.asset_id for anchor in anchors], live, sequence)
+        self._connection.update(self._name, steps, "flipping assets")
 
-    def sweep(self, asset_ids: Sequence[str], keep: Sequence[str]) -> None:
+    def sweep(self, asset_ids: Sequence[str], keep: Sequence[str], sequence: int) -> None:
         """Delete the assets' segments but for the points to keep."""
-        self._delete(_others(asset_ids, keep), "sweeping old generations")
+        swept = deletion(others(asset_ids, keep, sequence))
+        self._connection.update(self._name, swept, "sweeping old generations")
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Take assets out, anchor and segments, unless a later run has flipped them since."""
-        later = {a for a, (s, _) in self.flipped(asset_ids).items() if s > sequence}
-        gone = [asset for asset in asset_ids if asset not in later]
-        if gone:
-            mine = q.FieldCondition(key="asset_id", match=q.MatchAny(any=gone))
-            self._delete(q.Filter(must=[mine]), "removing assets")
+        removed = deletion(all_of(asset_ids, sequence))
+        self._connection.update(self._name, removed, "removing assets")
 
     def query(
         self,
@@ -243,24 +235,3 @@ class VectorIndex:
     def points(self) -> CollectionPoints:
         """The same collection, point by point."""
         return CollectionPoints(self._connection, self._name)
-
-    def _delete(self, selected: q.Filter, what: str) -> None:
-        with self._call(what) as client:
-            answer = client.delete(
-                self._name, points_selector=q.FilterSelector(filter=selected), wait=True
-            )
-        _completed(answer, what)
-
-
-def _others(asset_ids: Sequence[str], keep: Sequence[str]) -> q.Filter:
-    """The assets' segments but for those to keep."""
-    mine = q.FieldCondition(key="asset_id", match=q.MatchAny(any=list(asset_ids)))
-    segment = q.FieldCondition(key="kind", match=q.MatchValue(value="segment"))
-    return q.Filter(must=[mine, segment], must_not=[q.HasIdCondition(has_id=list(keep))])
-
-
-def _completed(answer: q.UpdateResult, what: str) -> None:
-    if answer.status != q.UpdateStatus.COMPLETED:
-        raise IndexUnavailable(
-            f"Qdrant answered {answer.status} to {what}.", remedy="The step is tried again."
-        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from urllib.parse import urlsplit
 
 import grpc
 import httpx
 from qdrant_client import QdrantClient
+from qdrant_client import models as q
 from qdrant_client.http.exceptions import (
     ApiException,
     ResponseHandlingException,
@@ -18,6 +21,7 @@ from qdrant_client.http.exceptions import (
 )
 
 from pipeline.errors import IndexMismatch, IndexUnavailable, Permanent, SensedexError
+from pipeline.qdrant_updates import Journal
 from pipeline.settings import IndexSettings
 
 
@@ -29,13 +33,30 @@ class IndexRefused(Permanent):
 
 class Connection:
     """An open client. Calls from several threads are taken one after the other where the engine is
-    the client's own, which is not made for more."""
+    the client's own, which is not made for more.
+
+    `may_write` is called before each change; it raises where the writer has lost its right to.
+    """
 
     def __init__(self, client: QdrantClient, settings: IndexSettings) -> None:
         self.client = client
         self.local = settings.url is None
         self.where = place_of(settings)
+        self._may_write: Callable[[], None] = lambda: None
         self._lock = threading.RLock() if self.local else None
+        self._journal = Journal(settings.path) if self.local else None
+
+    def guarded(self, may_write: Callable[[], None]) -> Connection:
+        """The same client and lock."""
+        guarded = copy(self)
+        guarded._may_write = may_write
+        return guarded
+
+    def end_what_was_begun(self) -> None:
+        """What a killed process left half done in the embedded engine."""
+        if self._journal is not None:
+            with self.call("ending what a killed run had begun") as client:
+                self._journal.end_what_was_begun(client)
 
     @contextmanager
     def call(self, what: str) -> Iterator[QdrantClient]:
@@ -43,13 +64,35 @@ class Connection:
         with mapped_errors(what, self.where), self._lock or nullcontext():
             yield self.client
 
+    @contextmanager
+    def change(self, what: str) -> Iterator[QdrantClient]:
+        """As `call`, for what writes."""
+        with self.call(what) as client:
+            self._may_write()
+            yield client
+
+    def update(self, name: str, steps: Sequence[q.UpdateOperation], what: str) -> None:
+        """Do the steps in one request; after a kill all of them are done, or none was begun.
+
+        Raises IndexUnavailable, also where Qdrant has not completed a step.
+        """
+        with self.change(what) as client, self._noted(name, steps):
+            answers = client.batch_update_points(name, steps, wait=True)
+        for answer in answers:
+            completed(answer, what)
+
+    def _noted(self, name: str, steps: Sequence[q.UpdateOperation]) -> AbstractContextManager[None]:
+        return nullcontext() if self._journal is None else self._journal.noted(name, steps)
+
 
 @contextmanager
 def open_connection(settings: IndexSettings) -> Iterator[Connection]:
     """Raises IndexUnavailable where the server or the folder cannot be had."""
     client = open_client(settings)
     try:
-        yield Connection(client, settings)
+        connection = Connection(client, settings)
+        connection.end_what_was_begun()
+        yield connection
     finally:
         client.close()
 
@@ -101,6 +144,11 @@ def mapped_errors(what: str, where: str) -> Iterator[None]:
         raise
     except (ApiException, grpc.RpcError, httpx.HTTPError, ConnectionError) as error:
         raise _mapped(error, what, where) from error
+    except (sqlite3.Error, OSError) as error:
+        raise IndexUnavailable(
+            f"The collection in {where} failed while {what}: {error}.",
+            remedy="Look at the disk, then run again.",
+        ) from error
 
 
 def _mapped(error: Exception, what: str, where: str) -> SensedexError:
@@ -129,6 +177,14 @@ def _mapped(error: Exception, what: str, where: str) -> SensedexError:
         return _unavailable(what, where, str(code))
     reason = error.source if isinstance(error, ResponseHandlingException) else error
     return _unavailable(what, where, f"{type(reason).__name__}: {reason}")
+
+
+def completed(answer: q.UpdateResult, what: str) -> None:
+    """Raises IndexUnavailable: `wait` can end before the work does."""
+    if answer.status != q.UpdateStatus.COMPLETED:
+        raise IndexUnavailable(
+            f"Qdrant answered {answer.status} while {what}.", remedy="The step is tried again."
+        )
 
 
 def _unavailable(what: str, where: str, why: str) -> IndexUnavailable:

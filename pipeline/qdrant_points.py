@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
-from pipeline.errors import IndexUnavailable
-from pipeline.qdrant_errors import Connection
+from pipeline.qdrant_errors import Connection, completed
 
 POINTS_A_PAGE = 2_000
 # Local mode sorts and filters the whole collection anew for every page.
@@ -35,6 +34,7 @@ class CollectionPoints:
 
     def __init__(self, connection: Connection, collection: str) -> None:
         self._call = connection.call
+        self._change = connection.change
         self._collection = collection
         self._page = POINTS_A_PAGE_LOCAL if connection.local else POINTS_A_PAGE
 
@@ -72,13 +72,9 @@ class CollectionPoints:
         """Of points that are not there, too."""
         for start in range(0, len(point_ids), POINTS_A_DELETE):
             chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_A_DELETE]))
-            with self._call("deleting points") as client:
+            with self._change("deleting points") as client:
                 answer = client.delete(self._collection, points_selector=chosen, wait=True)
-            if answer.status != q.UpdateStatus.COMPLETED:
-                raise IndexUnavailable(
-                    f"Qdrant answered {answer.status} to a deletion of points.",
-                    remedy="The step is tried again.",
-                )
+            completed(answer, "deleting points")
 
     def datatypes(self) -> dict[str, str]:
         """In which precision each named vector is kept: `float32`, `float16` or `uint8`."""

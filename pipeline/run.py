@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from encoders.loading import check_weights
 from pipeline.errors import StateCorrupt, TooManyDenied, Transient
-from pipeline.lease import Lease, still_held
+from pipeline.lease import Held
 from pipeline.load import LoadReceipt, load_shard
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.parquet import file_sha256, read_segments
@@ -56,7 +56,7 @@ class Run:
 
     settings: Settings
     store: Store
-    lease: Lease
+    lease: Held
     folder: RunFolder
     spaces: tuple[VectorSpace, ...]
 
@@ -65,7 +65,7 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
-def start(settings: Settings, planned: Planned, lease: Lease) -> Run:
+def start(settings: Settings, planned: Planned, lease: Held) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
     if planned.to_embed:
         for choice in settings.encode.chosen():
@@ -132,7 +132,7 @@ def load(
     run: Run, planned: Planned, index: VectorIndex, receipt: ShardReceipt, watch: Watch
 ) -> LoadReceipt:
     """Make a committed shard searchable. May be repeated: ids and the flip are idempotent."""
-    still_held(run.store, run.lease)
+    run.lease.confirm()
     started = time.perf_counter()
     own = receipt.sequence == run.folder.sequence
     outcomes = [
@@ -171,7 +171,7 @@ def remove_gone(run: Run, planned: Planned, index: VectorIndex, watch: Watch) ->
     gone = (row.asset_id for row in read_plan(planned.path) if row.action is Action.GONE)
     removed = 0
     while batch := list(itertools.islice(gone, 256)):
-        still_held(run.store, run.lease)
+        run.lease.confirm()
         index.remove(batch, run.folder.sequence)
         removed += len(batch)
     watch.lap("remove what is gone")
@@ -180,7 +180,7 @@ def remove_gone(run: Run, planned: Planned, index: VectorIndex, watch: Watch) ->
 
 def commit(run: Run, planned: Planned, receipts: Sequence[ShardReceipt]) -> CurrentState:
     """Write the state, last."""
-    still_held(run.store, run.lease)
+    run.lease.confirm()
     digest = planned.recipe.digest()
     own = sorted((r for r in receipts if r.sequence == run.folder.sequence), key=lambda r: r.shard)
     fresh = (_state_rows(receipt, digest, None) for receipt in own)

@@ -31,8 +31,9 @@ def run_plainly(settings: Settings, options: RunOptions) -> RunReport:
             held(
                 planned.state.store, settings.state, steps.new_run_id(), after_sequence=after
             ) as lease,
-            open_index(settings.index) as index,
+            open_index(settings.index) as opened,
         ):
+            index = opened.guarded(lease.in_time)
             run = steps.start(settings, planned, lease)
             index.ensure_collection(run.spaces)
             graph = GraphPlan(settings, run.folder, run.spaces, dict(planned.objects_by_shard))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import SettingsError
-from pipeline.lease import held, still_held
+from pipeline.lease import held
 from pipeline.qdrant import VectorIndex
 from pipeline.qdrant_collections import Collections
 from pipeline.qdrant_errors import place_of
@@ -58,7 +58,7 @@ def roll_back(
             plan = live_plan(store, state)
             points = fill(old, store, plan, on_copied=on_copied).points
             take_out_extras(old, plan)
-        still_held(store, lease)
+        lease.confirm()
         collections.show(alias, previous)
         keep_record(store, replace(record, phase=Phase.ROLLED_BACK))
     return RolledBack(alias, previous, record.target, points, record.same_spaces)

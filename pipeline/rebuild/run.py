@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.errors import LeaseHeld, Transient
-from pipeline.lease import Lease, held, still_held
+from pipeline.lease import Held, held
 from pipeline.qdrant_collections import Collections
 from pipeline.rebuild.begin import (
     OnRebuild,
@@ -145,7 +145,7 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
             recall=min((recall.share for recall in recalls), default=None),
         )
         keep_record(work.store, ready)
-        still_held(work.store, own)
+        own.confirm()
         work.collections.show(record.alias, record.target)
         work.record = keep_record(work.store, replace(ready, phase=Phase.SHOWN))
     return recalls, now
@@ -190,7 +190,7 @@ def _check_for_readers(work: Rebuild, shown: str) -> bool:
 
 
 @contextmanager
-def _lease(work: Rebuild) -> Iterator[Lease]:
+def _lease(work: Rebuild) -> Iterator[Held]:
     """Wait for a run that is at work as long as was asked for. Raises LeaseHeld."""
     until = time.monotonic() + work.options.wait_s
     after = work.plan.state.sequence

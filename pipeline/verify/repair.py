@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StateCorrupt
-from pipeline.lease import Lease, held, still_held
+from pipeline.lease import Held, held
 from pipeline.load import load_shard
 from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.planning import RunOptions
@@ -109,7 +109,7 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
         report = look(ledger, settings, options, watch, index)
         if report.verdict is Verdict.AGREE:
             return Round(report)
-        done = _Mender(ledger, store, index, lease, watch)
+        done = _Mender(ledger, store, index.guarded(lease.in_time), lease, watch)
         done.delete_strays()
         done.reload_live()
         done.reload_kept()
@@ -126,7 +126,7 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
 
 class _Mender:
     def __init__(
-        self, ledger: Ledger, store: Store, index: VectorIndex, lease: Lease, watch: Watch
+        self, ledger: Ledger, store: Store, index: VectorIndex, lease: Held, watch: Watch
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -142,7 +142,7 @@ class _Mender:
         """First: a stray may bear the id of a segment that is loaded anew."""
         strays = (point_id_of(row[0]) for row in self._ledger.ask("select point from stray"))
         while chunk := list(islice(strays, POINTS_A_STEP)):
-            still_held(self._store, self._lease)
+            self._lease.confirm()
             self._index.points().delete(chunk)
             self.deleted_points += len(chunk)
             self._watch.count(f"deleting stray points: {self.deleted_points}")
@@ -184,7 +184,7 @@ class _Mender:
                     del wanted[asset]
         if wanted:
             # Nobody has it: an asset is in the index whole or not at all.
-            still_held(self._store, self._lease)
+            self._lease.confirm()
             self._index.remove(list(wanted), self._lease.sequence)
             self.removed_objects += len(wanted)
 
@@ -192,7 +192,7 @@ class _Mender:
         """False where the receipt's file is no longer what it was."""
         if receipt.data_file is None:
             return False
-        still_held(self._store, self._lease)
+        self._lease.confirm()
         try:
             with self._store.local_copy(receipt.data_file) as path:
                 return self._load_file(path, receipt, outcomes)

@@ -41,7 +41,8 @@ def main(settings_json: Path, folder: Path, point: str = "", hit: str = "0") -> 
     run_id = steps.new_run_id()
     with held(store, settings.state, run_id, after_sequence=planned.state.sequence) as lease:
         run = steps.start(settings, planned, lease)
-        with open_index(settings.index) as index, _reader(index, folder / "reads"):
+        with open_index(settings.index) as opened, _reader(opened, folder / "reads"):
+            index = opened.guarded(lease.in_time)
             index.ensure_collection(run.spaces)
             receipts = list(planned.recovered)
             for receipt in receipts:

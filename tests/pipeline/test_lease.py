@@ -51,7 +51,7 @@ def test_the_second_is_told_who_and_until_when(store: Store) -> None:
 def test_in_a_bucket_too(s3_server: S3Server) -> None:  # noqa: F811
     store = open_store("s3://media/state", s3_server.settings())
     with held(store, StateSettings(), "run-1") as lease:
-        still_held(store, lease)
+        lease.confirm()
         with pytest.raises(LeaseHeld, match="run-1"):
             acquire(store, "run-2", 60)
     assert acquire(store, "run-2", 60).sequence == 2
@@ -150,7 +150,7 @@ def test_held_renews_in_the_background(store: Store, monkeypatch: pytest.MonkeyP
         while len(renewed) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        still_held(store, lease)
+        lease.confirm()
     assert stored(store).expires_at == 0
 
 

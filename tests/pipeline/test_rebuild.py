@@ -382,7 +382,7 @@ def test_copies_of_one_thing_are_one_answer(server: StandIn, tmp_path: Path) -> 
         write_segments(tmp_path / "s.parquet", many, SPACES)
         for batch in read_segments(tmp_path / "s.parquet"):
             index.upsert_segments(batch, {})
-        index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})])
+        index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})], 1)
         server.blunt = 2
         vectors = {"vision": np.stack([row.vectors["vision"]])}
         assert measure_recall(index, vectors) == (Recall("vision", 1, 1.0),)
@@ -390,7 +390,7 @@ def test_copies_of_one_thing_are_one_answer(server: StandIn, tmp_path: Path) -> 
         write_segments(tmp_path / "s.parquet", far, SPACES)
         for batch in read_segments(tmp_path / "s.parquet"):
             index.upsert_segments(batch, {})
-        index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})])
+        index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})], 1)
         assert measure_recall(index, vectors) == (Recall("vision", 1, 0.5),)
 
 

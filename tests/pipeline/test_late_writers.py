@@ -1,0 +1,158 @@
+"""A run that was thought dead and wakes up changes nothing; one that is killed in the middle of a
+change leaves nothing half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.ids import asset_id
+from pipeline.lease import LEASE, LeaseLost, acquire, held
+from pipeline.load import load_shard
+from pipeline.parquet import read_segments, write_segments
+from pipeline.qdrant import Anchor, VectorIndex, open_index
+from pipeline.qdrant_updates import JOURNAL
+from pipeline.settings import IndexSettings, StateSettings
+from pipeline.store import FolderStore
+from tests.pipeline.test_load import (  # noqa: F401
+    SPACES,
+    index,
+    live,
+    load,
+    outcome,
+    rows_of,
+    settings,
+    unit,
+    whole,
+)
+
+A = asset_id("media", "a.mp4")
+OLD = ("a.mp4", "g1", 2)
+NEW = ("a.mp4", "g2", 3)
+
+
+def anchor_of(key: str, generation: str, segments: int, sequence: int) -> Anchor:
+    points = tuple(row.point_id for row in rows_of(key, generation, segments))
+    payload = {"kind": "asset", "asset_id": A, "generation": generation, "sequence": sequence}
+    return Anchor(A, generation, points, {"vision": unit("mean")}, payload)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda late: late.flip([anchor_of(*OLD, 4)], 4),
+        lambda late: late.sweep([A], [row.point_id for row in rows_of(*OLD)], 4),
+        lambda late: late.remove([A], 4),
+    ],
+    ids=["flip", "sweep", "removal"],
+)
+def test_a_late_change_leaves_what_a_later_run_wrote(
+    index: VectorIndex,  # noqa: F811
+    tmp_path: Path,
+    act: Callable[[VectorIndex], None],
+) -> None:
+    load(index, tmp_path, [OLD], 4)
+    load(index, tmp_path, [NEW], 5)
+    # The flip's own segments were swept: the engine may say so, but must have changed nothing.
+    with suppress(KeyError):
+        act(index)
+    assert live(index) == {"a.mp4": whole("g2", 3)}
+    assert index.flipped([A]) == {A: (5, "g2")}
+    assert index.count(live_only=False) == 3
+
+
+def test_who_lost_the_lease_writes_no_more(
+    index: VectorIndex,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    load(index, tmp_path, [OLD], 1)
+    write_segments(tmp_path / "late.parquet", rows_of(*NEW), SPACES)
+    store = FolderStore(tmp_path / "state")
+    with held(store, StateSettings(), "late", after_sequence=1) as lease:
+        guarded = index.guarded(lease.in_time)
+        # It slept, and its lease ran out meanwhile.
+        lease._lease = replace(lease._lease, expires_at=1.0)
+        found = store.read(LEASE)
+        assert found is not None
+        store.replace(LEASE, lease._lease.to_bytes(), found.version)
+        acquire(store, "next", 60)
+        late = read_segments(tmp_path / "late.parquet")
+        with pytest.raises(LeaseLost, match="to run next") as raised:
+            load_shard(guarded, late, [outcome(*NEW)], 2, "late")
+        assert not raised.value.retryable
+        with pytest.raises(LeaseLost):
+            guarded.remove([A], 9)
+        with pytest.raises(LeaseLost):
+            guarded.points().delete([row.point_id for row in rows_of(*OLD)])
+    assert live(index) == {"a.mp4": whole("g1", 2)}
+    assert index.count(live_only=False) == 2
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of ours may catch it."""
+
+
+def dies_within(index: VectorIndex, steps: int) -> None:  # noqa: F811
+    """The engine's next request does that many of its steps, and the process is gone."""
+    client = index._connection.client
+    real = client.batch_update_points
+
+    def some(name: str, asked: Sequence[Any], **more: Any) -> Any:
+        real(name, asked[:steps], **more)
+        raise Killed
+
+    client.batch_update_points = some  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_flip_that_is_killed_is_ended_by_who_opens_the_folder(
+    settings: IndexSettings,  # noqa: F811
+    tmp_path: Path,
+    steps: int,
+) -> None:
+    with open_index(settings) as opened:
+        opened.ensure_collection(SPACES)
+        load(opened, tmp_path, [OLD], 1)
+        dies_within(opened, steps)
+        with pytest.raises(Killed):
+            load(opened, tmp_path, [NEW], 2)
+    assert (settings.path / JOURNAL).is_file()
+    with open_index(settings) as reader:
+        assert live(reader) == {"a.mp4": whole("g2", 3)}
+        assert reader.flipped([A]) == {A: (2, "g2")}
+    assert not (settings.path / JOURNAL).exists()
+
+
+def test_a_removal_that_is_killed_is_ended(
+    settings: IndexSettings,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with open_index(settings) as opened:
+        opened.ensure_collection(SPACES)
+        load(opened, tmp_path, [OLD, ("b.mp4", "g1", 2)], 1)
+        dies_within(opened, 0)
+        with pytest.raises(Killed):
+            opened.remove([A], 2)
+    with open_index(settings) as reader:
+        assert live(reader) == {"b.mp4": whole("g1", 2)}
+        assert reader.count_assets() == 1
+
+
+def test_a_note_of_points_that_are_gone_does_no_harm(
+    settings: IndexSettings,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    with open_index(settings) as opened:
+        opened.ensure_collection(SPACES)
+        load(opened, tmp_path, [OLD], 1)
+        dies_within(opened, 0)
+        with pytest.raises(Killed):
+            opened.flip([anchor_of(*NEW, 2)], 2)
+    with open_index(settings) as reader:
+        assert live(reader) == {"a.mp4": whole("g1", 2)}
+    assert not (settings.path / JOURNAL).exists()
