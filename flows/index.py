@@ -5,7 +5,6 @@ Prefect sees plan, embed, one load a shard, sweep and state; never one task a fi
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -33,6 +32,7 @@ from pipeline.ray_session import ray_session
 from pipeline.records import ShardReceipt
 from pipeline.report import RunReport, SearchRecall
 from pipeline.run import Run
+from pipeline.scratch import scratch_folder
 from pipeline.search_quality import measure_index
 from pipeline.settings import (
     DecodeSettings,
@@ -172,8 +172,8 @@ def index_flow(
     settings = load_settings(settings_file, given_fields(parts))
     asked = (options or Options()).for_run()
     watch = Watch(on_progress_here.get())
-    with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-        planned = plan_task(settings, asked, Path(folder) / "plan.parquet", watch)
+    with scratch_folder() as folder:
+        planned = plan_task(settings, asked, folder / "plan.parquet", watch)
         publish_plan(planned)
         if planned.nothing_to_do:
             report = report_of(settings, planned, (), watch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 import traceback
 from collections import Counter
@@ -22,6 +21,7 @@ from pipeline.plan import verdict_without_get
 from pipeline.progress import Stage, StageProgress
 from pipeline.records import Failure, MediaInfo, ObjectOutcome, PlanRow, Status
 from pipeline.rows import DecodedRow
+from pipeline.scratch import scratch_folder
 from pipeline.settings import DecodeSettings, SourceSettings
 from pipeline.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
 
@@ -70,11 +70,11 @@ class DecodeStage:
                 yield self._end(planned, shard, verdict)
                 self._add_progress(Stage.DECODE, StageProgress(objects=1))
                 return
-            with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+            with scratch_folder() as folder:
                 # The object's own name never reaches the disk: a key can hold anything.
-                path = Path(folder) / "object"
+                path = folder / "object"
                 fetched = s3.fetch_to_file(self._client, planned.object, path)
-                sidecars = self._fetch_sidecars(planned, Path(folder))
+                sidecars = self._fetch_sidecars(planned, folder)
                 failure = sidecars.failures[0] if sidecars.failures else None
                 for item in decode_in_child(path, self._decode):
                     if isinstance(item, MediaInfo):

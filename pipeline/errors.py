@@ -4,6 +4,7 @@
     ├── Transient                 the same call may succeed later
     │   ├── StoreUnavailable      S3 or the state location: throttled, 5xx, connection lost
     │   ├── IndexUnavailable      Qdrant cannot be reached, or did not finish in time
+    │   ├── ScratchFull           no room in the folder for temporary files
     │   ├── ListingEndedEarly     the bucket's listing broke off before its end
     │   ├── LeaseHeld             another run writes this collection
     │   └── ObjectChanged         the object changed between the plan and the GET
@@ -66,6 +67,10 @@ class StoreUnavailable(Transient):
 
 class IndexUnavailable(Transient):
     default_code = "index_unavailable"
+
+
+class ScratchFull(Transient):
+    default_code = "no_room"
 
 
 class ListingEndedEarly(Transient):

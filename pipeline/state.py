@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
+from pipeline.scratch import scratch_folder
 from pipeline.store import AlreadyThere, Store, VersionConflict
 
 T = TypeVar("T")
@@ -198,8 +198,8 @@ def commit_state(
     if now.version != previous.version or sequence <= now.sequence:
         raise _superseded(now)
     name = f"{FOLDER}{sequence:06d}-{run_id}-{uuid.uuid4().hex[:8]}.parquet"
-    with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-        path = Path(folder) / "state.parquet"
+    with scratch_folder() as folder:
+        path = folder / "state.parquet"
         totals = write_rows(path, rows)
         store.put_file(name, path)
     facts: dict[str, Any] = {

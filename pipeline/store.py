@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +20,7 @@ from typing import Protocol
 
 from pipeline import s3
 from pipeline.errors import SensedexError, SettingsError, StoreUnavailable, Transient
+from pipeline.scratch import scratch_folder
 from pipeline.settings import SourceSettings
 
 _PRIVATE = ".writing"  # half-written files and the lock of a folder; never listed
@@ -259,8 +259,8 @@ class S3Store:
 
     @contextmanager
     def local_copy(self, name: str) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-            path = Path(folder) / PurePosixPath(_checked(name)).name
+        with scratch_folder() as folder:
+            path = folder / PurePosixPath(_checked(name)).name
             if not s3.get_file(self._client, self._bucket, self._key(name), path):
                 raise FileNotFoundError(f"there is no {name} in {self.location}")
             yield path

@@ -7,11 +7,9 @@ that row counts: several encode actors may overtake one another.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -30,6 +28,7 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.rows import vectors_of
+from pipeline.scratch import scratch_folder
 from pipeline.store import Store
 
 
@@ -116,8 +115,8 @@ class WriteStage:
         ]
         data_file = digest = None
         if rows:
-            with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-                path = Path(folder) / "shard.parquet"
+            with scratch_folder() as folder:
+                path = folder / "shard.parquet"
                 digest = write_segments(path, rows, self._spaces)
                 data_file = put_shard_data(self._store, self._run, shard, path)
         receipt = ShardReceipt(

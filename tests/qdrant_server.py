@@ -207,9 +207,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def qdrant_server() -> Iterator[StandIn]:
-    """Serve on a port of the loopback until the context ends."""
-    state = StandIn()
+def qdrant_server(engine: QdrantClient | None = None) -> Iterator[StandIn]:
+    """Serve on a port of the loopback until the context ends; an engine that is given stays its
+    giver's to close."""
+    state = StandIn() if engine is None else StandIn(engine=engine)
     handler = type("Handler", (_Handler,), {"server_state": state})
     server = _Server(("127.0.0.1", 0), handler)
     state.port = server.server_port

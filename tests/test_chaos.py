@@ -1,36 +1,70 @@
-"""Runs killed at points of the protocol: the next one makes what a clean one makes, and a reader
-that read all along never saw an asset go, twice, or in part. All points: `make chaos`."""
+"""Runs killed at points of the protocol, and disturbed otherwise: the next one makes what a clean
+one makes, and a reader that read all along never saw an asset go, twice, or in part. All of it:
+`make chaos`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.harness import Scene
-from tests.chaos.points import POINTS
+from tests.chaos.accidents import changed_on_the_way, late_riser, two_at_once
+from tests.chaos.host import Host
+from tests.chaos.kills import attempt
+from tests.chaos.points import POINTS, Kind, point_named, points_of
 from tests.chaos.reading import judge
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.chaos.scene import Scene, Way
+from tests.s3_server import S3Server, reset_moto
 
 
-@pytest.fixture
-def scene(s3_server: S3Server, tmp_path: Path) -> Scene:  # noqa: F811
-    return Scene(s3_server, tmp_path / "scene", objects=24)
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with pytest.MonkeyPatch.context() as patch, Host() as host:
+        patch.setenv("AWS_ACCESS_KEY_ID", "chaos")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "chaos")
+        server = S3Server()
+        reset_moto(server.url)
+        server.client().create_bucket(Bucket="media")
+        yield Scene(server, host, tmp_path_factory.mktemp("chaos") / "scene", objects=24)
+        server.stop()
 
 
 @pytest.mark.timeout(900)
-def test_a_killed_run_loses_and_doubles_nothing(scene: Scene) -> None:
-    for point, hit in (
-        ("after receipt", 2),
-        ("between upsert batches", 2),
-        ("after flip", 1),
-        ("state half written", 1),
-    ):
-        attempt = scene.attempt(point, hit)
-        assert attempt.killed, attempt
-        assert attempt.converged, attempt
-        assert attempt.clean, attempt
-        assert attempt.reads > 2, "the reader read while the run went"
+@pytest.mark.parametrize(
+    ("point", "hit", "state"),
+    [
+        ("after receipt", 2, Kind.FOLDER),
+        ("between upsert batches", 2, Kind.FOLDER),
+        ("in the flip", 1, Kind.FOLDER),
+        ("after load receipt", 1, Kind.BUCKET),
+        ("state half written", 1, Kind.FOLDER),
+    ],
+)
+def test_a_killed_run_loses_and_doubles_nothing(
+    scene: Scene, point: str, hit: int, state: Kind
+) -> None:
+    done = attempt(scene, point_named(point, state), hit, way=Way(state))
+    assert done.clean, done
+    assert done.reads > 10, "the reader read while the runs went"
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_sleeps_past_its_lease_changes_nothing(scene: Scene) -> None:
+    done = late_riser(scene, "between upsert batches", 2, 0, Kind.FOLDER)
+    assert done.clean, done
+    assert done.reads > 10
+
+
+@pytest.mark.timeout(900)
+def test_of_two_runs_one_wins_and_the_other_says_so(scene: Scene) -> None:
+    done = two_at_once(scene, 0, Way(Kind.BUCKET))
+    assert done.clean, done
+
+
+@pytest.mark.timeout(900)
+def test_objects_that_change_on_the_way_keep_what_they_had(scene: Scene) -> None:
+    done = changed_on_the_way(scene, 0, gone=False)
+    assert done.clean, done
 
 
 def test_the_judge_sees_what_must_not_be() -> None:
@@ -43,4 +77,6 @@ def test_the_judge_sees_what_must_not_be() -> None:
 
 
 def test_every_point_is_of_its_own_name() -> None:
-    assert len({point.name for point in POINTS}) == len(POINTS)
+    for kind in Kind:
+        names = {point.name for point in points_of(kind)}
+        assert len(names) == len(POINTS)

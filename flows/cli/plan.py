@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -14,6 +12,7 @@ from pipeline.errors import SettingsError
 from pipeline.finish import read_report
 from pipeline.plan import TO_EMBED, PlanSummary, read_plan
 from pipeline.planning import RunOptions, plan
+from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
 from pipeline.watch import Watch
 
@@ -32,10 +31,10 @@ def dry_plan(
     settings: Settings, *, retry_failed: bool, limit: int
 ) -> tuple[dict[str, Any], RenderableType]:
     """The facts as JSON values, and the same for a person. Reads, and writes nothing."""
-    with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+    with scratch_folder() as folder:
         # A plan that removes too much is shown, not refused: showing is what it is asked for.
         options = RunOptions(retry_failed=retry_failed, allow_removals=True)
-        planned = plan(settings, options, Path(folder) / "plan.parquet", Watch())
+        planned = plan(settings, options, folder / "plan.parquet", Watch())
         rows = list(read_plan(planned.path))
     summary = planned.summary
     estimate = _estimate_s(settings, summary)

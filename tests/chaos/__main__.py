@@ -1,6 +1,8 @@
-"""`make chaos`: every point of the protocol at its first, middle and last passing.
+"""`make chaos`: runs killed at every point of the protocol, at its first, middle and last passing,
+and what else can happen to them.
 
-A table, and JSON under build/chaos/. Exit status 1 where anything was lost, doubled or half seen.
+A table, and JSON under build/chaos/. Exit status 1 where anything was lost, doubled, half seen, or
+the next run did not end as a clean one.
 """
 
 from __future__ import annotations
@@ -8,54 +10,102 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.harness import Attempt, Scene
-from tests.chaos.points import POINTS
-from tests.s3_server import S3Server
+from tests.chaos.accidents import SLEEPS, changed_on_the_way, late_riser, two_at_once
+from tests.chaos.disks import ROOM_BYTES, full_disk, may_mount
+from tests.chaos.host import Host
+from tests.chaos.kills import Attempt, attempt, hits_of
+from tests.chaos.points import Kind, points_of
+from tests.chaos.scene import Scene, Way
+from tests.s3_server import S3Server, reset_moto
+
+DOUBLE_KILLS = 8
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/chaos"))
-    parser.add_argument("--only", help="points whose name has this in it")
+    parser.add_argument("--only", default="", help="what has this in its name")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--objects", type=int, default=64)
     options = parser.parse_args()
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "chaos")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "chaos")
     options.out.mkdir(parents=True, exist_ok=True)
-    attempts: list[Attempt] = []
+    if not may_mount():
+        print("full disks are left out: only root may mount one")
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        server = S3Server()
-        server.client().create_bucket(Bucket="media")
-        scene = Scene(server, Path(folder))
-        print(f"{'point':<28}{'hit':>8}{'ended':>10}{'again':>7}{'reads':>8}{'lost':>6}{'doubled':>9}"
-              f"{'half':>6}")  # fmt: skip
-        for point in POINTS:
-            if options.only and options.only not in point.name:
-                continue
-            count = scene.hits(point.name)
-            for hit in sorted({1, (count + 1) // 2, count} - {0}):
-                attempt = scene.attempt(point.name, hit)
-                attempts.append(attempt)
-                ended = "as clean" if attempt.converged else "OTHERWISE"
-                print(
-                    f"{point.name:<28}{f'{hit}/{count}':>8}{ended:>10}{attempt.again:>7}"
-                    f"{attempt.reads:>8}{attempt.lost:>6}{attempt.doubled:>9}{attempt.half:>6}"
-                    f"{'' if attempt.killed else '  not killed'}",
-                    flush=True,
-                )
-    reads = sum(attempt.reads for attempt in attempts)
+    attempts: list[Attempt] = []
     print(
-        f"{len(attempts)} kills, {sum(a.clean for a in attempts)} clean, {reads} reads, "
-        f"{time.perf_counter() - started:.0f} s"
+        f"{'what':<44}{'passing':>9}{'seed':>6}{'ended':>11}{'again':>7}{'reads':>8}{'lost':>6}"
+        f"{'doubled':>9}{'half':>6}"
     )
-    (options.out / "chaos.json").write_text(json.dumps([asdict(a) for a in attempts], indent=1))
-    return not all(attempt.clean and attempt.killed for attempt in attempts)
+    with tempfile.TemporaryDirectory() as folder, Host() as host:
+        server = S3Server()
+        for seed in range(options.seeds):
+            reset_moto(server.url)
+            server.client().create_bucket(Bucket="media")
+            place = Path(folder) / f"seed-{seed}"
+            scene = Scene(server, host, place, objects=options.objects, seed=seed)
+            for done in _all_of(scene, seed, options.only):
+                attempts.append(done)
+                print(_line(done), flush=True)
+                written = json.dumps([asdict(one) for one in attempts], indent=1)
+                (options.out / "chaos.json").write_text(written)
+    reads = sum(one.reads for one in attempts)
+    print(
+        f"{len(attempts)} disturbed runs, {sum(one.clean for one in attempts)} clean, "
+        f"{reads:,} reads, {time.perf_counter() - started:.0f} s"
+    )
+    return not all(one.clean for one in attempts)
+
+
+def _all_of(scene: Scene, seed: int, only: str) -> Iterator[Attempt]:
+    """Everything with a folder; in a bucket, the points at which something is stored."""
+    for kind in Kind:
+        way = Way(kind)
+        for point in points_of(kind):
+            stored = "pipeline.store:" in point.where
+            if only in point.name and (kind is Kind.FOLDER or stored):
+                count = hits_of(scene, point, way)
+                hits = {1, (count + 1) // 2, count} if kind is Kind.FOLDER else {(count + 1) // 2}
+                for hit in sorted(hits - {0}):
+                    yield attempt(scene, point, hit, of_hits=count, seed=seed, way=way)
+    chosen = random.Random(seed)
+    for _ in range(DOUBLE_KILLS):
+        first, second = chosen.sample(points_of(Kind.FOLDER)[2:-1], 2)
+        if only in f"{first.name}, then {second.name}":
+            yield attempt(scene, first, 1, seed=seed, then=(second, 1))
+    for kind in Kind:
+        if only in "two at once":
+            yield two_at_once(scene, seed, Way(kind))
+    for number, (name, hit) in enumerate(SLEEPS):
+        if only in f"asleep {name}":
+            yield late_riser(scene, name, hit, seed, list(Kind)[(number + seed) % 2])
+    for gone in (False, True):
+        if only in "objects on the way":
+            yield changed_on_the_way(scene, seed, gone=gone)
+    for which in ROOM_BYTES:
+        if only in f"full disk: {which}" and may_mount():
+            yield full_disk(scene, which, seed)
+
+
+def _line(done: Attempt) -> str:
+    ended = "as clean" if done.converged else "OTHERWISE"
+    told = (
+        "" if done.clean else f"  NOT CLEAN {'' if done.happened else 'did not happen'} {done.note}"
+    )
+    return (
+        f"{done.what:<44}{f'{done.hit}/{done.of_hits}':>9}{done.seed:>6}{ended:>11}{done.again:>7}"
+        f"{done.reads:>8}{done.lost:>6}{done.doubled:>9}{done.half:>6}{told}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,101 +1,87 @@
-"""One run in a process of its own, as the flow does it, with a reader beside it; may be killed.
-
-python -m tests.chaos.driver SETTINGS.json FOLDER [POINT HIT]
-"""
+"""One run as the flow does it, in this process alone, with a reader beside it; it may be killed or
+stopped at a point. `main` is called by `tests.chaos.host`, in a fork."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-import threading
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline import run as steps
+from pipeline.encode_stage import EncodeStage
 from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, plan
-from pipeline.progress import Stage
-from pipeline.qdrant import VectorIndex, open_index
+from pipeline.qdrant import open_index
 from pipeline.records import ShardReceipt
 from pipeline.settings import load_settings
 from pipeline.watch import Watch
-from tests.chaos.points import arm, point_named
-from tests.chaos.reading import live_now
+from tests.chaos.points import Kind, arm, point_named
+from tests.chaos.reading import reading
 
 
-def main(settings_json: Path, folder: Path, point: str = "", hit: str = "0") -> None:
-    settings = load_settings(None, json.loads(settings_json.read_text()))
+def main(
+    folder: Path, point: str = "", hit: int = 0, action: str = "kill", scratch: str = ""
+) -> None:
+    tempfile.tempdir = scratch or None
+    settings = load_settings(None, json.loads((folder / "settings.json").read_text()))
     if point:
-        arm(point_named(point), int(hit), folder / "passed")
+        kind = Kind.BUCKET if settings.state.location.startswith("s3:") else Kind.FOLDER
+        arm(point_named(point, kind), hit, folder / "passed", action)
+    _note_embedded(folder / "embedded")
     watch = Watch()
-    planned = plan(settings, RunOptions(), folder / "plan.parquet", watch)
+    new_run = steps.new_run_id()
+    planned = plan(settings, RunOptions(), folder / f"plan-{new_run}.parquet", watch)
     if planned.nothing_to_do:
-        (folder / "embedded").write_text("0")
         return
-    store = planned.state.store
-    run_id = steps.new_run_id()
-    with held(store, settings.state, run_id, after_sequence=planned.state.sequence) as lease:
+    with (
+        held(
+            planned.state.store, settings.state, new_run, after_sequence=planned.state.sequence
+        ) as lease,
+        open_index(settings.index) as opened,
+        # A server has a reader of its own; the embedded engine is open to this process alone.
+        nullcontext() if settings.index.url else reading(opened, folder / "reads"),
+    ):
         run = steps.start(settings, planned, lease)
-        with open_index(settings.index) as opened, _reader(opened, folder / "reads"):
-            index = opened.guarded(lease.in_time)
-            index.ensure_collection(run.spaces)
-            receipts = list(planned.recovered)
-            for receipt in receipts:
-                steps.load(run, planned, index, receipt, watch)
-            for receipt in _embedded(run, planned, folder):
-                receipts.append(receipt)
-                steps.load(run, planned, index, receipt, watch)
-            steps.remove_gone(run, planned, index, watch)
-            steps.commit(run, planned, receipts)
+        index = opened.guarded(lease.in_time)
+        index.ensure_collection(run.spaces)
+        receipts = list(planned.recovered)
+        for receipt in receipts:
+            steps.load(run, planned, index, receipt, watch)
+        for receipt in _embedded(run, planned):
+            receipts.append(receipt)
+            steps.load(run, planned, index, receipt, watch)
+        steps.remove_gone(run, planned, index, watch)
+        steps.commit(run, planned, receipts)
 
 
-def _embedded(run: steps.Run, planned: Planned, folder: Path) -> Iterator[ShardReceipt]:
+def _embedded(run: steps.Run, planned: Planned) -> Iterator[ShardReceipt]:
     """The graph's stages in this process: whoever is killed here is killed whole."""
     graph = GraphPlan(run.settings, run.folder, run.spaces, dict(planned.objects_by_shard))
     rows = (row for row in read_plan(planned.path) if row.shard >= 0)
-    count = 0
-
-    def see(stage: Stage, progress: Any) -> None:
-        nonlocal count
-        if stage is Stage.DECODE:
-            count += progress.objects
-            (folder / "embedded").write_text(str(count))
-
     if planned.to_embed:
-        yield from run_in_loop(graph, rows, see)
+        yield from run_in_loop(graph, rows, _ignore)
 
 
-@contextmanager
-def _reader(index: VectorIndex, log: Path) -> Iterator[None]:
-    """Reads what is live all along, and writes down what it saw; a line a change, a dot a read."""
-    done = threading.Event()
-
-    def read() -> None:
-        last = None
-        with log.open("ab", buffering=0) as file:
-            while not done.is_set():
-                seen = json.dumps(live_now(index), sort_keys=True)
-                file.write(b"." if seen == last else f"\n{seen}".encode())
-                last = seen
-
-    index_is_there = index.exists()
-    thread = threading.Thread(target=read, daemon=True)
-    if index_is_there:
-        thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        if index_is_there:
-            thread.join(10)
+def _ignore(*_: Any) -> None:
+    """Nobody looks."""
 
 
-if __name__ == "__main__":
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "chaos")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "chaos")
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
+def _note_embedded(file: Path) -> None:
+    """Keep the numbers of the shards in the file of which the encoder has given something."""
+    original = EncodeStage.table
+    shards: set[int] = set()
+
+    def table(stage: EncodeStage, decoded: pa.Table) -> pa.Table:
+        encoded = original(stage, decoded)
+        shards.update(encoded.column("shard").to_pylist())
+        file.write_text(json.dumps(sorted(shards)))
+        return encoded
+
+    EncodeStage.table = table  # type: ignore[method-assign]

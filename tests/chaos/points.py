@@ -1,4 +1,5 @@
-"""The points of a run at which it can be killed, as wrappers around the functions that pass them.
+"""The points of a run at which it can be killed or stopped, as wrappers around the functions that
+pass them.
 
 Nothing of this is in the product: `arm` puts the wrappers in, in the process that is to die.
 """
@@ -9,7 +10,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +27,13 @@ class Point:
     where: str
     when: str
     name_has: str = ""
+
+
+class Kind(StrEnum):
+    """Where the state is kept."""
+
+    FOLDER = "folder"
+    BUCKET = "bucket"
 
 
 STORE = "pipeline.store:FolderStore"
@@ -54,30 +63,47 @@ POINTS = (
 )
 
 
-def point_named(name: str) -> Point:
-    return next(point for point in POINTS if point.name == name)
+def points_of(kind: Kind) -> tuple[Point, ...]:
+    """In a bucket nothing is half written, and who is killed while sending has sent nothing."""
+    return POINTS if kind is Kind.FOLDER else tuple(_in_bucket(point) for point in POINTS)
 
 
-def arm(point: Point, hit: int, passed: Path) -> None:
-    """Kill this process when the point is passed for the `hit`-th time, from 1; 0 never. Every
-    passing is a byte in the file `passed`."""
+def _in_bucket(point: Point) -> Point:
+    if not point.where.startswith(STORE):
+        return point
+    if point.when != "half":
+        return replace(point, where=point.where.replace("FolderStore", "S3Store"))
+    function = {"plan": "put_file", "/sha": "put_file", "/loa": "create", "obje": "put_file"}
+    name = function.get(point.name_has[:4], "replace")
+    return replace(point, where=f"pipeline.store:S3Store.{name}", when="before")
+
+
+def point_named(name: str, kind: Kind = Kind.FOLDER) -> Point:
+    return next(point for point in points_of(kind) if point.name == name)
+
+
+def arm(point: Point, hit: int, passed: Path, action: str = "kill") -> None:
+    """Kill this process (or stop it: `action`) when the point is passed for the `hit`-th time, from
+    1; 0 never. Every passing is a byte in the file `passed`."""
     module, _, path = point.where.partition(":")
     owner: Any = import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
         owner = getattr(owner, parent)
     original = getattr(owner, name)
-    setattr(owner, name, _wrapped(original, point, _Counter(hit, passed)))
-    if point.name == "start":
-        # The flow's module holds the function by its module, so the line above is enough.
-        return
+    setattr(owner, name, _wrapped(original, point, _Counter(hit, passed, action)))
 
 
 class _Counter:
-    def __init__(self, hit: int, passed: Path) -> None:
+    def __init__(self, hit: int, passed: Path, action: str) -> None:
         self._hit = hit
         self._passed = passed
         self._count = 0
+        self._signal = signal.SIGKILL if action == "kill" else signal.SIGSTOP
+
+    def act(self) -> None:
+        """Killed, or stopped until somebody lets it go on."""
+        os.kill(os.getpid(), self._signal)
 
     def due(self) -> bool:
         with self._passed.open("ab") as file:
@@ -99,10 +125,10 @@ def _wrapped(original: Callable[..., Any], point: Point, counter: _Counter) -> C
     def call(*arguments: Any, **named: Any) -> Any:
         mine = concerns(arguments)
         if mine and point.when == "before" and counter.due():
-            die()
+            counter.act()
         answer = original(*arguments, **named)
         if mine and point.when == "after" and counter.due():
-            die()
+            counter.act()
         return answer
 
     return call
@@ -118,7 +144,7 @@ def _half_written(
             half = store._root / ".writing" / "half"
             half.parent.mkdir(parents=True, exist_ok=True)
             half.write_bytes(data[: len(data) // 2])
-            die()
+            counter.act()
         with original(store, name, content) as path:
             yield path
 
@@ -129,20 +155,17 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
     """The engine in this process does a batch's steps one by one: only the first is done."""
 
     @wraps(original)
-    def flip(index: Any, anchors: Any) -> Any:
+    def flip(index: Any, anchors: Any, sequence: int) -> Any:
         if not counter.due():
-            return original(index, anchors)
+            return original(index, anchors, sequence)
         whole = index._connection.client.batch_update_points
 
         def first_step(name: str, steps: list[Any], wait: bool) -> Any:
             whole(name, steps[:2], wait=wait)
-            die()
+            counter.act()
+            return whole(name, steps[2:], wait=wait)
 
         index._connection.client.batch_update_points = first_step
-        return original(index, anchors)
+        return original(index, anchors, sequence)
 
     return flip
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,15 +44,43 @@ def live_now(index: VectorIndex) -> Live:
     return seen
 
 
-def everything(index: VectorIndex) -> Points:
-    """Every point with its payload and vectors, as values that can be compared."""
+@contextmanager
+def reading(index: VectorIndex, log: Path) -> Iterator[None]:
+    """Read what is live all along, and write down what was seen; a line a change, a dot a read."""
+    done = threading.Event()
+
+    def read() -> None:
+        last = None
+        with log.open("ab", buffering=0) as file:
+            # A breath between two: a reader that never rests takes the run's own time.
+            while not done.wait(0.004):
+                seen = json.dumps(live_now(index), sort_keys=True)
+                file.write(b"." if seen == last else f"\n{seen}".encode())
+                last = seen
+
+    thread = threading.Thread(target=read, daemon=True)
+    there = index.exists()
+    if there:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if there:
+            thread.join(10)
+
+
+def everything(index: VectorIndex, *, of_the_run: bool = False) -> Points:
+    """Every point with its payload and vectors, as values that can be compared; with what differs
+    from run to run, or without."""
+    left_out = set() if of_the_run else OF_THE_RUN
     with index._call("reading") as client:
         points, _ = client.scroll(
             index._name, None, limit=100_000, with_payload=True, with_vectors=True
         )
     return {
         str(point.id): (
-            {k: v for k, v in (point.payload or {}).items() if k not in OF_THE_RUN},
+            {k: v for k, v in (point.payload or {}).items() if k not in left_out},
             {k: np.asarray(v, np.float32) for k, v in dict(point.vector or {}).items()},  # type: ignore[arg-type]
         )
         for point in points

@@ -1,0 +1,208 @@
+"""A bucket that changes between two runs, and what clean runs make of both; folders in which the
+second run can be disturbed, again and again from the same beginning."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qdrant_client import QdrantClient
+
+from pipeline.qdrant import open_index
+from pipeline.receipts import receipt_at
+from pipeline.records import ShardReceipt
+from pipeline.settings import Settings, load_settings
+from pipeline.store import open_store
+from tests.chaos.bucket import Bucket
+from tests.chaos.host import Ended, Host
+from tests.chaos.points import Kind
+from tests.chaos.reading import (
+    Live,
+    Points,
+    Verdict,
+    everything,
+    judge,
+    live_now,
+    read_log,
+    reading,
+    same,
+)
+from tests.qdrant_server import StandIn, qdrant_server
+from tests.s3_server import S3Server
+
+SHARD_OBJECTS = 6
+STATE_BUCKET = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a run keeps its state, and which engine it writes to. A late writer can only be had on
+    a server: the embedded engine's folder is one process's."""
+
+    state: Kind = Kind.FOLDER
+    on_server: bool = False
+
+
+class Scene:
+    """`before` and `after` are what a reader sees of the two states of the bucket."""
+
+    def __init__(
+        self, server: S3Server, host: Host, folder: Path, *, objects: int = 64, seed: int = 0
+    ) -> None:
+        self._server = server
+        self._folder = folder
+        self._client = server.client()
+        self.host = host
+        folder.mkdir(parents=True, exist_ok=True)
+        self._client.create_bucket(Bucket=STATE_BUCKET)
+        self.bucket = Bucket(self._client, folder, objects, seed)
+        self.bucket.fill()
+        before = self._new("before", Way())
+        self.before = before.live()
+        self.bucket.change()
+        clean = self._copy("clean", Way())
+        assert clean.run().status == 0
+        self.after = clean.live()
+        self.wanted = clean.everything()
+
+    def begin(self, way: Way = Way()) -> Place:
+        """A folder in which the first run has been and the second has not."""
+        return self._copy("work", way)
+
+    def judged(self, seen: list[Live]) -> Verdict:
+        return judge(seen, self._whole(), set(self.before) & set(self.after))
+
+    def _new(self, name: str, way: Way) -> Place:
+        place = Place(self._server, self.host, self._folder / name, way)
+        place.folder.mkdir()
+        place.write_settings()
+        ended = place.run()
+        assert ended.status == 0, ended.said
+        return place
+
+    def _copy(self, name: str, way: Way) -> Place:
+        """What stands in a bucket is copied, too, if the state is to be there."""
+        place = Place(self._server, self.host, self._folder / name, way)
+        shutil.rmtree(place.folder, ignore_errors=True)
+        shutil.copytree(self._folder / "before", place.folder)
+        for file in ("reads", "passed", "embedded"):
+            (place.folder / file).unlink(missing_ok=True)
+        if way.state is Kind.BUCKET:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=STATE_BUCKET):
+                for found in page.get("Contents", ()):
+                    self._client.delete_object(Bucket=STATE_BUCKET, Key=found["Key"])
+            state = place.folder / "state"
+            for path in sorted(p for p in state.rglob("*") if p.is_file()):
+                key = f"{name}/{path.relative_to(state).as_posix()}"
+                if ".writing" not in key:
+                    self._client.put_object(Bucket=STATE_BUCKET, Key=key, Body=path.read_bytes())
+            shutil.rmtree(state)
+        place.write_settings()
+        return place
+
+    def _whole(self) -> Mapping[str, Mapping[str, int]]:
+        whole: dict[str, dict[str, int]] = {}
+        for live in (self.before, self.after):
+            for asset, generations in live.items():
+                whole.setdefault(asset, {}).update(generations)
+        return whole
+
+
+class Place:
+    """One folder with state, index and settings."""
+
+    def __init__(self, server: S3Server, host: Host, folder: Path, way: Way) -> None:
+        self._server = server
+        self._host = host
+        self.folder = folder
+        self.way = way
+
+    def write_settings(self, **more: Any) -> None:
+        state = str(self.folder / "state")
+        if self.way.state is Kind.BUCKET:
+            state = f"s3://{STATE_BUCKET}/{self.folder.name}"
+        values: dict[str, Any] = {
+            "source.bucket": "media",
+            "source.endpoint_url": self._server.url,
+            "source.region": "us-east-1",
+            "encode.encoder": "imagebind-demo",
+            "encode.batch_size": 8,
+            "index.path": str(self.folder / "qdrant"),
+            "index.upsert_points": 4,
+            "state.location": state,
+            "state.shard_objects": SHARD_OBJECTS,
+            "state.lease_ttl_s": 5,
+        }
+        (self.folder / "settings.json").write_text(json.dumps(values | more))
+
+    def settings(self) -> Settings:
+        return load_settings(None, json.loads((self.folder / "settings.json").read_text()))
+
+    @contextmanager
+    def served(self) -> Iterator[StandIn]:
+        """The folder's collection behind a server, with a reader that polls it all along."""
+        engine = QdrantClient(
+            path=str(self.folder / "qdrant"), force_disable_check_same_thread=True
+        )
+        try:
+            with qdrant_server(engine) as server:
+                self.write_settings(**{"index.url": server.url, "index.prefer_grpc": False})
+                with (
+                    open_index(self.settings().index) as index,
+                    reading(index, self.folder / "reads"),
+                ):
+                    yield server
+        finally:
+            engine.close()
+            self.write_settings()
+
+    def run(self, point: str = "", hit: int = 0, action: str = "kill", scratch: str = "") -> Ended:
+        """`scratch` stands for TMPDIR."""
+        return self._host.run(self.folder, point=point, hit=hit, action=action, scratch=scratch)
+
+    def start(self, name: str, point: str = "", hit: int = 0, action: str = "kill") -> int:
+        return self._host.start(self.folder, name=name, point=point, hit=hit, action=action)
+
+    def wait(self, pid: int) -> Ended:
+        return self._host.wait(pid)
+
+    def passed(self) -> int:
+        file = self.folder / "passed"
+        return file.stat().st_size if file.is_file() else 0
+
+    def reads(self) -> tuple[int, list[Live]]:
+        return read_log(self.folder / "reads")
+
+    def live(self) -> Live:
+        with open_index(self.settings().index) as index:
+            return live_now(index)
+
+    def everything(self, *, of_the_run: bool = False) -> Points:
+        with open_index(self.settings().index) as index:
+            return everything(index, of_the_run=of_the_run)
+
+    def converged(self, wanted: Points) -> bool:
+        return same(self.everything(), wanted)
+
+    def embedded_in_vain(self) -> int:
+        """Shards of the newest run of which the encoder has given something, without a receipt."""
+        file = self.folder / "embedded"
+        embedded = set(json.loads(file.read_text())) if file.is_file() else set()
+        return len(embedded - {receipt.shard for receipt in self._receipts()})
+
+    def failures(self) -> list[str]:
+        """The codes of what failed, in the newest run."""
+        outcomes = (outcome for receipt in self._receipts() for outcome in receipt.outcomes)
+        return [outcome.failure.code for outcome in outcomes if outcome.failure is not None]
+
+    def _receipts(self) -> list[ShardReceipt]:
+        settings = self.settings()
+        store = open_store(settings.state.location, settings.source)
+        last = max((name.split("/")[1] for name in store.list("runs/")), default="")
+        names = store.list(f"runs/{last}/receipts/") if last else ()
+        return [receipt_at(store, name) for name in names]
