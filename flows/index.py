@@ -116,7 +116,7 @@ def load_task(
     retry_condition_fn=_worth_a_retry,
 )
 def sweep_task(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
-    return steps.remove_gone(run, planned, index, watch)
+    return steps.sweep(run, planned, index, watch)
 
 
 @task(

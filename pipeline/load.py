@@ -118,9 +118,13 @@ def load_shard(
             )
         clock.lap("count")
         anchors = [_anchor(done[a], gathered, sequence, run_id) for a, gathered in chunk]
-        index.flip(anchors, sequence)
+        # An asset without an anchor was never live: there is nothing to be hidden, and what a
+        # killed run has left of it goes at the end of the run.
+        seen = [asset for asset, _ in chunk if asset in flipped]
+        index.flip(anchors, sequence, seen)
         clock.lap("flip")
-        index.sweep([asset for asset, _ in chunk], ids, sequence)
+        if seen:
+            index.sweep(seen, ids, sequence)
         clock.lap("sweep")
     rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
     for chunk_ids in _chunks(iter(rejected), ASSETS_A_FLIP):

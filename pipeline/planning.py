@@ -48,7 +48,8 @@ class RunOptions:
 class Planned:
     """What there is to do. `recovered` are receipts of a run that was stopped before its state:
     what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
-    More denied objects than `most_denied` stop the run; None, none do.
+    More denied objects than `most_denied` stop the run; None, none do. `leftovers`: a run was
+    stopped after it had committed something, which may be in the index, hidden.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Planned:
     recovered: tuple[ShardReceipt, ...]
     recovered_generations: Mapping[str, str]
     most_denied: int | None = None
+    leftovers: bool = False
 
     @property
     def card(self) -> EncoderCard:
@@ -72,7 +74,7 @@ class Planned:
 
     @property
     def nothing_to_do(self) -> bool:
-        return self.summary.nothing_to_do
+        return self.summary.nothing_to_do and not self.leftovers
 
 
 def check_settings(settings: Settings) -> tuple[EncoderCard, ...]:
@@ -111,7 +113,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     state = read_state(open_store(settings.state.location, settings.source))
     recovered: dict[str, str] = {}
     receipts: list[ShardReceipt] = []
-    candidates = _recoverable(state)
+    candidates, leftovers = _recoverable(state)
     summary = PlanSummary()
     source = settings.source
     client = s3.make_client(source)
@@ -164,20 +166,24 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         tuple(receipts),
         recovered,
         most_denied,
+        leftovers,
     )
 
 
-def _recoverable(state: CurrentState) -> dict[str, tuple[str, ShardReceipt]]:
-    """By asset, the generation that an unfinished run committed last, and the receipt it is in."""
+def _recoverable(state: CurrentState) -> tuple[dict[str, tuple[str, ShardReceipt]], bool]:
+    """By asset, the generation that an unfinished run committed last, and the receipt it is in; and
+    whether there is any such receipt."""
     found = {}
+    any_receipt = False
     for receipt in open_receipts(state.store, state.sequence):
+        any_receipt = True
         for outcome in receipt.outcomes:
             # What may pass another time is tried again, not taken over; what was denied, too: the
             # run may have been stopped for it.
             passes = outcome.failure is not None and outcome.failure.retryable
             if not passes and outcome.status is not Status.DENIED:
                 found[outcome.asset_id] = (outcome.generation, receipt)
-    return found
+    return found, any_receipt
 
 
 def _is_recovered(

@@ -21,7 +21,7 @@ from pipeline.parquet import SegmentBatch
 from pipeline.qdrant_collections import Collections, check_fits
 from pipeline.qdrant_errors import Connection, completed, open_connection
 from pipeline.qdrant_points import CollectionPoints
-from pipeline.qdrant_updates import all_of, deletion, flip_steps, others
+from pipeline.qdrant_updates import all_of, deletion, flip_steps, hidden, others
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 
@@ -113,9 +113,8 @@ class VectorIndex:
 
     def count_points(self, point_ids: Sequence[str]) -> int:
         """How many of these points are there, counted exactly."""
-        having = q.Filter(must=[q.HasIdCondition(has_id=list(point_ids))])
         with self._call("counting points") as client:
-            return client.count(self._name, count_filter=having, exact=True).count
+            return len(client.retrieve(self._name, list(point_ids), with_payload=False))
 
     def flipped(self, asset_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Of the assets that have an anchor: the sequence of the run that flipped it last, and the
@@ -148,8 +147,11 @@ class VectorIndex:
             if offset is None:
                 return
 
-    def flip(self, anchors: Sequence[Anchor], sequence: int) -> None:
-        """Make the anchors' generations the live ones, in one request."""
+    def flip(
+        self, anchors: Sequence[Anchor], sequence: int, seen: Collection[str] | None = None
+    ) -> None:
+        """Make the anchors' generations the live ones, in one request. `seen` are those of the
+        assets that may have another live generation; not given, all of them."""
         live = [point for anchor in anchors for point in anchor.segment_ids]
         points = [
             q.PointStruct(
@@ -159,13 +161,19 @@ class VectorIndex:
             )
             for a in anchors
         ]
-        steps = flip_steps(points, [anchor.asset_id for anchor in anchors], live, sequence)
+        assets = [a.asset_id for a in anchors if seen is None or a.asset_id in seen]
+        steps = flip_steps(points, assets, live, sequence)
         self._connection.update(self._name, steps, "flipping assets")
 
     def sweep(self, asset_ids: Sequence[str], keep: Sequence[str], sequence: int) -> None:
         """Delete the assets' segments but for the points to keep."""
         swept = deletion(others(asset_ids, keep, sequence))
         self._connection.update(self._name, swept, "sweeping old generations")
+
+    def sweep_hidden(self, sequence: int) -> None:
+        """Delete every segment that is not live. Only for who has loaded all that it will."""
+        swept = deletion(hidden(sequence))
+        self._connection.update(self._name, swept, "sweeping what is hidden")
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Take assets out, anchor and segments, unless a later run has flipped them since."""

@@ -98,6 +98,7 @@ class Collections:
                 warnings.simplefilter("ignore", UserWarning)
                 for field, schema in INDEXED_FIELDS.items():
                     client.create_payload_index(name, field, schema)
+        self.connection.make_ready()
 
     def build_graph(self, name: str) -> None:
         """Turn the graph on, or leave it on; `wait_built` waits for it."""

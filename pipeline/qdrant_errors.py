@@ -21,7 +21,7 @@ from qdrant_client.http.exceptions import (
 )
 
 from pipeline.errors import IndexMismatch, IndexUnavailable, Permanent, SensedexError
-from pipeline.qdrant_updates import Journal
+from pipeline.qdrant_embedded import Journal, write_ahead
 from pipeline.settings import IndexSettings
 
 
@@ -44,6 +44,7 @@ class Connection:
         self.where = place_of(settings)
         self._may_write: Callable[[], None] = lambda: None
         self._lock = threading.RLock() if self.local else None
+        self._folder = settings.path if self.local else None
         self._journal = Journal(settings.path) if self.local else None
 
     def guarded(self, may_write: Callable[[], None]) -> Connection:
@@ -52,10 +53,11 @@ class Connection:
         guarded._may_write = may_write
         return guarded
 
-    def end_what_was_begun(self) -> None:
-        """What a killed process left half done in the embedded engine."""
-        if self._journal is not None:
-            with self.call("ending what a killed run had begun") as client:
+    def make_ready(self) -> None:
+        """After opening, and after a collection was made: what the embedded engine needs."""
+        if self._folder is not None and self._journal is not None:
+            with self.call("opening the folder") as client:
+                write_ahead(self._folder)
                 self._journal.end_what_was_begun(client)
 
     @contextmanager
@@ -91,7 +93,7 @@ def open_connection(settings: IndexSettings) -> Iterator[Connection]:
     client = open_client(settings)
     try:
         connection = Connection(client, settings)
-        connection.end_what_was_begun()
+        connection.make_ready()
         yield connection
     finally:
         client.close()

@@ -166,15 +166,18 @@ def load(
     return done
 
 
-def remove_gone(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
-    """Take the points of objects that left the bucket out of the index; how many objects."""
+def sweep(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
+    """Take the points of objects that left the bucket out of the index, and all that is hidden: all
+    that this run loads is live by now. How many objects left."""
     gone = (row.asset_id for row in read_plan(planned.path) if row.action is Action.GONE)
     removed = 0
     while batch := list(itertools.islice(gone, 256)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
         removed += len(batch)
-    watch.lap("remove what is gone")
+    run.lease.confirm()
+    index.sweep_hidden(run.folder.sequence)
+    watch.lap("sweep")
     return removed
 
 

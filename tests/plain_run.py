@@ -41,7 +41,7 @@ def run_plainly(settings: Settings, options: RunOptions) -> RunReport:
             receipts = [*planned.recovered, *run_in_loop(graph, rows, _ignore)]
             for receipt in receipts:
                 steps.load(run, planned, index, receipt, watch)
-            steps.remove_gone(run, planned, index, watch)
+            steps.sweep(run, planned, index, watch)
             steps.commit(run, planned, receipts)
             report = report_of(settings, planned, receipts, watch, run=run, points=index.count())
             keep_report(run, report)

@@ -17,7 +17,17 @@ import time
 from pathlib import Path
 
 BENCHMARKS = (
-    *("planning", "decode", "encode", "precision", "load", "rebuild", "verify", "pipeline"),
+    *(
+        "planning",
+        "decode",
+        "encode",
+        "precision",
+        "load",
+        "rebuild",
+        "verify",
+        "pipeline",
+        "protocol",
+    ),
 )
 
 

@@ -57,7 +57,7 @@ def main(
         for receipt in _embedded(run, planned):
             receipts.append(receipt)
             steps.load(run, planned, index, receipt, watch)
-        steps.remove_gone(run, planned, index, watch)
+        steps.sweep(run, planned, index, watch)
         steps.commit(run, planned, receipts)
 
 

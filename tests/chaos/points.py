@@ -54,6 +54,7 @@ POINTS = (
     Point("after sweep", f"{INDEX}.sweep", "after"),
     Point("load receipt half written", f"{STORE}._written", "half", "/loads/"),
     Point("after load receipt", f"{STORE}.create", "after", "/loads/"),
+    Point("after the last sweep", f"{INDEX}.sweep_hidden", "after"),
     Point("before removal", f"{INDEX}.remove", "before"),
     Point("after removal", f"{INDEX}.remove", "after"),
     Point("state rows half written", f"{STORE}._written", "half", "objects/"),

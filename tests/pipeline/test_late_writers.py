@@ -3,8 +3,9 @@ change leaves nothing half."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.lease import LEASE, LeaseLost, acquire, held
 from pipeline.load import load_shard
 from pipeline.parquet import read_segments, write_segments
 from pipeline.qdrant import Anchor, VectorIndex, open_index
-from pipeline.qdrant_updates import JOURNAL
+from pipeline.qdrant_embedded import JOURNAL
 from pipeline.settings import IndexSettings, StateSettings
 from pipeline.store import FolderStore
 from tests.pipeline.test_load import (  # noqa: F401
@@ -156,3 +157,31 @@ def test_a_note_of_points_that_are_gone_does_no_harm(
     with open_index(settings) as reader:
         assert live(reader) == {"a.mp4": whole("g1", 2)}
     assert not (settings.path / JOURNAL).exists()
+
+
+def test_the_folder_keeps_a_write_ahead_log(
+    settings: IndexSettings,  # noqa: F811
+) -> None:
+    """Each write of the engine is a commit: with a rollback journal it costs several flushes."""
+    with open_index(settings) as opened:
+        opened.ensure_collection(SPACES)
+    (file,) = settings.path.glob("collection/*/storage.sqlite")
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_what_killed_runs_left_hidden_goes_in_one_sweep(
+    index: VectorIndex,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    load(index, tmp_path, [OLD], 1)
+    for sequence, rows in ((2, rows_of("never-there.mp4", "g1", 2)), (9, rows_of(*NEW))):
+        write_segments(tmp_path / "killed.parquet", rows, SPACES)
+        for batch in read_segments(tmp_path / "killed.parquet"):
+            index.upsert_segments(batch, {"sequence": sequence, "run_id": "killed"})
+    index.sweep_hidden(3)
+    # A later run's are its own affair.
+    assert index.count(live_only=False) == 2 + 3
+    index.sweep_hidden(9)
+    assert index.count(live_only=False) == 2
+    assert live(index) == {"a.mp4": whole("g1", 2)}
