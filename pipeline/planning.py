@@ -48,8 +48,8 @@ class RunOptions:
 class Planned:
     """What there is to do. `recovered` are receipts of a run that was stopped before its state:
     what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
-    More denied objects than `most_denied` stop the run; None, none do. `leftovers`: a run was
-    stopped after it had committed something, which may be in the index, hidden.
+    More denied objects than `most_denied` stop the run; None, none do. `leftovers` are
+    the assets of which a stopped run committed something: it may be in the index, hidden.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Planned:
     recovered: tuple[ShardReceipt, ...]
     recovered_generations: Mapping[str, str]
     most_denied: int | None = None
-    leftovers: bool = False
+    leftovers: tuple[str, ...] = ()
 
     @property
     def card(self) -> EncoderCard:
@@ -166,24 +166,24 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         tuple(receipts),
         recovered,
         most_denied,
-        leftovers,
+        tuple(leftovers),
     )
 
 
-def _recoverable(state: CurrentState) -> tuple[dict[str, tuple[str, ShardReceipt]], bool]:
+def _recoverable(state: CurrentState) -> tuple[dict[str, tuple[str, ShardReceipt]], set[str]]:
     """By asset, the generation that an unfinished run committed last, and the receipt it is in; and
-    whether there is any such receipt."""
+    all assets that such runs have receipts for."""
     found = {}
-    any_receipt = False
+    all_assets: set[str] = set()
     for receipt in open_receipts(state.store, state.sequence):
-        any_receipt = True
         for outcome in receipt.outcomes:
+            all_assets.add(outcome.asset_id)
             # What may pass another time is tried again, not taken over; what was denied, too: the
             # run may have been stopped for it.
             passes = outcome.failure is not None and outcome.failure.retryable
             if not passes and outcome.status is not Status.DENIED:
                 found[outcome.asset_id] = (outcome.generation, receipt)
-    return found, any_receipt
+    return found, all_assets
 
 
 def _is_recovered(

@@ -170,9 +170,9 @@ class VectorIndex:
         swept = deletion(others(asset_ids, keep, sequence))
         self._connection.update(self._name, swept, "sweeping old generations")
 
-    def sweep_hidden(self, sequence: int) -> None:
-        """Delete every segment that is not live. Only for who has loaded all that it will."""
-        swept = deletion(hidden(sequence))
+    def sweep_hidden(self, asset_ids: Sequence[str], sequence: int) -> None:
+        """Delete the assets' segments that are not live. For who has loaded all that it will."""
+        swept = deletion(hidden(asset_ids, sequence))
         self._connection.update(self._name, swept, "sweeping what is hidden")
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:

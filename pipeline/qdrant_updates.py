@@ -44,10 +44,10 @@ def others(asset_ids: Sequence[str], keep: Sequence[str], sequence: int) -> q.Fi
     )
 
 
-def hidden(sequence: int) -> q.Filter:
-    """Segments that no reader sees: of generations that were never flipped to, or no more are."""
+def hidden(asset_ids: Sequence[str], sequence: int) -> q.Filter:
+    """The assets' segments that no reader sees: of generations that were never flipped to."""
     not_live = q.FieldCondition(key="live", match=q.MatchValue(value=False))
-    return q.Filter(must=[_SEGMENT, not_live, _up_to(sequence)])
+    return q.Filter(must=[_SEGMENT, not_live, _up_to(sequence), _of(asset_ids)])
 
 
 def all_of(asset_ids: Sequence[str], sequence: int) -> q.Filter:

@@ -36,6 +36,7 @@ from pipeline.watch import Watch
 from pipeline.weights_source import local_weights
 
 PROGRESS_EVERY_S = 0.5
+ASSETS_A_REQUEST = 256
 
 
 class StateMoved(Transient):
@@ -167,16 +168,18 @@ def load(
 
 
 def sweep(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
-    """Take the points of objects that left the bucket out of the index, and all that is hidden: all
-    that this run loads is live by now. How many objects left."""
+    """Take the points of objects that left the bucket out of the index, and what stopped runs have
+    left hidden there: all that this run loads is live by now. How many objects left."""
     gone = (row.asset_id for row in read_plan(planned.path) if row.action is Action.GONE)
     removed = 0
-    while batch := list(itertools.islice(gone, 256)):
+    while batch := list(itertools.islice(gone, ASSETS_A_REQUEST)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
         removed += len(batch)
-    run.lease.confirm()
-    index.sweep_hidden(run.folder.sequence)
+    leftovers = iter(planned.leftovers)
+    while batch := list(itertools.islice(leftovers, ASSETS_A_REQUEST)):
+        run.lease.confirm()
+        index.sweep_hidden(batch, run.folder.sequence)
     watch.lap("sweep")
     return removed
 

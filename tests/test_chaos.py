@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.accidents import changed_on_the_way, late_riser, two_at_once
+from tests.chaos.accidents import (
+    changed_on_the_way,
+    gone_after_a_kill,
+    late_riser,
+    two_at_once,
+)
 from tests.chaos.host import Host
 from tests.chaos.kills import attempt
 from tests.chaos.points import POINTS, Kind, point_named, points_of
@@ -64,6 +69,12 @@ def test_of_two_runs_one_wins_and_the_other_says_so(scene: Scene) -> None:
 @pytest.mark.timeout(900)
 def test_objects_that_change_on_the_way_keep_what_they_had(scene: Scene) -> None:
     done = changed_on_the_way(scene, 0, gone=False)
+    assert done.clean, done
+
+
+@pytest.mark.timeout(900)
+def test_what_a_killed_run_brought_in_can_leave_again(scene: Scene) -> None:
+    done = gone_after_a_kill(scene, 0)
     assert done.clean, done
 
 

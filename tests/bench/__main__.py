@@ -16,18 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = (
-    *(
-        "planning",
-        "decode",
-        "encode",
-        "precision",
-        "load",
-        "rebuild",
-        "verify",
-        "pipeline",
-        "protocol",
-    ),
+BENCHMARKS = tuple(
+    "planning decode encode precision load rebuild verify pipeline protocol".split()  # noqa: SIM905
 )
 
 

@@ -18,7 +18,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.accidents import SLEEPS, changed_on_the_way, late_riser, two_at_once
+from tests.chaos.accidents import (
+    SLEEPS,
+    changed_on_the_way,
+    gone_after_a_kill,
+    late_riser,
+    two_at_once,
+)
 from tests.chaos.disks import ROOM_BYTES, full_disk, may_mount
 from tests.chaos.host import Host
 from tests.chaos.kills import Attempt, attempt, hits_of
@@ -92,6 +98,8 @@ def _all_of(scene: Scene, seed: int, only: str) -> Iterator[Attempt]:
     for gone in (False, True):
         if only in "objects on the way":
             yield changed_on_the_way(scene, seed, gone=gone)
+    if only in "objects go after a kill":
+        yield gone_after_a_kill(scene, seed)
     for which in ROOM_BYTES:
         if only in f"full disk: {which}" and may_mount():
             yield full_disk(scene, which, seed)

@@ -7,8 +7,8 @@ import os
 import signal
 import time
 
-from tests.chaos.kills import Attempt
-from tests.chaos.points import Kind
+from tests.chaos.kills import Attempt, hits_of
+from tests.chaos.points import Kind, point_named
 from tests.chaos.reading import Live, same
 from tests.chaos.scene import Place, Scene, Way
 
@@ -86,6 +86,26 @@ def changed_on_the_way(scene: Scene, seed: int, *, gone: bool) -> Attempt:
     last = place.run()
     what = "objects go on the way" if gone else "objects change on the way"
     return judged(scene, place, what, seed, fine and last.status == 0, [live], first.said[-200:])
+
+
+def gone_after_a_kill(scene: Scene, seed: int) -> Attempt:
+    """What a killed run had just brought in leaves the bucket before the next one: nothing of it
+    stays, live or hidden."""
+    point = point_named("after count")
+    last = hits_of(scene, point, Way())
+    place = scene.begin()
+    keys = scene.bucket.new[-3:]  # the last by name, and so in the last shard
+    kept = {key: scene.bucket.read(key) for key in keys}
+    fine = place.run(point.name, last).killed
+    for key in keys:
+        scene.bucket.delete(key)
+    fine = place.run().status == 0 and fine
+    left = [payload["key"] for payload, _ in place.everything().values() if payload["key"] in keys]
+    for key, body in kept.items():
+        scene.bucket.put(key, body)
+    fine = place.run().status == 0 and fine and not left
+    note = f"left: {left}"
+    return judged(scene, place, "objects go after a kill", seed, fine, [place.live()], note)
 
 
 def judged(

@@ -20,8 +20,9 @@ class Bucket:
         self._clip = media_files.mp4(folder, 7 + seed)
         self.pictures: list[str] = []
         self.sounds: list[str] = []
-        # Of those, what `change` changed.
+        # What `change` changed, and what it brought.
         self.changed: list[str] = []
+        self.new: list[str] = []
 
     def fill(self) -> None:
         for number in range(self._objects):
@@ -43,7 +44,8 @@ class Bucket:
         for number, key in enumerate(self.changed):
             self.put(key, media_files.jpeg(self._first + 500 + number))
         for number in range(share + 1):
-            self.put(f"{200 + number}.jpg", media_files.jpeg(self._first + 200 + number))
+            self.new.append(f"{200 + number}.jpg")
+            self.put(self.new[-1], media_files.jpeg(self._first + 200 + number))
         for key in gone:
             self.delete(key)
         self.put(text, b"no picture any more\n" * 20)

@@ -179,9 +179,12 @@ def test_what_killed_runs_left_hidden_goes_in_one_sweep(
         write_segments(tmp_path / "killed.parquet", rows, SPACES)
         for batch in read_segments(tmp_path / "killed.parquet"):
             index.upsert_segments(batch, {"sequence": sequence, "run_id": "killed"})
-    index.sweep_hidden(3)
+    both = [A, asset_id("media", "never-there.mp4")]
+    index.sweep_hidden(both, 3)
     # A later run's are its own affair.
     assert index.count(live_only=False) == 2 + 3
-    index.sweep_hidden(9)
+    index.sweep_hidden(both[1:], 9)
+    assert index.count(live_only=False) == 2 + 3
+    index.sweep_hidden(both, 9)
     assert index.count(live_only=False) == 2
     assert live(index) == {"a.mp4": whole("g1", 2)}
