@@ -100,6 +100,7 @@ def measure(settings: Settings, folder: Path, objects: int) -> list[dict[str, An
     protocol_s = sum(steps.values())
     for step, seconds in steps.items():
         print(f"{step:<12}{seconds:>8.2f} s {seconds / whole_s:>8.2%}", flush=True)
+    print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in watch.seconds.items()))
     upsert_s = sum(done.seconds_by_step.get("upsert", 0.0) for done in loads)
     print(f"protocol {protocol_s:.1f} s of {whole_s:.0f} s: {protocol_s / whole_s:.1%} "
           f"(at most {TARGET_SHARE:.0%} asked); upserts {upsert_s:.1f} s; "
