@@ -7,29 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
 
 import av.error
-from av.packet import Packet
 from av.stream import Stream
 
+from pipeline.errors import MediaRejected
 from pipeline.media.container import foreign_errors, only, opened
+from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
 from pipeline.settings import DecodeSettings
-
-_S = TypeVar("_S", bound=Stream)
-
-
-def real_packets(packets: Iterator[Packet[_S]]) -> Iterator[Packet[_S]]:
-    """Without the empty packet that PyAV ends with; a file cut short ends where it is cut."""
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.InvalidDataError:
-            return
-        if packet is None or not packet.size:
-            return
-        yield packet
 
 
 class BadDataError(Exception):
@@ -44,6 +30,9 @@ def bad_data_apart() -> Iterator[None]:
             yield
         except (av.error.InvalidDataError, av.error.PatchWelcomeError) as error:
             raise BadDataError(error.strerror) from error
+
+
+_LOOK_AT_PACKETS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +52,7 @@ def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> Pa
     """Reads all packets and decodes none; None where there are none.
 
     A pipe of raw frames carries no times: this is how the ffmpeg way learns where the picture ends.
+    Raises MediaRejected `encrypted`, and `undecodable` where times begin anew.
     """
     rate = track.frame_rate or Fraction(25)
     frame_ticks = max(1, round(1 / (rate * track.time_base)))
@@ -71,7 +61,9 @@ def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> Pa
     with opened(path, settings, look_at_frames=False) as container:
         stream = container.streams[track.index]
         only(container, stream)
-        for packet in real_packets(container.demux(stream)):
+        packets = StreamPackets(container, stream)
+        for packet in packets:
+            check_times(packets)
             stamp = packet.pts if track.has_pts else None
             stamp = packet.dts if stamp is None else stamp
             if packet.is_discard:
@@ -88,3 +80,29 @@ def packet_span(path: Path, track: PictureTrack, settings: DecodeSettings) -> Pa
         ticks = frame_ticks
         return PacketSpan(0, (counted - 1) * ticks, counted * ticks, ticks) if counted else None
     return PacketSpan(start, last, end)
+
+
+def check_sound(path: Path, index: int, settings: DecodeSettings) -> None:
+    """What the ffmpeg way does not see of the sound itself. Where a format's times may begin anew
+    all packets are read, elsewhere some.
+
+    Raises MediaRejected `encrypted`, and `undecodable` where times begin anew.
+    """
+    with opened(path, settings, look_at_frames=False) as container:
+        stream = container.streams[index]
+        only(container, stream)
+        packets = StreamPackets(container, stream)
+        for number, _ in enumerate(packets):
+            check_times(packets)
+            if number >= _LOOK_AT_PACKETS and not packets.may_jump:
+                return
+
+
+def check_times(packets: StreamPackets[Stream]) -> None:
+    """An ffmpeg program takes times that begin anew at their word, and drops what they hold."""
+    if packets.joins:
+        raise MediaRejected(
+            "The object's times begin anew within it, which the ffmpeg way cannot follow.",
+            code="undecodable",
+            remedy="Set decode.decoder to auto.",
+        )

@@ -32,8 +32,10 @@ from pipeline.settings import DecodeSettings
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 """No credential is among them: what decodes hostile media has none."""
 
-_EXIT_WAIT_S = 10.0
-_LAST_WORD_WAIT_S = 1.0
+_EXIT_WAIT_S = 60.0
+_LAST_WORD_WAIT_S = 10.0
+"""Long: to give half a gigabyte back takes seconds where memory is short and many wait for a CPU.
+A child that has said its last word ends at once otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

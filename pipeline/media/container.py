@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -24,6 +25,9 @@ FORMATS = (
 
 _WAV_UNKNOWN_BYTES = 0x7FFFF000
 """A length at or above this was never filled in: the file was written as it was recorded."""
+
+_WAV_PLAIN_TAGS = {1, 3, 6, 7, 0xFFFE}
+"""PCM, floats, A-law, mu-law: here bytes a second are what they say, elsewhere a rough mean."""
 
 
 @contextlib.contextmanager
@@ -80,15 +84,19 @@ def only(container: InputContainer, stream: Stream) -> None:
         other.discard = Discard.default if other.index == stream.index else Discard.all
 
 
-def declared_ms(path: Path, container: InputContainer) -> int:
+def declared_ms(path: Path, container: InputContainer, origin_s: Fraction) -> int:
     """How long the container says it is; 0 where it does not say.
 
-    Of a WAV file FFmpeg tells what there is, not what its header says there should be.
+    Of a WAV file FFmpeg tells what there is, not what its header says there should be. Matroska
+    says when it ends, not how long it is, and may begin late.
     """
     told_us = container.duration
     if told_us is None:
         ends = [s.duration * s.time_base for s in container.streams if s.duration and s.time_base]
         told_us = int(max(ends, default=0) * 1_000_000)
+    begins_us = int(origin_s * 1_000_000)
+    if container.format.name.startswith("matroska") and 0 < begins_us < told_us:
+        told_us -= begins_us
     of_wav = _wav_declared_ms(path) if container.format.name == "wav" else 0
     return max(0, told_us // 1000, of_wav)
 
@@ -106,7 +114,9 @@ def _wav_declared_ms(path: Path) -> int:
                 return length * 1000 // bytes_a_second if known else 0
             if name == b"fmt ":
                 form = file.read(12)
-                bytes_a_second = struct.unpack("<8xI", form)[0] if len(form) == 12 else 0
+                tag, bytes_a_second = struct.unpack("<H6xI", form.ljust(12, b"\0"))
+                if tag not in _WAV_PLAIN_TAGS:
+                    return 0
                 file.seek(-len(form), 1)
             file.seek(length + length % 2, 1)
     return 0

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import MediaRejected, SettingsError
-from pipeline.media.av_packets import PacketSpan, packet_span
+from pipeline.media.av_packets import PacketSpan, check_sound, packet_span
 from pipeline.media.container import FORMATS
 from pipeline.media.frame_chain import sound_steps
 from pipeline.media.grid import Grid, milliseconds
@@ -96,6 +96,7 @@ class FfmpegPicture:
         self.start_ms = 0
         self.end_ms: int | None = None
         self.is_single = False
+        self.joins = 0
         self.problems: list[str] = []
         self._path = path
         self._track = track
@@ -178,6 +179,7 @@ class FfmpegSound:
         origin_s: Fraction,
         settings: DecodeSettings,
     ) -> None:
+        self.joins = 0
         self.problems: list[str] = []
         self._path = path
         self._track = track
@@ -186,6 +188,7 @@ class FfmpegSound:
         self._program, _ = _choose(settings)
 
     def __iter__(self) -> Iterator[NDArray[np.int16]]:
+        check_sound(self._path, self._track.index, self._settings)
         stream = _input(self._path, self._settings)[str(self._track.index)]
         for name, options in sound_steps(self._origin_s, self._track.channels):
             stream = stream.filter(name, **options)

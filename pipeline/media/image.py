@@ -144,6 +144,7 @@ class Animation:
         self.start_ms = 0
         self.end_ms: int | None = None
         self.is_single = False
+        self.joins = 0
         self.problems: list[str] = []
         self._picture = picture
         self._grid = Grid(settings.window_ms, settings.frames_per_window)
@@ -170,6 +171,10 @@ class Animation:
             number += 1
         if array is None:
             return
+        # To count the frames of a GIF would be to decode them.
+        announced = number if self._picture.format == "GIF" else self._picture.n_frames  # type: ignore[attr-defined]
+        if number < announced:
+            self.problems.insert(0, f"{number} of {announced} frames")
         self.end_ms = max(1, milliseconds(at_s))
         for _ in range(given, self._grid.windows_over(self.end_ms) * self._grid.frames_per_window):
             yield array

@@ -2,7 +2,8 @@
 
 CPU time is given in proportion: some for any object, more for each megabyte of it and for each
 second of media that came out. So a film of ten hours is decoded, and a picture of a few kilobytes
-that would take an hour is not.
+that would take an hour is not. What comes out counts for four times the megabytes at most: a few
+huge frames that claim to last for hours would buy hours otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import resource
 from pipeline.settings import DecodeSettings
 
 _OPEN_FILES = 64
+_MEDIA_OVER_SIZE = 4
 _PAGE_BYTES = resource.getpagesize()
 
 
@@ -33,11 +35,9 @@ def limit_memory_and_files(settings: DecodeSettings) -> None:
 
 def cpu_seconds_for(size_bytes: int, media_ms: int, settings: DecodeSettings) -> int:
     """What an object of that size may take, once so much media has come out of it."""
-    fair = (
-        settings.cpu_grace_s
-        + settings.cpu_s_per_mb * size_bytes / 2**20
-        + settings.cpu_s_per_media_s * media_ms / 1000
-    )
+    for_size = settings.cpu_s_per_mb * size_bytes / 2**20
+    for_media = settings.cpu_s_per_media_s * media_ms / 1000
+    fair = settings.cpu_grace_s + for_size + min(for_media, _MEDIA_OVER_SIZE * for_size)
     return max(1, min(settings.max_cpu_s, int(fair)))
 
 

@@ -50,12 +50,14 @@ class PictureTrack:
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
-    """The audio stream that is read. `declared_end_s` is counted from the origin."""
+    """The audio stream that is read. `declared_end_s` is counted from the origin. Of a codec that
+    PyAV does not know, rate and channels are not known either: 0."""
 
     index: int
     codec: str
     declared_s: Fraction
     declared_end_s: Fraction
+    sample_rate_hz: int
     channels: int
     decodable: bool
 
@@ -101,15 +103,21 @@ def probe(path: Path, settings: DecodeSettings) -> Probe:
         sound = None if audio is None else _sound_track(audio, origin)
         picture, first = None, None
         if video is not None:
+            if video.codec_context is None:
+                raise MediaRejected(
+                    "No decoder is known for the picture.",
+                    code="undecodable",
+                    remedy="Convert it, to H.264 for example.",
+                )
             check_pixels(video.width, video.height, settings)
             first = _first_frame(container, video)
             picture = _picture_track(video, first)
         info = MediaInfo(
             media_type=MediaType.AUDIO if picture is None else MediaType.VIDEO,
             container=container.format.name.split(",")[0],
-            declared_ms=declared_ms(path, container),
-            sample_rate_hz=0 if audio is None else audio.sample_rate or 0,
-            channels=0 if audio is None else audio.channels or 0,
+            declared_ms=declared_ms(path, container, origin),
+            sample_rate_hz=0 if sound is None else sound.sample_rate_hz,
+            channels=0 if sound is None else sound.channels,
             audio_codec="" if sound is None else sound.codec,
         )
         if video is not None and picture is not None:
@@ -133,7 +141,9 @@ def _best_video(container: InputContainer) -> VideoStream | None:
     if best is not None and any(s.index == best.index for s in moving):
         assert isinstance(best, VideoStream)
         return best
-    return max(moving, key=lambda s: s.width * s.height, default=None)
+    known = [s for s in moving if s.codec_context is not None]
+    largest = max(known, key=lambda s: s.width * s.height, default=None)
+    return largest if largest is not None else next(iter(moving), None)
 
 
 def _origin(streams: list[VideoStream | AudioStream]) -> Fraction:
@@ -163,7 +173,8 @@ def _sound_track(stream: AudioStream, origin_s: Fraction) -> SoundTrack:
         codec=context.name if decodable else "",
         declared_s=declared,
         declared_end_s=max(Fraction(0), start + declared - origin_s) if declared else declared,
-        channels=stream.channels or 0,
+        sample_rate_hz=(stream.sample_rate or 0) if decodable else 0,
+        channels=(stream.channels or 0) if decodable else 0,
         decodable=decodable,
     )
 

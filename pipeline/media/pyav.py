@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MediaRejected
 from pipeline.media.av_graph import FrameConverter
-from pipeline.media.av_packets import BadDataError, bad_data_apart, real_packets
+from pipeline.media.av_packets import BadDataError, bad_data_apart
 from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.media.packet_plan import PacketPlan, Step
+from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
 from pipeline.settings import DecodeSettings
 
@@ -34,6 +35,7 @@ class PyavPicture:
         self.start_ms = 0
         self.end_ms: int | None = None
         self.is_single = False
+        self.joins = 0
         self.problems: list[str] = []
         self.decoded_frames = 0
         self._path = path
@@ -59,7 +61,8 @@ class PyavPicture:
             plan = PacketPlan(
                 context.name, context.extradata, self._ticks, frame_ticks, self._track.has_pts
             )
-            for frame in self._frames(stream, plan, real_packets(container.demux(stream))):
+            packets = StreamPackets(container, stream)
+            for frame in self._frames(stream, plan, packets):
                 pts = frame.pts if self._track.has_pts else None
                 pts = frame.dts if pts is None else pts
                 if pts is None:
@@ -82,6 +85,7 @@ class PyavPicture:
             end_pts = shown_pts + (shown.duration or frame_ticks)
             if plan.end_pts is not None and not self.problems:
                 end_pts = max(end_pts, plan.end_pts)
+            self.joins = packets.joins
             self.end_ms = max(1, self._ms(end_pts))
             self.is_single = shown_pts == first_pts and self._track.declared_frames <= 1
             array = converter.convert(shown)

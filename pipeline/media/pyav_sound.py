@@ -16,15 +16,20 @@ from av.packet import Packet
 from numpy.typing import NDArray
 
 from pipeline.media.av_graph import chained
-from pipeline.media.av_packets import BadDataError, bad_data_apart, real_packets
+from pipeline.media.av_packets import BadDataError, bad_data_apart
 from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.frame_chain import sound_steps
+from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import SoundTrack
+from pipeline.media.window import SAMPLE_RATE_HZ
 from pipeline.settings import DecodeSettings
 
 _MAX_PROBLEMS = 4
 _PIECE_SAMPLES = 8000
 _PUSHES_A_PULL = 16
+_LONG_GAP_S = 10
+"""The resampler would make the silence of a gap all at once, a day's for a hostile one: longer ones
+are filled here, piece by piece."""
 
 
 class PyavSound:
@@ -33,6 +38,7 @@ class PyavSound:
     def __init__(
         self, path: Path, track: SoundTrack, origin_s: Fraction, settings: DecodeSettings
     ) -> None:
+        self.joins = 0
         self.problems: list[str] = []
         self._path = path
         self._track = track
@@ -46,12 +52,25 @@ class PyavSound:
             only(container, stream)
             stream.codec_context.thread_count = 1
             resampler: _Resampler | None = None
-            for packet in real_packets(container.demux(stream)):
+            heard_s = self._origin_s
+            packets = StreamPackets(container, stream)
+            for packet in packets:
+                self.joins = packets.joins
                 for frame in self._decode(stream, packet):
-                    if resampler is None or not resampler.takes(frame):
+                    begins_s = _time_s(frame, heard_s)
+                    gap = begins_s - heard_s > _LONG_GAP_S
+                    if resampler is None or gap or not resampler.takes(frame):
+                        given = 0
                         if resampler is not None:
                             yield from resampler.finish()
-                        resampler = _Resampler(frame, self._origin_s, resampler)
+                            given = resampler.samples
+                        if gap:
+                            silent = int((begins_s - self._origin_s) * SAMPLE_RATE_HZ) - given
+                            for _ in range(silent // _PIECE_SAMPLES):
+                                yield np.zeros(_PIECE_SAMPLES, np.int16)
+                                given += _PIECE_SAMPLES
+                        resampler = _Resampler(frame, self._origin_s, given)
+                    heard_s = max(heard_s, begins_s + Fraction(frame.samples, frame.sample_rate))
                     yield from resampler.convert(frame)
             for frame in self._decode(stream, None):
                 if resampler is not None and resampler.takes(frame):
@@ -72,7 +91,7 @@ class PyavSound:
 class _Resampler:
     """One chain of filters for one format of sound; float inside, so that NaN can be found."""
 
-    def __init__(self, frame: AudioFrame, origin_s: Fraction, before: _Resampler | None) -> None:
+    def __init__(self, frame: AudioFrame, origin_s: Fraction, given: int) -> None:
         self._made_for = _format_of(frame)
         self._graph = av.filter.Graph()
         self._graph.threads = 1
@@ -85,8 +104,8 @@ class _Resampler:
         self._base = frame.time_base or Fraction(1, frame.sample_rate)
         self._next_pts: int | None = None
         self._pushed = 0
-        self.samples: int = 0 if before is None else before.samples
-        origin_s += Fraction(self.samples, 16_000)
+        self.samples = given  # so many went out before, from the origin on
+        origin_s += Fraction(given, SAMPLE_RATE_HZ)
         chained(self._graph, source, sound_steps(origin_s, frame.layout.nb_channels), "abuffersink")
         self._graph.set_audio_frame_size(_PIECE_SAMPLES)
 
@@ -142,6 +161,12 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     if not np.isfinite(whole).all():
         whole = np.where(np.isfinite(whole), whole, np.float32(0))
     return np.clip(np.rint(whole), -32768, 32767).astype(np.int16)
+
+
+def _time_s(frame: AudioFrame, otherwise_s: Fraction) -> Fraction:
+    """When it begins, in the container's time."""
+    stamp = frame.pts if frame.pts is not None else frame.dts
+    return otherwise_s if stamp is None or frame.time_base is None else stamp * frame.time_base
 
 
 def _format_of(frame: AudioFrame) -> tuple[object, ...]:

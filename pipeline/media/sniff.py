@@ -26,12 +26,35 @@ _PICTURE_MAGIC = (
     b"GIF89a",
     b"II*\x00",  # TIFF
     b"MM\x00*",
+    b"II+\x00",  # BigTIFF
+    b"MM\x00+",
     b"BM",
 )
 _PICTURE_BRANDS = {b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1"}
 _OTHER_MAGIC = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a ZIP archive",
+    b"PK\x05\x06": "a ZIP archive",
+    b"PK\x07\x08": "a ZIP archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"(\xb5/\xfd": "a Zstandard archive",
+    b"\x04\x22M\x18": "an LZ4 archive",
+    b"MSCF": "a cabinet archive",
+    b"MZ": "a program",
+    b"\xca\xfe\xba\xbe": "a program",
+    b"\xcf\xfa\xed\xfe": "a program",
+    b"\x00asm": "a program",
+    b"dex\n": "a program",
+    b"FWS": "a Flash film, which is a program",
+    b"CWS": "a Flash film, which is a program",
+    b"ZWS": "a Flash film, which is a program",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Office document",
+    b"\x00\x05\x16\x07": "a Macintosh file's description",
+    b"\x00\x00\x00\x01Bud1": "a Macintosh folder's description",
+    b"\x93NUMPY": "an array",
+    b"\x89HDF": "an HDF5 file",
+    b"OTTO": "a font",
+    b"wOF": "a font",
     b"\x1f\x8b": "a gzip archive",
     b"\x7fELF": "a program",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
@@ -62,6 +85,8 @@ def sniff(path: Path) -> Kind:
     for magic, name in _OTHER_MAGIC.items():
         if head.startswith(magic):
             raise _not_media(name)
+    if head[257:262] == b"ustar":  # FFmpeg finds the sound or the picture that lies in it
+        raise _not_media("a tar archive")
     if _is_text(head):
         raise _not_media(_text_kind(head))
     return Kind.STREAM
@@ -89,10 +114,17 @@ def _is_text(head: bytes) -> bool:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:  # not merely a character cut by the end of `head`
-            return False
+            return _is_text_of_8_bits(head)
         text = head[: error.start].decode("utf-8")
     odd = sum(1 for char in text if char < " " and char not in "\t\n\r\f\x1b")
     return odd <= len(text) // 100
+
+
+def _is_text_of_8_bits(head: bytes) -> bool:
+    """Latin-1, Shift-JIS and the like: lines, and none of the control characters of which one byte
+    in nine of any sound or picture is one."""
+    odd = sum(1 for byte in head if byte < 32 and byte not in b"\t\n\r\f\x1b")
+    return len(head) >= 64 and b"\n" in head and odd == 0
 
 
 def _text_kind(head: bytes) -> str:

@@ -32,13 +32,15 @@ class Picture(Protocol):
 
     `start_ms` is known with the first frame; `end_ms` is None until the end is reached, and known
     before the last window's frames are given. `is_single` is true of one frame that the stream
-    consists of: how long it is to be looked at, nobody can say. `problems` says what could not be
-    read.
+    consists of: how long it is to be looked at, nobody can say. `joins` counts how often its times
+    began anew, so that what the container declares holds for none of it. `problems` says what
+    could not be read.
     """
 
     start_ms: int
     end_ms: int | None
     is_single: bool
+    joins: int
     problems: list[str]
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
@@ -47,6 +49,7 @@ class Picture(Protocol):
 class Sound(Protocol):
     """16 kHz mono int16 from the origin on, in pieces of any length."""
 
+    joins: int
     problems: list[str]
 
     def __iter__(self) -> Iterator[NDArray[np.int16]]: ...
@@ -134,6 +137,10 @@ class _Frames:
     def problems(self) -> list[str]:
         return [] if self._picture is None else self._picture.problems
 
+    @property
+    def joins(self) -> int:
+        return 0 if self._picture is None else self._picture.joins
+
     def begins_after(self, time_ms: int) -> bool:
         return self._picture is not None and self._picture.start_ms >= time_ms
 
@@ -166,6 +173,10 @@ class _Pieces:
     @property
     def problems(self) -> list[str]:
         return [] if self._sound is None else self._sound.problems
+
+    @property
+    def joins(self) -> int:
+        return 0 if self._sound is None else self._sound.joins
 
 
 def _unpadded(
@@ -225,6 +236,9 @@ def _what_is_missing(
     picture_ms = frames.end_ms or 0
     sound_ms = pieces.samples // SAMPLES_PER_MS
     missing = []
+    if probe.picture is None and frames.problems:  # an animation, which declares no length
+        missing.append(f"picture ends at {picture_ms} ms")
+    joined = frames.joins + pieces.joins > 0
     tracks = (
         ("picture", probe.picture, picture_ms, frames.given),
         ("sound", probe.sound, sound_ms, sound_ms > 0),
@@ -232,7 +246,7 @@ def _what_is_missing(
     for name, track, decoded_ms, any_of_it in tracks:
         if track is None:
             continue
-        declared_ms = int(track.declared_s * 1000)
+        declared_ms = 0 if joined else int(track.declared_s * 1000)
         if not any_of_it:
             missing.append(f"none of the {name} could be decoded")
         elif (
@@ -240,7 +254,8 @@ def _what_is_missing(
         ):
             missing.append(f"{name} ends at {decoded_ms} ms of {declared_ms} declared")
     decoded_ms = max(picture_ms, sound_ms)
-    if not missing and not frames.single and decoded_ms < 0.9 * probe.info.declared_ms - 500:
+    declared_ms = 0 if joined or frames.single else probe.info.declared_ms
+    if not missing and decoded_ms < 0.9 * declared_ms - 500:
         missing.append(f"ends at {decoded_ms} ms of {probe.info.declared_ms} declared")
     if not missing:
         return ""

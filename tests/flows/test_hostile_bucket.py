@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -16,6 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    get_current_settings,
+    temporary_settings,
+)
 from rich.console import Console
 
 from flows.artifacts import report_markdown
@@ -30,12 +36,16 @@ from pipeline.report_html import report_html
 from pipeline.settings import Settings, load_settings
 from pipeline.state import read_state
 from pipeline.store import open_store
+from pipeline.verify.look import LookOptions, verify
+from pipeline.watch import Watch
 from tests import media_files
 from tests.iam_guard import Guard, Policy
 from tests.nasty_keys import KEYS, MARK
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 API_KEY = "canary-of-the-index-5e1f"
+SESSION_TOKEN = "canary-of-the-session-77b0"
+PASSWORD = "canary:of-prefect-93ad"
 NEW_LINE = "n4sty-28 new\nline.jpg"
 
 
@@ -81,12 +91,15 @@ def test_nasty_keys_little_rights_and_secrets(
     tmp_path: Path,
     root_dir: Path,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", SESSION_TOKEN)
     settings = settings_for(s3_server, tmp_path)
     for number, key in enumerate(KEYS):
         put(key, media_files.jpeg(number))
     put(NEW_LINE, media_files.jpeg(99))
-    report = run_index(settings, RunOptions(), lambda _: None)
+    with temporary_settings({PREFECT_API_AUTH_STRING: PASSWORD}):
+        report = run_index(settings, RunOptions(), lambda _: None)
 
     # Keys: as they are in the state and in the payload; the server's own 404 for a line break too.
     assert dict(report.objects_by_status) == {"indexed": len(KEYS), "failed": 1}
@@ -101,7 +114,8 @@ def test_nasty_keys_little_rights_and_secrets(
     ]  # fmt: skip
     assert named == []
 
-    # Rights: a run needs no more than the policy, and may not write to the media.
+    # Rights: a run, and its proof, need no more than the policy, and may not write to the media.
+    verify(settings, LookOptions(), Watch())
     assert guard.refused == []
     with pytest.raises(SensedexError):
         open_store("s3://media/x", settings.source).create("a", b"1")
@@ -116,13 +130,15 @@ def test_nasty_keys_little_rights_and_secrets(
     guard.policy = None
 
     # Secrets: in nothing that a run leaves behind.
-    secrets = [API_KEY, "test-secret", os.environ["RAY_AUTH_TOKEN"], "Signature="]
+    secrets = [API_KEY, "test-secret", SESSION_TOKEN, PASSWORD, os.environ["RAY_AUTH_TOKEN"]]
+    secrets += ["Signature=", base64.b64encode(PASSWORD.encode()).decode()]
     left = dict(_left_behind(settings, tmp_path, capfd, report))
     assert {name for name, text in left.items() if MARK in text} >= {
         "state", "payloads", "html", "artifacts"
     }  # fmt: skip
     assert "media" in left["parameters"]
     assert left["ray"]
+    assert MARK in left["database"]
     shown = [(name, s) for name, text in left.items() for s in secrets if s in text]
     assert shown == []
 
@@ -157,6 +173,11 @@ def _left_behind(
             tasks = client.request("POST", "/task_runs/filter", json={"limit": 200}).text
             logs = client.request("POST", "/logs/filter", json={"limit": 200}).text
             yield f"tasks and logs of {run.name}", tasks + logs
+    url = get_current_settings().server.database.connection_url
+    assert url is not None
+    kept = Path(url.get_secret_value().rpartition("sqlite+aiosqlite:///")[2])
+    files = [*kept.parent.glob(kept.name + "*"), *Path(os.environ["PREFECT_HOME"]).rglob("*")]
+    yield "database", "\n".join(p.read_bytes().decode("latin-1") for p in files if p.is_file())
     logs_folder = Path(ray._private.worker._global_node.get_logs_dir_path())  # type: ignore[attr-defined]
     yield (
         "ray",

@@ -151,6 +151,27 @@ def test_what_share_may_be_denied(s3_server: S3Server, tmp_path: Path) -> None: 
     check_denied(10, planned(settings, tmp_path, allow_denied=True))
 
 
+def test_what_is_usual(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    """5 % may be denied and 20 % removed; one more stops the run."""
+    settings = settings_for(s3_server, tmp_path)
+    assert (settings.state.max_denied_share, settings.state.max_removed_share) == (0.05, 0.2)
+    known(settings)
+    client = s3.make_client(settings.source)
+    for number in range(8, 10):
+        client.delete_object(Bucket="media", Key=f"{number}.jpg")
+    done = planned(settings, tmp_path)
+    assert done.summary.objects[Action.GONE] == 2
+    for number in range(100, 132):  # forty objects, of which two may be denied
+        client.put_object(Bucket="media", Key=f"{number}.jpg", Body=b"1")
+    done = planned(settings, tmp_path)
+    check_denied(2, done)
+    with pytest.raises(TooManyDenied):
+        check_denied(3, done)
+    client.delete_object(Bucket="media", Key="7.jpg")
+    with pytest.raises(PlanRefused):
+        planned(settings, tmp_path)
+
+
 SECRET = "canary-of-a-setting"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.pipeline.media.clips import run_ffmpeg
 from tests.pipeline.media.odd_media import flat, patched
 
 MB = 1 << 20
@@ -57,11 +58,11 @@ def animated_gif(size: int, frames: int) -> bytes:
     return once[:start] + once[start:-1] * frames + b";"
 
 
-def animated_webp(width: int, height: int, frames: int) -> bytes:
+def animated_webp(width: int, height: int, frames: int, frame_ms: int = 20) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), "red").save(buffer, "WEBP", lossless=True)
     size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
-    frame = b"\0" * 6 + size + struct.pack("<I", 20)[:3] + b"\0" + buffer.getvalue()[12:]
+    frame = b"\0" * 6 + size + struct.pack("<I", frame_ms)[:3] + b"\0" + buffer.getvalue()[12:]
     body = b"WEBP" + _riff(b"VP8X", b"\x02\0\0\0" + size) + _riff(b"ANIM", bytes(6))
     body += _riff(b"ANMF", frame) * frames
     return b"RIFF" + struct.pack("<I", len(body)) + body
@@ -130,6 +131,14 @@ def long_index(path: Path) -> None:
     path.write_bytes(patched(b"stsz", 4, struct.pack(">II", 1, 0x0FFFFFFF))(path.read_bytes()))
 
 
+def slow_film(path: Path) -> None:
+    """A frame of 67 megapixels every twenty seconds; some hundred bytes each, but the first."""
+    once = path.with_suffix(".once.mkv")
+    run_ffmpeg("-f", "lavfi", "-i", "color=black:s=8192x8192:r=1/20:d=260", "-c:v", "libx264",
+               "-preset", "ultrafast", "-g", "1000", "-pix_fmt", "yuv420p", once)  # fmt: skip
+    run_ffmpeg("-stream_loop", "1", "-i", once, "-c", "copy", path)
+
+
 def _text(name: bytes) -> bytes:
     return _chunk(name, b"a\0\0" + zeros(1 << 30))
 
@@ -148,8 +157,13 @@ BOMBS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "text.png": (_bytes(lambda: png(8, 8, _text(b"zTXt"))), {"undecodable"}),
     "profile.png": (_bytes(lambda: png(8, 8, _text(b"iCCP"))), {"undecodable"}),
     "animation.png": (_bytes(lambda: animated_png(3000, 400)), {"too_much_time"}),
-    "animation.gif": (_bytes(lambda: animated_gif(3000, 200)), {"too_much_time"}),
+    "animation.gif": (_bytes(lambda: animated_gif(3000, 40)), {"too_much_time"}),
     "animation.webp": (_bytes(lambda: animated_webp(4000, 3000, 300)), {"too_much_time"}),
+    # Each frame claims to last for an hour and a half: what comes out must not buy time for ever.
+    "slow-animation.webp": (
+        _bytes(lambda: animated_webp(4000, 3000, 100, 5_000_000)), {"too_much_time"},
+    ),
+    "slow-film.mkv": (slow_film, {"too_much_time"}),
     "large-animation.webp": (
         _bytes(lambda: animated_webp(8_000, 8_000, 2)), {"too_much_memory", "undecodable"},
     ),

@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.errors import MediaRejected
 from pipeline.media.child import ChildExit, decode_in_child, prepare_children
+from pipeline.media.limits import cpu_seconds_for
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
 from pipeline.settings import DecodeSettings
@@ -140,8 +141,10 @@ def test_memory_limit(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_length(endless: Path, tmp_path: Path) -> None:
-    run_ffmpeg("-i", endless, "-t", "60", "-c", "copy", tmp_path / "minute.mkv")
-    peaks = [_exit(path).peak_rss_bytes for path in (tmp_path / "minute.mkv", endless)]
+    peaks = []
+    for seconds in (60, 1200):
+        run_ffmpeg("-i", endless, "-t", str(seconds), "-c", "copy", tmp_path / f"{seconds}.mkv")
+        peaks.append(_exit(tmp_path / f"{seconds}.mkv").peak_rss_bytes)
     assert peaks[1] <= 1.15 * peaks[0]
 
 
@@ -173,6 +176,30 @@ def test_a_child_has_no_secret_and_few_files(clip: Path, monkeypatch: pytest.Mon
     items.close()  # type: ignore[attr-defined]
     stop_children()
     assert not _runs(server)
+
+
+def test_the_kernel_holds_the_limits(endless: Path) -> None:
+    """Of a child at its work; in a folder, and with files, of nobody else's."""
+    settings = DecodeSettings()
+    items = decode_in_child(endless, settings)
+    next(items)
+    (child,) = _grandchildren()
+    lines = Path(f"/proc/{child.pid}/limits").read_text().splitlines()[1:]
+    soft = {line[:26].strip(): line[26:].split()[0] for line in lines}
+    assert soft["Max open files"] == "64"
+    assert soft["Max core file size"] == soft["Max file size"] == "0"
+    # What it holds when it is forked does not count: the server's libraries, reserved space.
+    assert (
+        512 << 20
+        <= int(soft["Max address space"])
+        <= (512 << 20) + child.parent().memory_info().vms
+    )  # type: ignore[union-attr]
+    size_bytes = endless.stat().st_size
+    least = cpu_seconds_for(size_bytes, 0, settings)
+    assert least <= int(soft["Max cpu time"]) <= cpu_seconds_for(size_bytes, 60_000, settings)
+    opened = {p.path for p in child.open_files()}
+    assert opened <= {str(endless), f"/proc/{child.pid}/task/{child.pid}/children"}
+    items.close()  # type: ignore[attr-defined]
 
 
 def _servers() -> list[psutil.Process]:
