@@ -151,8 +151,9 @@ def dead_processes() -> list[str]:
     from ray._private import worker
 
     node = worker._global_node  # of a session that this process only joined, it knows none
-    dead = node.dead_processes() if node is not None else []
-    return sorted({str(name) for name, _ in dead} & {"raylet", "gcs_server"})
+    if node is None:
+        return []
+    return sorted({str(name) for name, _ in node.dead_processes()} & {"raylet", "gcs_server"})
 
 
 def _object_store_bytes() -> int:
