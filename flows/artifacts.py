@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -25,6 +27,11 @@ FAILURES_SHOWN = 50
 PROGRESS_EVERY_S = 5.0
 
 
+def if_prefect_answers() -> suppress:
+    """What is only looked at must not end a run: without Prefect's server, nobody looks."""
+    return suppress(httpx.HTTPError)
+
+
 def publish_plan(planned: Planned) -> None:
     summary = planned.summary
     rows = [
@@ -32,15 +39,17 @@ def publish_plan(planned: Planned) -> None:
         for action, count in sorted(summary.objects.items())
     ]
     rows.append({"action": "recovered", "objects": len(planned.recovered_generations), "bytes": 0})
-    create_table_artifact(
-        rows, key=PLAN_KEY, description=f"{planned.to_embed} objects to embed in this run"
-    )
+    with if_prefect_answers():
+        create_table_artifact(
+            rows, key=PLAN_KEY, description=f"{planned.to_embed} objects to embed in this run"
+        )
 
 
 def publish_report(report: RunReport) -> None:
-    create_markdown_artifact(
-        report_markdown(report), key=REPORT_KEY, description=f"Run {report.run_id}"
-    )
+    with if_prefect_answers():
+        create_markdown_artifact(
+            report_markdown(report), key=REPORT_KEY, description=f"Run {report.run_id}"
+        )
 
 
 def report_markdown(report: RunReport) -> str:
@@ -92,8 +101,9 @@ class ProgressArtifact:
         self._id: UUID | None = None
 
     def __enter__(self) -> ProgressArtifact:
-        made = create_progress_artifact(0.0, key=PROGRESS_KEY, description="objects written")
-        self._id = made if isinstance(made, UUID) else None
+        with if_prefect_answers():
+            made = create_progress_artifact(0.0, key=PROGRESS_KEY, description="objects written")
+            self._id = made if isinstance(made, UUID) else None
         self._thread.start()
         return self
 
@@ -117,7 +127,8 @@ class ProgressArtifact:
 
     def _update(self, percent: float) -> None:
         if self._id is not None:
-            update_progress_artifact(self._id, progress=percent)
+            with if_prefect_answers():
+                update_progress_artifact(self._id, progress=percent)
 
 
 def _search_rows(report: RunReport) -> list[str]:

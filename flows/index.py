@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from pipeline import run as steps
-from pipeline.errors import SensedexError
+from pipeline.errors import SensedexError, Transient
 from pipeline.finish import keep_report, report_of
 from pipeline.lease import held
 from pipeline.load import LoadReceipt
@@ -49,6 +50,14 @@ from pipeline.watch import Watch
 
 # A callback cannot be a flow's parameter; whoever runs the flow in this process sets it here.
 on_progress_here: ContextVar[OnProgress] = ContextVar("on_progress_here", default=ignore_progress)
+# And the flow leaves its report here: it counts, where Prefect can no longer be told of it.
+report_here: ContextVar[list[dict[str, Any]]] = ContextVar("report_here")
+
+
+class PrefectUnavailable(Transient):
+    """Prefect's server was there, or was to be, and does not answer."""
+
+    default_code = "prefect_unavailable"
 
 
 class Options(BaseModel):
@@ -183,7 +192,9 @@ def index_flow(
             with held(planned.state.store, settings.state, run_id, after_sequence=after) as lease:
                 report = _index(steps.start(settings, planned, lease), planned, watch)
     publish_report(report)
-    return report.to_json()
+    plain = report.to_json()
+    report_here.get([]).append(plain)
+    return plain
 
 
 def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
@@ -237,8 +248,14 @@ def given_fields(parts: Mapping[str, BaseModel | None]) -> dict[str, Any]:
 
 
 def run_index(settings: Settings, options: RunOptions, on_progress: OnProgress) -> RunReport:
-    """Run the flow in this process, with whatever Prefect API is configured or an ephemeral one."""
+    """Run the flow in this process, with whatever Prefect API is configured or an ephemeral one.
+
+    A server that goes away costs what is shown of the run, and not a run that is done. Raises
+    PrefectUnavailable where it could not be done for want of the server.
+    """
     token = on_progress_here.set(on_progress)
+    done: list[dict[str, Any]] = []
+    done_token = report_here.set(done)
     try:
         report = index_flow(
             source=settings.source,
@@ -250,6 +267,15 @@ def run_index(settings: Settings, options: RunOptions, on_progress: OnProgress) 
             state=settings.state,
             options=Options(**asdict(options)),
         )
+    except httpx.HTTPError as error:
+        if not done:
+            raise PrefectUnavailable(
+                f"Prefect's server does not answer: {error}.",
+                remedy="Check PREFECT_API_URL and that the server runs, then run again: what is "
+                "committed is kept.",
+            ) from error
+        report = done[0]
     finally:
+        report_here.reset(done_token)
         on_progress_here.reset(token)
     return RunReport.from_json(report)

@@ -33,6 +33,7 @@ def quiet_logs(log: Path) -> Iterator[None]:
         finally:
             sys.stderr = python_stderr
             os.dup2(screen, 2)
+            kept.close()  # writes half a line that is left in it, while there is a screen
             os.close(screen)
             for name in added:
                 os.environ.pop(name, None)

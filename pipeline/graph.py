@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -30,6 +30,7 @@ from pipeline.errors import Transient
 from pipeline.media.child import prepare_children
 from pipeline.plan import plan_row_from, plan_table
 from pipeline.progress import Stage, StageProgress
+from pipeline.ray_session import while_ray_lives
 from pipeline.receipts import RunFolder
 from pipeline.records import PlanRow, ShardReceipt, VectorSpace
 from pipeline.rows import decoded_table
@@ -93,7 +94,7 @@ def run_graph(
 ) -> Iterator[ShardReceipt]:
     """The same receipts as `run_in_loop`, from one Ray Data execution on the current session.
 
-    Raises GraphBroken when Ray gives up; no object's own fault can do that.
+    Raises GraphBroken when Ray gives up and RayDied; no object's own fault can do that.
     """
     _configure()
     encode = plan.settings.encode
@@ -130,9 +131,8 @@ def run_graph(
         )
     )
     try:
-        for batch in receipts.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        ):
+        batches = receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for batch in while_ray_lives(batches):
             for cell in cast("pa.Table", batch).column("receipt"):
                 yield ShardReceipt.from_bytes(cell.as_py())
     except ray.exceptions.RayError as error:
@@ -167,7 +167,10 @@ class ProgressBoard:
     def followed_by(
         self, see: Callable[[Mapping[Stage, StageProgress]], None], every_s: float
     ) -> Iterator[None]:
-        """Tell `see` what the counts are, every so often and once more at the end."""
+        """Tell `see` what the counts are, every so often and once more at the end.
+
+        A board that is lost stops the telling, not the work that it tells of.
+        """
         done = threading.Event()
 
         def follow() -> None:
@@ -181,7 +184,8 @@ class ProgressBoard:
         thread.start()
         try:
             yield
-            see(self.snapshot())
+            with suppress(ray.exceptions.RayError):
+                see(self.snapshot())
         finally:
             done.set()
             thread.join(timeout=5)

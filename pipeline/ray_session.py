@@ -11,18 +11,30 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from pipeline.errors import Transient
 from pipeline.settings import Settings
+
+T = TypeVar("T")
+LOOK_EVERY_S = 0.5
 
 
 class RayUnavailable(Transient):
     """The cluster cannot be reached, or a private one did not start."""
 
     default_code = "ray_unavailable"
+
+
+class RayDied(Transient):
+    """A process of the private session is gone, and with it the whole session."""
+
+    default_code = "ray_died"
 
 
 @contextmanager
@@ -44,6 +56,8 @@ def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
 def prepare_environment() -> None:
     """What Ray reads when it is imported; settings of the user's own stay."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A call that comes after the end of the session must not begin another.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if "RAY_ADDRESS" in os.environ:
         return
@@ -80,6 +94,66 @@ def start_ray(settings: Settings) -> None:
             f"Cannot use {what}: {error}",
             remedy="Check RAY_ADDRESS, free memory and /dev/shm; `sensedex doctor` looks at them.",
         ) from error
+
+
+def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
+    """The items, which come out of the current session; what they raise is raised here.
+
+    Raises RayDied where a process of a private session dies. Without this, whoever waits for the
+    next item waits until Ray ends this process, some ten seconds later and without a word.
+    """
+    import ray
+
+    drawn: queue.Queue[tuple[str, T | None, BaseException | None]] = queue.Queue(maxsize=1)
+    done = threading.Event()
+
+    def put(kind: str, item: T | None = None, error: BaseException | None = None) -> None:
+        while not done.is_set():
+            with suppress(queue.Full):
+                drawn.put((kind, item, error), timeout=LOOK_EVERY_S)
+                return
+
+    def draw() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if done.is_set():
+                    return
+            put("end")
+        except BaseException as error:  # noqa: BLE001  raised where the items are wanted
+            put("error", error=error)
+
+    threading.Thread(target=draw, daemon=True, name="sensedex-graph").start()
+    try:
+        while True:
+            try:
+                kind, item, error = drawn.get(timeout=LOOK_EVERY_S)
+            except queue.Empty:
+                if dead := dead_processes():
+                    ray.shutdown()
+                    raise RayDied(
+                        f"Ray's {' and '.join(dead)} died.",
+                        remedy="Run again: committed shards are kept. Where memory ran out, the "
+                        "system's log says so: lower decode.processes or encode.batch_size.",
+                    ) from None
+                continue
+            if error is not None:
+                raise error
+            if kind == "end":
+                return
+            yield item  # type: ignore[misc]  # an item, by its kind
+    finally:
+        done.set()
+
+
+def dead_processes() -> list[str]:
+    """Which of the processes that a private session cannot do without are gone."""
+    from ray._private import worker
+
+    node = worker._global_node  # of a session that this process only joined, it knows none
+    if node is None:
+        return []
+    return sorted({str(name) for name, _ in node.dead_processes()} & {"raylet", "gcs_server"})
 
 
 def _object_store_bytes() -> int:

@@ -207,12 +207,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def qdrant_server(engine: QdrantClient | None = None) -> Iterator[StandIn]:
-    """Serve on a port of the loopback until the context ends; an engine that is given stays its
-    giver's to close."""
-    state = StandIn() if engine is None else StandIn(engine=engine)
+def qdrant_server(state: StandIn | None = None, port: int = 0) -> Iterator[StandIn]:
+    """Serve on the port of the loopback, by default any free one, until the context ends. The
+    engine of a state that is given stays its giver's to close."""
+    state = StandIn() if state is None else state
     handler = type("Handler", (_Handler,), {"server_state": state})
-    server = _Server(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", port), handler)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

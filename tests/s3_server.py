@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,12 +21,20 @@ class _Quiet(WSGIRequestHandler):
         """Tests look at `requests`."""
 
 
+def _nothing() -> None:
+    """No test waits."""
+
+
 class S3Server:
-    """`requests` holds (method, path) of each request, the path decoded: "/bucket/key"."""
+    """`requests` holds (method, path) of each request, the path decoded: "/bucket/key".
+
+    Tests may set `before_object_get`, which is called before a GET of an object is answered.
+    """
 
     def __init__(self) -> None:
         self._app = DomainDispatcherApplication(create_backend_app)
         self.requests: list[tuple[str, str]] = []
+        self.before_object_get: Callable[[], None] = _nothing
         self._server = make_server(
             "127.0.0.1", 0, self._counted, threaded=True, request_handler=_Quiet
         )
@@ -38,7 +46,10 @@ class S3Server:
 
     def _counted(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         raw = environ.get("RAW_URI", environ["PATH_INFO"]).partition("?")[0]
-        self.requests.append((environ["REQUEST_METHOD"], unquote(raw)))
+        method, path = environ["REQUEST_METHOD"], unquote(raw)
+        self.requests.append((method, path))
+        if method == "GET" and path.strip("/").count("/") > 0:
+            self.before_object_get()
         body: Iterable[bytes] = self._app(environ, start_response)
         return body
 

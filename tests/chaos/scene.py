@@ -150,7 +150,7 @@ class Place:
             path=str(self.folder / "qdrant"), force_disable_check_same_thread=True
         )
         try:
-            with qdrant_server(engine) as server:
+            with qdrant_server(StandIn(engine=engine)) as server:
                 self.write_settings(**{"index.url": server.url, "index.prefer_grpc": False})
                 with (
                     open_index(self.settings().index) as index,

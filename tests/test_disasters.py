@@ -1,0 +1,138 @@
+"""A Qdrant that is killed while it writes, on disk and in a process of its own: the run under way
+fails as it says, the next one makes what a clean one makes, and a reader sees nothing of it.
+
+The quick part: the stages in this process. Real runs, and kills of all else: `make chaos`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import IndexUnavailable
+from pipeline.planning import RunOptions
+from pipeline.qdrant import open_index
+from pipeline.settings import Settings, load_settings
+from tests import media_files
+from tests.chaos.qdrant_process import QdrantProcess
+from tests.chaos.reading import Live, Points, everything, judge, live_now, same
+from tests.chaos.real_run import Family, free_port
+from tests.chaos.witness import Witness
+from tests.plain_run import run_plainly
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+needs_edge = pytest.mark.skipif(
+    importlib.util.find_spec("qdrant_edge") is None, reason="qdrant-edge-py is not installed"
+)
+OBJECTS = 12
+
+
+def settings_for(server: S3Server, folder: Path, url: str) -> Settings:
+    return load_settings(
+        None,
+        {
+            "source.bucket": "media",
+            "source.endpoint_url": server.url,
+            "encode.encoder": "imagebind-demo",
+            "index.url": url,
+            "index.prefer_grpc": False,
+            "index.upsert_points": 4,
+            "state.location": str(folder / "state"),
+            "state.shard_objects": 4,
+        },
+    )
+
+
+def seen_in(settings: Settings) -> tuple[Live, Points]:
+    with open_index(settings.index) as index:
+        return live_now(index), everything(index)
+
+
+@pytest.mark.parametrize("engine", ["local", pytest.param("edge", marks=needs_edge)])
+def test_qdrant_killed_in_an_upsert(
+    engine: str,
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    client = s3_server.client()
+    for number in range(OBJECTS):
+        body = media_files.jpeg(number)
+        client.put_object(Bucket="media", Key=f"{number:02d}.jpg", Body=body)
+    clean = QdrantProcess(tmp_path / "clean", free_port(), engine)
+    struck = QdrantProcess(tmp_path / "struck", free_port(), engine)
+    try:
+        clean.start()
+        struck.start()
+        ours = settings_for(s3_server, tmp_path / "ours", struck.url)
+        theirs = settings_for(s3_server, tmp_path / "theirs", clean.url)
+        run_plainly(ours, RunOptions())
+        before, _ = seen_in(ours)
+        for number in range(0, OBJECTS, 2):
+            body = media_files.jpeg(100 + number)
+            client.put_object(Bucket="media", Key=f"{number:02d}.jpg", Body=body)
+        run_plainly(theirs, RunOptions())
+        after, wanted = seen_in(theirs)
+
+        witness = Witness(ours.index)
+        with witness.watching():
+            struck.arm("upsert")
+            with pytest.raises(IndexUnavailable, match="upserting"):
+                run_plainly(ours, RunOptions())
+            assert struck.wait_dead(20)
+            struck.start()
+            run_plainly(ours, RunOptions())
+        live, points = seen_in(ours)
+    finally:
+        clean.stop()
+        struck.stop()
+    assert same(points, wanted)
+    whole = {a: {**before.get(a, {}), **after[a]} for a in after}
+    assert judge([*witness.seen, live], whole, set(before) & set(after)).clean
+    assert witness.reads > 2
+
+
+@needs_edge
+def test_the_real_engine_killed_while_it_builds_its_graph(tmp_path: Path) -> None:
+    """What was acknowledged before is there after, and the next writes go on."""
+    from qdrant_client import QdrantClient
+    from qdrant_client import models as q
+
+    server = QdrantProcess(tmp_path, free_port(), "edge")
+    server.start()
+    client = QdrantClient(url=server.url, check_compatibility=False)
+    vectors = {"v": q.VectorParams(size=128, distance=q.Distance.COSINE)}
+    client.create_collection("c", vectors_config=vectors)
+    points = [
+        q.PointStruct(id=n, vector={"v": [float((n * k) % 17 + 1) for k in range(128)]}, payload={})
+        for n in range(500)
+    ]
+    server.arm("optimize")
+    for start in range(0, 500, 50):
+        try:
+            client.upsert("c", points[start : start + 50], wait=True)
+        except Exception:  # noqa: BLE001  the server died under it: not acknowledged
+            break
+        acknowledged = start + 50
+    assert server.wait_dead(20)
+    server.start()
+    try:
+        assert client.count("c").count >= acknowledged
+        client.upsert("c", points, wait=True)
+        assert client.count("c").count == 500
+    finally:
+        server.stop()
+
+
+def test_a_family_knows_who_outlived_it() -> None:
+    """The look at what is left must be able to find something."""
+    import subprocess
+    import sys
+
+    code = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(1)"
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        family = Family(parent.pid)
+        parent.wait(20)
+    assert family.left(within_s=0.5) == ["sleep 60"]
+    assert family.members() == []
