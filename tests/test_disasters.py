@@ -6,7 +6,6 @@ The quick part: the stages in this process. Real runs, and kills of all else: `m
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,6 @@ from tests.chaos.witness import Witness
 from tests.plain_run import run_plainly
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
-needs_edge = pytest.mark.skipif(
-    importlib.util.find_spec("qdrant_edge") is None, reason="qdrant-edge-py is not installed"
-)
 OBJECTS = 12
 
 
@@ -50,7 +46,7 @@ def seen_in(settings: Settings) -> tuple[Live, Points]:
         return live_now(index), everything(index)
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("edge", marks=needs_edge)])
+@pytest.mark.parametrize("engine", ["local", "edge"])
 def test_qdrant_killed_in_an_upsert(
     engine: str,
     s3_server: S3Server,  # noqa: F811
@@ -93,7 +89,6 @@ def test_qdrant_killed_in_an_upsert(
     assert witness.reads > 2
 
 
-@needs_edge
 def test_the_real_engine_killed_while_it_builds_its_graph(tmp_path: Path) -> None:
     """What was acknowledged before is there after, and the next writes go on."""
     from qdrant_client import QdrantClient

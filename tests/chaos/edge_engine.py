@@ -113,9 +113,12 @@ class EdgeEngine:
         wanted = getattr(edge.PayloadSchemaType, kind.value.capitalize())
         return self._update(name, edge.UpdateOperation.create_field_index(field, wanted))
 
-    def upsert(self, name: str, points: Sequence[q.PointStruct]) -> q.UpdateResult:
+    def upsert(
+        self, name: str, points: Sequence[q.PointStruct], only: q.Filter | None = None
+    ) -> q.UpdateResult:
+        """`only` says which points that are there may be written over."""
         taken = [edge.Point(p.id, p.vector, self._in(name, p.payload or {})) for p in points]
-        return self._update(name, edge.UpdateOperation.upsert_points(taken))
+        return self._update(name, edge.UpdateOperation.upsert_points(taken, _filter(only)))
 
     def delete(self, name: str, selector: q.FilterSelector | q.PointIdsList) -> q.UpdateResult:
         if isinstance(selector, q.PointIdsList):
@@ -128,7 +131,11 @@ class EdgeEngine:
         for step in steps:
             if isinstance(step, q.UpsertOperation):
                 assert isinstance(step.upsert, q.PointsList)
-                done.append(self.upsert(name, step.upsert.points))
+                done.append(self.upsert(name, step.upsert.points, step.upsert.update_filter))
+                continue
+            if isinstance(step, q.DeleteOperation):
+                assert isinstance(step.delete, q.FilterSelector)
+                done.append(self.delete(name, step.delete))
                 continue
             assert isinstance(step, q.SetPayloadOperation)
             wanted = step.set_payload
@@ -225,6 +232,10 @@ def _conditions(wanted: Any) -> list[Any] | None:
 def _condition(wanted: Any) -> Any:
     if isinstance(wanted, q.HasIdCondition):
         return edge.HasIdCondition({str(point) for point in wanted.has_id})
+    if isinstance(wanted, q.FieldCondition) and isinstance(wanted.range, q.Range):
+        bounds = wanted.range
+        limits = edge.RangeFloat(bounds.gte, bounds.gt, bounds.lte, bounds.lt)
+        return edge.FieldCondition(wanted.key, range=limits)
     if isinstance(wanted, q.FieldCondition) and isinstance(wanted.match, q.MatchAny):
         return edge.FieldCondition(wanted.key, match=edge.MatchAny(list(wanted.match.any)))
     if isinstance(wanted, q.FieldCondition) and isinstance(wanted.match, q.MatchValue):

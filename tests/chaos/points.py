@@ -156,9 +156,9 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
     """The engine in this process does a batch's steps one by one: only the first is done."""
 
     @wraps(original)
-    def flip(index: Any, anchors: Any, sequence: int) -> Any:
+    def flip(index: Any, *asked: Any) -> Any:
         if not counter.due():
-            return original(index, anchors, sequence)
+            return original(index, *asked)
         whole = index._connection.client.batch_update_points
 
         def first_step(name: str, steps: list[Any], wait: bool) -> Any:
@@ -167,6 +167,6 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
             return whole(name, steps[2:], wait=wait)
 
         index._connection.client.batch_update_points = first_step
-        return original(index, anchors, sequence)
+        return original(index, *asked)
 
     return flip
