@@ -109,15 +109,15 @@ class _Trap:
         return due
 
     def upsert(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def upsert(name: str, points: Sequence[Any]) -> Any:
+        def upsert(name: str, points: Sequence[Any], *more: Any) -> Any:
             if len(points) > 1 and self.set_for("upsert"):
-                original(name, points[: len(points) // 2])
+                original(name, points[: len(points) // 2], *more)
                 os.kill(os.getpid(), signal.SIGKILL)
             if len(points) > 1 and self.set_for("stall"):
-                original(name, points[: len(points) // 2])
+                original(name, points[: len(points) // 2], *more)
                 self._file.with_name("stalled").touch()
                 time.sleep(STALLED_FOR_S)
-            return original(name, points)
+            return original(name, points, *more)
 
         return upsert
 
