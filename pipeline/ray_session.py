@@ -13,16 +13,18 @@ import logging
 import os
 import queue
 import secrets
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from pipeline.errors import Transient
 from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
+_abandoned = threading.Event()
 
 
 class RayUnavailable(Transient):
@@ -50,7 +52,8 @@ def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
     try:
         yield ray.cluster_resources()
     finally:
-        ray.shutdown()
+        if not _abandoned.is_set():
+            ray.shutdown()
 
 
 def prepare_environment() -> None:
@@ -102,8 +105,6 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
     Raises RayDied where a process of a private session dies. Without this, whoever waits for the
     next item waits until Ray ends this process, some ten seconds later and without a word.
     """
-    import ray
-
     drawn: queue.Queue[tuple[str, T | None, BaseException | None]] = queue.Queue(maxsize=1)
     done = threading.Event()
 
@@ -130,7 +131,7 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
                 kind, item, error = drawn.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
                 if dead := dead_processes():
-                    ray.shutdown()
+                    _abandon()
                     raise RayDied(
                         f"Ray's {' and '.join(dead)} died.",
                         remedy="Run again: committed shards are kept. Where memory ran out, the "
@@ -144,6 +145,25 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]  # an item, by its kind
     finally:
         done.set()
+
+
+def _abandon() -> None:
+    """End what is left of the session, but for its part in this process: a call of Ray's own that
+    comes after its shutdown ends the process, with a status of Ray's."""
+    from ray._private import worker
+
+    _abandoned.set()
+    if worker._global_node is not None:
+        worker._global_node.kill_all_processes(check_alive=False)
+
+
+def exit_with(status: int) -> NoReturn:
+    """As `sys.exit`, and with that status even where the session was abandoned."""
+    if _abandoned.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def dead_processes() -> list[str]:

@@ -6,7 +6,6 @@ A documented error ends the command with a message, a remedy and an exit status 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +27,7 @@ from flows.cli.search import search
 from flows.cli.verify import verify
 from flows.cli.weights import app as weights_app
 from pipeline.errors import SensedexError
+from pipeline.ray_session import exit_with
 
 if TYPE_CHECKING:
     from pipeline.planning import RunOptions
@@ -72,7 +72,7 @@ def main() -> None:
         if interrupted.asked:
             err.print("Stopped. What is committed is kept; run again to go on.")
             status = Exit.INTERRUPTED
-        sys.exit(status)
+        exit_with(status)
 
 
 def _invoke() -> int:

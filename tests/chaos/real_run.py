@@ -218,6 +218,9 @@ class RealRun:
         report = json.loads(text) if text.startswith("{") else {}
         left = tuple(self.family.left())
         said = self.said().strip()[-3000:]
+        engines = self._err.parent / ".sensedex/engines.log"
+        if self._process.returncode != 0 and engines.is_file():
+            said = f"{engines.read_text(errors='replace')[-6000:]}\n{said}"
         return Ended(self._process.returncode, round(seconds, 1), report, said, left, hung)
 
 

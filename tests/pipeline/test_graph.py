@@ -45,7 +45,7 @@ def test_what_a_session_gives_and_raises_comes_through() -> None:
 SESSION = """
 import time
 import psutil
-from pipeline.ray_session import RayDied, ray_session, while_ray_lives
+from pipeline.ray_session import RayDied, exit_with, ray_session, while_ray_lives
 from pipeline.settings import Settings
 
 def items():
@@ -61,6 +61,7 @@ with ray_session(Settings()):
                     child.kill()
     except RayDied as error:
         print(error)
+exit_with(5)
 """
 
 
@@ -73,4 +74,4 @@ def test_a_dead_raylet_is_named(root_dir: Path) -> None:
         cwd=root_dir, env=kept, capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
     assert "Ray's raylet died. Run again" in done.stdout, done.stderr[-2000:]
-    assert done.returncode == 0
+    assert done.returncode == 5, done.stderr[-2000:]
