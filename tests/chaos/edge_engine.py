@@ -184,7 +184,12 @@ class EdgeEngine:
         return self._shards[self._aliases.get(name, name)]
 
     def _update(self, name: str, change: Any) -> q.UpdateResult:
-        self._shard(name).update(change)
+        try:
+            self._shard(name).update(change)
+        except Exception as error:  # it has no class of its own
+            if "No point with id" not in str(error):
+                raise
+            raise KeyError(str(error)) from error
         self._changed.add(self._aliases.get(name, name))
         return DONE
 
