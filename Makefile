@@ -45,6 +45,7 @@ eval: $(READY)
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m tests.chaos.disasters)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)

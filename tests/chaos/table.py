@@ -1,0 +1,60 @@
+"""What disturbed runs came to, as the table of docs/reliability.md: a row for each kind of thing.
+
+python -m tests.chaos.table [build/chaos/chaos.json]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from tests.chaos.kills import Attempt
+
+HEAD = (
+    "| what | runs | ended as a clean run | shards again | reads | lost | doubled | half |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+
+
+def kind_of(what: str) -> str:
+    """Double kills are drawn by the seed: one row for all of them."""
+    return "double kills" if ", then " in what else what
+
+
+def table(attempts: Sequence[Attempt]) -> list[str]:
+    """Markdown, in the order in which they were made first."""
+    order = {kind: n for n, kind in enumerate(dict.fromkeys(kind_of(a.what) for a in attempts))}
+    ordered = sorted(attempts, key=lambda attempt: order[kind_of(attempt.what)])
+    rows = [
+        _row(kind, list(found)) for kind, found in groupby(ordered, key=lambda a: kind_of(a.what))
+    ]
+    return [*HEAD, *rows, _row("all", attempts)]
+
+
+def _row(name: str, found: Sequence[Attempt]) -> str:
+    def total(values: Iterable[int]) -> str:
+        return f"{sum(values):,}"
+
+    cells = (
+        name,
+        str(len(found)),
+        str(sum(a.happened and a.converged for a in found)),
+        str(max(a.again for a in found)),
+        total(a.reads for a in found),
+        total(a.lost for a in found),
+        total(a.doubled for a in found),
+        total(a.half for a in found),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "build/chaos/chaos.json")
+    print("\n".join(table([Attempt(**one) for one in json.loads(path.read_text())])))
+
+
+if __name__ == "__main__":
+    main()
