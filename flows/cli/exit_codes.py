@@ -26,7 +26,8 @@ MEANINGS = {
     Exit.SOME_FAILED: "done, but some objects failed or were denied: `sensedex failures`; or "
     "`verify` found the index wrong",
     Exit.PERMANENT: "cannot work until a person changes something: bucket, credentials, collection",
-    Exit.TRANSIENT: "may work later: a store or Qdrant out of reach, another run at work; or "
+    Exit.TRANSIENT: "may work later: a store or Qdrant out of reach, Ray or Prefect's server "
+    "gone, another run at work; or "
     "`verify` found the bucket ahead of the index",
     Exit.INTERRUPTED: "stopped by Ctrl-C; what is committed is kept, run again",
 }
