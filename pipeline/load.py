@@ -88,14 +88,17 @@ def load_shard(
     done = {o.asset_id: o for o in outcomes if o.status in (Status.INDEXED, Status.PARTIAL)}
     flipped = index.flipped(list(done))
     # A late writer changes nothing where a later run has flipped since. And where a load is done
-    # again (its run was killed, or its answer lost), what is live stays live all along.
+    # again (its run was killed, or its answer lost), what is live stays live all along: each point
+    # for itself, since a server may have been killed between two steps of the flip.
     done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
-    live = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
+    again = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
     assets: dict[str, _Gathered] = {}
     for batch in batches:
         wanted = _only(batch, done)
         if wanted is None:
             continue
+        known = [p for p, a in zip(wanted.point_ids, wanted.asset_ids, strict=True) if a in again]
+        live = index.live_among(known) if known else frozenset()
         index.upsert_segments(wanted, {"sequence": sequence, "run_id": run_id}, live)
         _gather(assets, wanted)
     clock.lap("upsert")

@@ -87,8 +87,8 @@ class VectorIndex:
     def upsert_segments(
         self, batch: SegmentBatch, more: Mapping[str, Any], live: Collection[str] = ()
     ) -> None:
-        """Write points; `more` is added to each payload. Not live yet, but those of the assets in
-        `live`, whose generation was flipped to before: what is read must not go away."""
+        """Write points; `more` is added to each payload. Not live yet, but for the points in
+        `live`: what is read must not go away."""
         vectors: list[dict[str, Any]] = [{} for _ in batch.point_ids]
         for name, (rows, matrix) in batch.vectors.items():
             for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
@@ -99,11 +99,9 @@ class VectorIndex:
             q.PointStruct.model_construct(
                 id=point,
                 vector=vector,
-                payload=self._stored({**payload, **more, "live": asset in live}),
+                payload=self._stored({**payload, **more, "live": point in live}),
             )
-            for point, asset, vector, payload in zip(
-                batch.point_ids, batch.asset_ids, vectors, batch.payloads, strict=True
-            )
+            for point, vector, payload in zip(batch.point_ids, vectors, batch.payloads, strict=True)
         ]
         size = self._settings.upsert_points
         for start in range(0, len(points), size):
@@ -115,6 +113,12 @@ class VectorIndex:
         """How many of these points are there, counted exactly."""
         with self._call("counting points") as client:
             return len(client.retrieve(self._name, list(point_ids), with_payload=False))
+
+    def live_among(self, point_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the points that are there and live."""
+        with self._call("reading what is live") as client:
+            found = client.retrieve(self._name, list(point_ids), with_payload=["live"])
+        return frozenset(str(p.id) for p in found if p.payload and p.payload.get("live"))
 
     def flipped(self, asset_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Of the assets that have an anchor: the sequence of the run that flipped it last, and the

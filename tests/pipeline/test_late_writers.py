@@ -148,6 +148,30 @@ def test_a_flip_that_is_killed_is_ended_by_who_opens_the_folder(
     assert not (settings.path / JOURNAL).exists()
 
 
+def test_a_load_done_again_shows_nothing_before_its_flip(
+    settings: IndexSettings,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """A server that was killed within a flip has no journal: the anchor may say the new generation
+    while the old one is live."""
+    with open_index(settings) as opened:
+        opened.ensure_collection(SPACES)
+        load(opened, tmp_path, [OLD], 1)
+        dies_within(opened, 1)
+        with pytest.raises(Killed):
+            load(opened, tmp_path, [NEW], 2)
+    for sequence in (2, 3):
+        (settings.path / JOURNAL).unlink()
+        with open_index(settings) as opened:
+            assert opened.flipped([A]) == {A: (2, "g2")}
+            assert live(opened) == {"a.mp4": whole("g1", 2)}
+            dies_within(opened, 0)
+            with pytest.raises(Killed):
+                load(opened, tmp_path, [NEW], sequence)
+    with open_index(settings) as reader:
+        assert live(reader) == {"a.mp4": whole("g2", 3)}
+
+
 def test_a_removal_that_is_killed_is_ended(
     settings: IndexSettings,  # noqa: F811
     tmp_path: Path,
