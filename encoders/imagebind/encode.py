@@ -24,10 +24,13 @@ from encoders.preprocess.text import check_words, token_ids
 from encoders.preprocess.thermal import prepare_thermal
 
 MOST_FRAMES = 2
+BATCH_ON_GPU = 64
+BATCH_ON_CPU = 16  # what lies between two layers of a small network has to fit into the cache
 
 
 class ImageBindEncoder:
-    """Implements `encoders.protocol.Encoder`. `max_batch` bounds what one forward takes."""
+    """Implements `encoders.protocol.Encoder`. `max_batch` bounds what one forward takes; not given,
+    it is what the device is quickest with (docs/performance.md)."""
 
     def __init__(
         self,
@@ -35,13 +38,14 @@ class ImageBindEncoder:
         card: EncoderCard,
         device: torch.device,
         dtype: torch.dtype,
-        max_batch: int = 64,
+        max_batch: int | None = None,
     ) -> None:
         self.card = card
         self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
         self._device = device
         self._dtype = dtype
-        self._max_batch = max_batch
+        fits = BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU
+        self._max_batch = fits if max_batch is None else max_batch
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]

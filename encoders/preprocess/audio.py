@@ -99,14 +99,24 @@ def reference_clips(waveform: Tensor, rate_hz: int, clips: int = SOUND_CLIPS) ->
 
 
 def _banks(centred: Tensor) -> Tensor:
-    """(N, samples) to (N, frames, 128): Kaldi's log-mel energies, without dither."""
+    """(N, samples) to (N, frames, 128): Kaldi's log-mel energies, without dither.
+
+    Written into few tensors: what is copied here costs more than what is computed.
+    """
     frames = centred.unfold(-1, FRAME_SAMPLES, SHIFT_SAMPLES)
     frames = frames - frames.mean(-1, keepdim=True)
-    before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
     window, filters = (t.to(centred.device) for t in _window_and_filters())
-    shaped = (frames - PRE_EMPHASIS * before) * window
-    power = torch.fft.rfft(shaped, FFT_SAMPLES).abs().square()
-    banks: Tensor = (power @ filters).clamp_min(_FLOOR).log()
+    shaped = frames.new_zeros(*frames.shape[:-1], FFT_SAMPLES)
+    inside = shaped[..., :FRAME_SAMPLES]
+    # Each sample less a share of the one before it; the first has only itself. Rounded as Kaldi
+    # rounds: where a band is all but silent, the last digit is what its logarithm shows.
+    torch.mul(frames[..., :-1], PRE_EMPHASIS, out=inside[..., 1:])
+    torch.mul(frames[..., :1], PRE_EMPHASIS, out=inside[..., :1])
+    torch.sub(frames, inside, out=inside)
+    inside *= window
+    squares = torch.view_as_real(torch.fft.rfft(shaped)).square_()
+    power = squares[..., 0] + squares[..., 1]
+    banks: Tensor = (power @ filters).clamp_min_(_FLOOR).log_()
     return banks
 
 
