@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from encoders.card import EncoderCard
@@ -48,8 +48,9 @@ class RunOptions:
 class Planned:
     """What there is to do. `recovered` are receipts of a run that was stopped before its state:
     what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
-    More denied objects than `most_denied` stop the run; None, none do. `leftovers` are
-    the assets of which a stopped run committed something: it may be in the index, hidden.
+    More denied objects than `most_denied` stop the run; None, none do. `leftovers` are the assets
+    of which a stopped run committed something: it may be in the index, hidden or live. `unlisted`
+    are those of them that neither the bucket nor the state has.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class Planned:
     recovered_generations: Mapping[str, str]
     most_denied: int | None = None
     leftovers: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     @property
     def card(self) -> EncoderCard:
@@ -134,9 +136,15 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     )
     objects_by_shard: Counter[int] = Counter()
 
+    unlisted = set(leftovers)
+
     def counted() -> Iterator[PlanRow]:
         cut = cut_into_shards(
-            (row for row in rows if not _is_recovered(row, candidates, recovered)),
+            (
+                row
+                for row in _as_left(rows, candidates, unlisted)
+                if not _is_recovered(row, candidates, recovered)
+            ),
             settings.state.shard_objects,
             settings.state.shard_mb * 2**20,
         )
@@ -167,6 +175,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         recovered,
         most_denied,
         tuple(leftovers),
+        tuple(unlisted),
     )
 
 
@@ -184,6 +193,23 @@ def _recoverable(state: CurrentState) -> tuple[dict[str, tuple[str, ShardReceipt
             if not passes and outcome.status is not Status.DENIED:
                 found[outcome.asset_id] = (outcome.generation, receipt)
     return found, all_assets
+
+
+def _as_left(
+    rows: Iterator[PlanRow],
+    candidates: Mapping[str, tuple[str, ShardReceipt]],
+    unlisted: set[str],
+) -> Iterator[PlanRow]:
+    """The rows, but an object that is again what it was before a stopped run brought in something
+    else is embedded again: the index may have the other content. Takes from `unlisted` what is
+    seen."""
+    for row in rows:
+        unlisted.discard(row.asset_id)
+        other = candidates.get(row.asset_id)
+        if row.action is Action.UNCHANGED and other is not None and other[0] != row.generation:
+            yield replace(row, action=Action.RETRY, reason="a stopped run had other content")
+        else:
+            yield row
 
 
 def _is_recovered(

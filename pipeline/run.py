@@ -176,6 +176,10 @@ def sweep(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
         removed += len(batch)
+    unlisted = iter(planned.unlisted)
+    while batch := list(itertools.islice(unlisted, ASSETS_A_REQUEST)):
+        run.lease.confirm()
+        index.remove(batch, run.folder.sequence)
     leftovers = iter(planned.leftovers)
     while batch := list(itertools.islice(leftovers, ASSETS_A_REQUEST)):
         run.lease.confirm()

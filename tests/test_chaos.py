@@ -73,8 +73,9 @@ def test_objects_that_change_on_the_way_keep_what_they_had(scene: Scene) -> None
 
 
 @pytest.mark.timeout(900)
-def test_what_a_killed_run_brought_in_can_leave_again(scene: Scene) -> None:
-    done = gone_after_a_kill(scene, 0)
+@pytest.mark.parametrize("killed", ["after count", "after load receipt"])
+def test_what_a_killed_run_brought_in_can_leave_again(scene: Scene, killed: str) -> None:
+    done = gone_after_a_kill(scene, 0, killed)
     assert done.clean, done
 
 

@@ -100,8 +100,9 @@ def _all_of(scene: Scene, seed: int, only: str) -> Iterator[Attempt]:
     for gone in (False, True):
         if only in "objects on the way":
             yield changed_on_the_way(scene, seed, gone=gone)
-    if only in "objects go after a kill":
-        yield gone_after_a_kill(scene, seed)
+    for killed in ("after count", "after load receipt"):
+        if only in f"objects go after a kill {killed}":
+            yield gone_after_a_kill(scene, seed, killed)
     for which in ROOM_BYTES:
         if only in f"full disk: {which}" and may_mount():
             yield full_disk(scene, which, seed)

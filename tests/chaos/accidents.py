@@ -88,10 +88,10 @@ def changed_on_the_way(scene: Scene, seed: int, *, gone: bool) -> Attempt:
     return judged(scene, place, what, seed, fine and last.status == 0, [live], first.said[-200:])
 
 
-def gone_after_a_kill(scene: Scene, seed: int) -> Attempt:
-    """What a killed run had just brought in leaves the bucket before the next one: nothing of it
-    stays, live or hidden."""
-    point = point_named("after count")
+def gone_after_a_kill(scene: Scene, seed: int, killed: str) -> Attempt:
+    """What a killed run had just brought in (hidden after a count, live after a load's receipt)
+    leaves the bucket before the next one: nothing of it stays."""
+    point = point_named(killed)
     last = hits_of(scene, point, Way())
     place = scene.begin()
     keys = scene.bucket.new[-3:]  # the last by name, and so in the last shard
@@ -105,7 +105,9 @@ def gone_after_a_kill(scene: Scene, seed: int) -> Attempt:
         scene.bucket.put(key, body)
     fine = place.run().status == 0 and fine and not left
     note = f"left: {left}"
-    return judged(scene, place, "objects go after a kill", seed, fine, [place.live()], note)
+    return judged(
+        scene, place, f"objects go after a kill {killed}", seed, fine, [place.live()], note
+    )
 
 
 def judged(
