@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -58,16 +58,20 @@ _SCHEMA = pa.schema(
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Which unchanged objects are tried again: those whose failure may pass, those named by `keys`,
-    with `all_failed` every one that did not get in, and those that left cold storage."""
+    with `all_failed` every one that did not get in, those that left cold storage, and those that
+    the index may have in another generation (`committed` by a stopped run, by asset)."""
 
     all_failed: bool = False
     keys: frozenset[str] = frozenset()
     readable_classes: frozenset[str] = frozenset()
+    committed: Mapping[str, Set[str]] = field(default_factory=dict)
 
     def reason(self, known: StateRow, obj: MediaObject) -> str:
         """Why to try again; empty for not at all."""
         if known.key in self.keys:
             return "asked for"
+        if self.committed.get(known.asset_id, set()) - {known.generation}:
+            return "a stopped run had other content"
         if known.status not in _UNDONE:
             return ""
         if self.all_failed:
@@ -144,8 +148,7 @@ def plan_rows(
         else:
             obj = found.object
             gen = generation(obj, found.sidecars, recipe)
-            asset = asset_id(bucket, obj.key)
-            row = PlanRow(Action.NEW, obj, asset, gen, "new", found.sidecars)
+            row = PlanRow(Action.NEW, obj, asset_id(bucket, obj.key), gen, "new", found.sidecars)
         summary.add(row, was)
         yield row
     while state is not None and not summary.selection.ended_early:

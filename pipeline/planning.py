@@ -6,8 +6,8 @@ What an earlier run committed before it was stopped is found here, and not embed
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
@@ -50,7 +50,7 @@ class Planned:
     what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
     More denied objects than `most_denied` stop the run; None, none do. `leftovers` are the assets
     of which a stopped run committed something: it may be in the index, hidden or live. `unlisted`
-    are those of them that neither the bucket nor the state has.
+    are those of them that neither the bucket nor the state has; none where the listing ended early.
     """
 
     path: Path
@@ -115,7 +115,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     state = read_state(open_store(settings.state.location, settings.source))
     recovered: dict[str, str] = {}
     receipts: list[ShardReceipt] = []
-    candidates, leftovers = _recoverable(state)
+    candidates, committed = _recoverable(state)
     summary = PlanSummary()
     source = settings.source
     client = s3.make_client(source)
@@ -130,21 +130,18 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
             options.retry_failed,
             frozenset(options.retry_keys),
             frozenset(source.storage_classes),
+            committed,
         ),
         summary,
         bucket=source.bucket,
     )
     objects_by_shard: Counter[int] = Counter()
 
-    unlisted = set(leftovers)
+    unlisted = set(committed)
 
     def counted() -> Iterator[PlanRow]:
         cut = cut_into_shards(
-            (
-                row
-                for row in _as_left(rows, candidates, unlisted)
-                if not _is_recovered(row, candidates, recovered)
-            ),
+            (row for row in _seen(rows, unlisted) if not _is_recovered(row, candidates, recovered)),
             settings.state.shard_objects,
             settings.state.shard_mb * 2**20,
         )
@@ -174,42 +171,34 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         tuple(receipts),
         recovered,
         most_denied,
-        tuple(leftovers),
-        tuple(unlisted),
+        tuple(committed),
+        () if summary.selection.ended_early else tuple(unlisted),
     )
 
 
-def _recoverable(state: CurrentState) -> tuple[dict[str, tuple[str, ShardReceipt]], set[str]]:
+def _recoverable(
+    state: CurrentState,
+) -> tuple[dict[str, tuple[str, ShardReceipt]], dict[str, set[str]]]:
     """By asset, the generation that an unfinished run committed last, and the receipt it is in; and
-    all assets that such runs have receipts for."""
+    all generations that such runs have receipts for."""
     found = {}
-    all_assets: set[str] = set()
+    committed: dict[str, set[str]] = {}
     for receipt in open_receipts(state.store, state.sequence):
         for outcome in receipt.outcomes:
-            all_assets.add(outcome.asset_id)
+            committed.setdefault(outcome.asset_id, set()).add(outcome.generation)
             # What may pass another time is tried again, not taken over; what was denied, too: the
             # run may have been stopped for it.
             passes = outcome.failure is not None and outcome.failure.retryable
             if not passes and outcome.status is not Status.DENIED:
                 found[outcome.asset_id] = (outcome.generation, receipt)
-    return found, all_assets
+    return found, committed
 
 
-def _as_left(
-    rows: Iterator[PlanRow],
-    candidates: Mapping[str, tuple[str, ShardReceipt]],
-    unlisted: set[str],
-) -> Iterator[PlanRow]:
-    """The rows, but an object that is again what it was before a stopped run brought in something
-    else is embedded again: the index may have the other content. Takes from `unlisted` what is
-    seen."""
+def _seen(rows: Iterator[PlanRow], unlisted: set[str]) -> Iterator[PlanRow]:
+    """The rows as they are; takes their assets from `unlisted`."""
     for row in rows:
         unlisted.discard(row.asset_id)
-        other = candidates.get(row.asset_id)
-        if row.action is Action.UNCHANGED and other is not None and other[0] != row.generation:
-            yield replace(row, action=Action.RETRY, reason="a stopped run had other content")
-        else:
-            yield row
+        yield row
 
 
 def _is_recovered(

@@ -20,7 +20,8 @@ from pipeline.errors import (
 from pipeline.ids import asset_id, generation
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, check_settings, plan, recipe_of
-from pipeline.records import Action, Status
+from pipeline.receipts import commit_receipt
+from pipeline.records import Action, MediaType, ObjectOutcome, ShardReceipt, Status
 from pipeline.run import check_denied
 from pipeline.settings import Settings, load_settings
 from pipeline.state import StateRow, commit_state, read_state
@@ -127,6 +128,58 @@ def test_with_the_flag_nothing_behind_its_end_is_removed(
     rows = {row.object.key: row.action for row in read_plan(done.path)}
     assert rows == {"1a.jpg": Action.NEW, "2.jpg": Action.GONE}
     assert done.summary.selection.ended_early
+
+
+def stopped_run(settings: Settings, *keys: str) -> None:
+    """A run that committed these objects, as they are now, and got no further."""
+    recipe = recipe_of(settings, check_settings(settings))
+    listed = {o.key: o for o in s3.list_pages(s3.make_client(settings.source), "media", "")}
+    outcomes = tuple(
+        ObjectOutcome(
+            key, asset_id("media", key), generation(listed[key], (), recipe), listed[key].etag,
+            None, 1, Status.INDEXED, MediaType.IMAGE, 1, {"vision": 1},
+        )
+        for key in keys
+    )  # fmt: skip
+    store = open_store(settings.state.location, settings.source)
+    commit_receipt(store, ShardReceipt("stopped", 2, 0, "d", "abc", len(keys), outcomes))
+
+
+def test_what_a_stopped_run_brought_in_and_is_gone_is_to_be_removed(
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(s3_server, tmp_path)
+    known(settings)
+    client = s3.make_client(settings.source)
+    for key in ("1a.jpg", "5a.jpg"):
+        client.put_object(Bucket="media", Key=key, Body=b"1")
+    stopped_run(settings, "1a.jpg", "3.jpg", "5a.jpg")
+    for key in ("1a.jpg", "5a.jpg"):
+        client.delete_object(Bucket="media", Key=key)
+    done = planned(settings, tmp_path)
+    assert set(done.unlisted) == {asset_id("media", key) for key in ("1a.jpg", "5a.jpg")}
+    assert not done.nothing_to_do
+    # What lies behind the end of a short listing may well be there.
+    changing_listings(s3_server, half)
+    assert planned(settings, tmp_path, allow_short_listing=True).unlisted == ()
+
+
+def test_what_was_changed_for_a_stopped_run_alone_is_embedded_again(
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(s3_server, tmp_path)
+    known(settings)
+    client = s3.make_client(settings.source)
+    client.put_object(Bucket="media", Key="3.jpg", Body=b"other")
+    stopped_run(settings, "3.jpg", "4.jpg")
+    client.put_object(Bucket="media", Key="3.jpg", Body=b"1")  # as the state knows it
+    done = planned(settings, tmp_path)
+    rows = {row.object.key: (row.action, row.reason) for row in read_plan(done.path)}
+    assert rows == {"3.jpg": (Action.RETRY, "a stopped run had other content")}
+    assert done.summary.to_embed == done.to_embed == 1
+    assert not done.recovered
 
 
 def test_too_many_removals(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
