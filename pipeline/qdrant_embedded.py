@@ -1,8 +1,9 @@
 """What the client's own engine needs to be trusted, and to be quick, in a folder.
 
 A request is many small writes there; a journal beside them makes them one: who opens the folder
-after a kill ends what was begun. And each write is a transaction of SQLite, which costs a fifth of
-the time where the file keeps a write-ahead log; it is flushed as before (docs/performance.md).
+after a kill ends what was begun. And each write is a transaction of SQLite, flushed to the disk for
+itself. Here the file keeps a write-ahead log, which is flushed once, when the request has ended:
+about five and then three times less time (docs/performance.md), and no less is safe.
 """
 
 from __future__ import annotations
@@ -21,17 +22,6 @@ JOURNAL = "begun.json"
 COLLECTION_FILES = "collection/*/storage.sqlite"
 
 
-def write_ahead(folder: Path) -> None:
-    """Have every collection's file keep a write-ahead log. The file itself remembers it. A file
-    system that cannot have one (a network's) leaves it as it was.
-
-    Only while the engine has the folder and is at rest.
-    """
-    for file in folder.glob(COLLECTION_FILES):
-        with closing(sqlite3.connect(file)) as database:
-            database.execute("pragma journal_mode = wal")
-
-
 class Begun(BaseModel):
     """A request that was given to the embedded engine, and may not have ended."""
 
@@ -42,33 +32,77 @@ class Begun(BaseModel):
 _BEGUN = TypeAdapter(Begun)
 
 
-class Journal:
-    """One file in the engine's folder; the folder's own lock keeps it to one process."""
+class EngineFolder:
+    """The folder of an embedded engine; its lock keeps it to one process."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / JOURNAL
+        self._folder = folder
+        self._journal = folder / JOURNAL
+
+    def make_ready(self, client: QdrantClient) -> None:
+        """After the engine was opened, or has a new collection; it is at rest."""
+        for file in self._folder.glob(COLLECTION_FILES):
+            _write_ahead(file)
+        _flush_by_request(client)
+        self._end_what_was_begun(client)
 
     @contextmanager
     def noted(self, collection: str, steps: Sequence[q.UpdateOperation]) -> Iterator[None]:
         """While the context is open a kill leaves the note. An error leaves it, too: what came of
-        the steps is not known then, and all of them may be done again."""
+        the steps is not known then, and all of them may be done again. Flush before it closes."""
         # Not exclude_none: a payload's null is a value.
         begun = Begun(collection=collection, steps=list(steps))
         data = _BEGUN.dump_json(begun, exclude_unset=True)
-        half = self._file.with_suffix(".half")
+        half = self._journal.with_suffix(".half")
         with half.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        half.replace(self._file)
+        half.replace(self._journal)
         yield
-        self._file.unlink()
+        self._journal.unlink()
 
-    def end_what_was_begun(self, client: QdrantClient) -> None:
-        if not self._file.is_file():
+    def flush(self) -> None:
+        """What was written so far outlives a loss of power when this returns."""
+        for log in self._folder.glob(COLLECTION_FILES + "-wal"):
+            file = os.open(log, os.O_RDONLY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+    def _end_what_was_begun(self, client: QdrantClient) -> None:
+        if not self._journal.is_file():
             return
-        begun = _BEGUN.validate_json(self._file.read_bytes())
+        begun = _BEGUN.validate_json(self._journal.read_bytes())
         # Its points or its collection are no longer there: nothing is left to be ended.
         with suppress(KeyError, ValueError):
             client.batch_update_points(begun.collection, begun.steps, wait=True)
-        self._file.unlink()
+        self.flush()
+        self._journal.unlink()
+
+
+def _write_ahead(file: Path) -> None:
+    """The file itself remembers it. A file system that cannot have such a log (a network's) leaves
+    it as it was."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("pragma journal_mode = wal")
+
+
+def _flush_by_request(client: QdrantClient) -> None:
+    """Have the engine's own connections leave the flush of their logs to us.
+
+    They are not a public part of the client: where another release keeps them elsewhere, each write
+    is flushed as it comes, and only time is lost.
+    """
+    collections = getattr(getattr(client, "_client", None), "collections", {})
+    for collection in collections.values():
+        database = getattr(getattr(collection, "storage", None), "storage", None)
+        # Without a log, a lost flush could tear the file itself.
+        if isinstance(database, sqlite3.Connection) and _has_log(database):
+            database.execute("pragma synchronous = normal")
+
+
+def _has_log(database: sqlite3.Connection) -> bool:
+    database.execute("select 1 from points limit 1").fetchall()  # sees the file as it is now
+    return bool(database.execute("pragma journal_mode").fetchone()[0] == "wal")

@@ -21,7 +21,7 @@ from qdrant_client.http.exceptions import (
 )
 
 from pipeline.errors import IndexMismatch, IndexUnavailable, Permanent, SensedexError
-from pipeline.qdrant_embedded import Journal, write_ahead
+from pipeline.qdrant_embedded import EngineFolder
 from pipeline.settings import IndexSettings
 
 
@@ -44,8 +44,7 @@ class Connection:
         self.where = place_of(settings)
         self._may_write: Callable[[], None] = lambda: None
         self._lock = threading.RLock() if self.local else None
-        self._folder = settings.path if self.local else None
-        self._journal = Journal(settings.path) if self.local else None
+        self._folder = EngineFolder(settings.path) if self.local else None
 
     def guarded(self, may_write: Callable[[], None]) -> Connection:
         """The same client and lock."""
@@ -55,10 +54,9 @@ class Connection:
 
     def make_ready(self) -> None:
         """After opening, and after a collection was made: what the embedded engine needs."""
-        if self._folder is not None and self._journal is not None:
+        if self._folder is not None:
             with self.call("opening the folder") as client:
-                write_ahead(self._folder)
-                self._journal.end_what_was_begun(client)
+                self._folder.make_ready(client)
 
     @contextmanager
     def call(self, what: str) -> Iterator[QdrantClient]:
@@ -72,19 +70,27 @@ class Connection:
         with self.call(what) as client:
             self._may_write()
             yield client
+            self._flush()
 
     def update(self, name: str, steps: Sequence[q.UpdateOperation], what: str) -> None:
         """Do the steps in one request; after a kill all of them are done, or none was begun.
 
         Raises IndexUnavailable, also where Qdrant has not completed a step.
         """
-        with self.change(what) as client, self._noted(name, steps):
-            answers = client.batch_update_points(name, steps, wait=True)
+        with self.call(what) as client:
+            self._may_write()
+            with self._noted(name, steps):
+                answers = client.batch_update_points(name, steps, wait=True)
+                self._flush()
         for answer in answers:
             completed(answer, what)
 
+    def _flush(self) -> None:
+        if self._folder is not None:
+            self._folder.flush()
+
     def _noted(self, name: str, steps: Sequence[q.UpdateOperation]) -> AbstractContextManager[None]:
-        return nullcontext() if self._journal is None else self._journal.noted(name, steps)
+        return nullcontext() if self._folder is None else self._folder.noted(name, steps)
 
 
 @contextmanager

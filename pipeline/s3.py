@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
+import botocore.session
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as aws
 from botocore.config import Config
@@ -30,7 +31,8 @@ from pipeline.errors import (
     Transient,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import check_page, error_for_answer, host_of, printable
+from pipeline.s3_answers import NO_CREDENTIALS, error_for_answer, host_of, printable
+from pipeline.s3_pages import ahead, check_page, timestamp
 from pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -42,15 +44,6 @@ else:
 CHUNK_BYTES = 256 * 1024
 RESUMES_WITHOUT_PROGRESS = 4
 
-_NO_CREDENTIALS = (
-    aws.NoCredentialsError,
-    aws.PartialCredentialsError,
-    aws.CredentialRetrievalError,
-    aws.TokenRetrievalError,
-    aws.NoAuthTokenError,
-    aws.SSOError,
-    aws.ProfileNotFound,
-)
 # What a body may raise after its headers have come; urllib3's own errors arrive wrapped in these.
 _CUT = (aws.ResponseStreamingError, aws.IncompleteReadError, aws.HTTPClientError)
 
@@ -86,7 +79,12 @@ def make_client(source: SourceSettings) -> S3Client:
         response_checksum_validation="when_required",
     )
     try:
-        session = boto3.Session(profile_name=source.profile, region_name=source.region)
+        core = botocore.session.get_session()
+        parsers = core.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=timestamp)
+        session = boto3.Session(
+            profile_name=source.profile, region_name=source.region, botocore_session=core
+        )
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
         return session.client(
@@ -124,7 +122,7 @@ def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "")
 
 def _listed(client: S3Client, **asked: Any) -> Iterator[Any]:
     try:
-        for page in client.get_paginator("list_objects_v2").paginate(**asked):
+        for page in ahead(client.get_paginator("list_objects_v2").paginate(**asked)):
             yield from page.get("Contents", ())
             check_page(page, asked["Bucket"])
     except (aws.BotoCoreError, aws.ClientError) as error:
@@ -265,7 +263,7 @@ def delete(client: S3Client, bucket: str, key: str) -> None:
 def map_client_error(error: BaseException, bucket: str, key: str | None = None) -> SensedexError:
     """The one of our errors that says what `error` means for this bucket, or this object of it."""
     what = f"s3://{bucket}" if key is None else printable(f"s3://{bucket}/{key}")
-    if isinstance(error, _NO_CREDENTIALS):
+    if isinstance(error, NO_CREDENTIALS):
         return CredentialsMissing(
             f"There are no usable AWS credentials to read {what} with ({type(error).__name__}).",
             remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile.",

@@ -5,14 +5,14 @@ Codes as in the S3 API reference's list of error codes; other vendors' servers u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from botocore import exceptions as aws
 
 from pipeline.errors import (
     BucketNotFound,
     CredentialsMissing,
-    ListingEndedEarly,
     ObjectArchived,
     ObjectChanged,
     ObjectDenied,
@@ -21,6 +21,15 @@ from pipeline.errors import (
     StoreUnavailable,
 )
 
+NO_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.TokenRetrievalError,
+    aws.NoAuthTokenError,
+    aws.SSOError,
+    aws.ProfileNotFound,
+)
 _REFUSED_CREDENTIALS = {
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -94,25 +103,6 @@ def error_for_answer(
             remedy="The next run plans it anew.",
         )
     return StoreUnavailable(f"S3 refused {what} {said}.")
-
-
-def check_page(page: Mapping[str, Any], bucket: str) -> None:
-    """One page of a listing: it must hold what it counts, and say where the next one begins.
-
-    Raises ListingEndedEarly. A listing that is taken to be whole, and is not, removes objects.
-    """
-    listed = len(page.get("Contents", ())) + len(page.get("CommonPrefixes", ()))
-    if page.get("IsTruncated") and not page.get("NextContinuationToken"):
-        why = "the server says that there is more, and not where"
-    elif page.get("KeyCount", listed) != listed:
-        why = f"{page['KeyCount']} keys counted, {listed} listed"
-    else:
-        return
-    raise ListingEndedEarly(
-        f"The listing of {bucket!r} ended early: {why}.",
-        remedy="Run again; with --allow-short-listing what is listed is taken in, and nothing "
-        "behind it is removed.",
-    )
 
 
 def host_of(url: Any) -> str:

@@ -16,7 +16,7 @@ FORBIDDEN = {
 }
 HOMES = {
     "boto3": ("pipeline/s3.py",),
-    "botocore": ("pipeline/s3.py",),
+    "botocore": ("pipeline/s3",),
     "qdrant_client": ("pipeline/qdrant",),
     "ray": ("pipeline/graph.py", "pipeline/ray_session.py"),
     "ffmpeg": ("pipeline/media/ffmpeg.py",),

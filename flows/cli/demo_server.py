@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,10 +18,11 @@ class _Quiet(WSGIRequestHandler):
 
 
 class DemoServer:
-    """`url` to give as the endpoint; `requests` counts what was asked of objects, by method."""
+    """`url` to give as the endpoint; `requests` counts what was asked of objects, by method.
+    `around` may put something between the requests and the server."""
 
-    def __init__(self) -> None:
-        app = DomainDispatcherApplication(create_backend_app)
+    def __init__(self, around: Callable[[Any], Any] = lambda app: app) -> None:
+        app = around(DomainDispatcherApplication(create_backend_app))
         self.requests: Counter[str] = Counter()
 
         def counting(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -205,9 +205,15 @@ def test_a_note_of_points_that_are_gone_does_no_harm(
 def test_the_folder_keeps_a_write_ahead_log(
     settings: IndexSettings,  # noqa: F811
 ) -> None:
-    """Each write of the engine is a commit: with a rollback journal it costs several flushes."""
+    """Each write of the engine is a commit: with a rollback journal it costs several flushes, and
+    with this log none of its own. A release of the client that keeps its connections elsewhere
+    must be noticed here."""
     with open_index(settings) as opened:
         opened.ensure_collection(SPACES)
+        engine: Any = opened._connection.client._client
+        (collection,) = engine.collections.values()
+        level = collection.storage.storage.execute("pragma synchronous").fetchone()
+        assert level == (1,), "each write is flushed for itself"
     (file,) = settings.path.glob("collection/*/storage.sqlite")
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("pragma journal_mode").fetchone() == ("wal",)

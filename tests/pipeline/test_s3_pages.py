@@ -1,0 +1,68 @@
+"""A listing's pages: in their order, the next one asked for while one is read, and its times."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from botocore.utils import parse_timestamp
+
+from pipeline.s3_pages import ahead, timestamp
+
+
+def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
+    asked = [threading.Event() for _ in range(3)]
+
+    def pages() -> Iterator[int]:
+        for number, event in enumerate(asked):
+            event.set()
+            yield number
+
+    read = []
+    for page in ahead(pages()):
+        if page < 2:
+            assert asked[page + 1].wait(5), "the next page is not asked for before this one is done"
+        read.append(page)
+    assert read == [0, 1, 2]
+
+
+def test_no_more_than_one_page_lies_ready() -> None:
+    asked: list[int] = []
+
+    def pages() -> Iterator[int]:
+        for number in range(100):
+            asked.append(number)
+            yield number
+
+    listing = ahead(pages())
+    assert next(listing) == 0
+    listing.close()
+    assert len(asked) <= 2
+
+
+def test_what_goes_wrong_comes_at_its_page() -> None:
+    def pages() -> Iterator[int]:
+        yield 0
+        raise OSError("cut")
+
+    listing = ahead(pages())
+    assert next(listing) == 0
+    with pytest.raises(OSError, match="cut"):
+        next(listing)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-02T03:04:05.678Z",
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:04:05+02:00",
+        "Fri, 02 Jan 2026 03:04:05 GMT",
+        "1767323045",
+        1767323045,
+    ],
+)
+def test_times_are_read_as_botocore_reads_them(text: str | int) -> None:
+    assert timestamp(text) == parse_timestamp(text)
+    assert timestamp(text).tzinfo is not None
