@@ -5,9 +5,8 @@
 A run over new pictures of 160 x 120, with Ray, the default encoder and the embedded engine. What
 the protocol makes the run longer by: the seconds of the steps during which nothing else goes on
 (plan, last sweep, state), and of those beside the encoder's work what they take of the cores. The
-sum of all steps' seconds stands beside it. The whole is from the plan to the state. The S3 server is a
-process beside it, on the same cores; it has its listing ready, since its own work is no part of the
-protocol.
+sum of all steps' seconds stands beside it. The whole is from the plan to the state. The S3 server
+is a process beside it, on the same cores, with its listing ready: its own work is no part of this.
 """
 
 from __future__ import annotations
