@@ -24,6 +24,7 @@ from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from pipeline import run as steps
 from pipeline.errors import SensedexError, Transient
 from pipeline.finish import keep_report, report_of
+from pipeline.index_check import check_index
 from pipeline.lease import held
 from pipeline.load import LoadReceipt
 from pipeline.planning import Planned, RunOptions, plan
@@ -135,8 +136,9 @@ def sweep_task(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> 
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_worth_a_retry,
 )
-def state_task(run: Run, planned: Planned, receipts: list[ShardReceipt]) -> None:
-    steps.commit(run, planned, receipts)
+def state_task(run: Run, planned: Planned, receipts: list[ShardReceipt]) -> int:
+    """How many segments the state knows now."""
+    return steps.commit(run, planned, receipts).totals.get("segments", 0)
 
 
 @task(name="measure", cache_policy=NO_CACHE)
@@ -183,6 +185,7 @@ def index_flow(
     watch = Watch(on_progress_here.get())
     with scratch_folder() as folder:
         planned = plan_task(settings, asked, folder / "plan.parquet", watch)
+        check_index(settings, planned.state)
         publish_plan(planned)
         if planned.nothing_to_do:
             report = report_of(settings, planned, (), watch)
@@ -225,13 +228,14 @@ def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
         for future in loads:
             future.result()
         sweep_task(run, planned, index, watch)
-        state_task(run, planned, receipts)
+        known = state_task(run, planned, receipts)
         watch.lap("write the state")
         search = measure_task(run, planned, index, watch)
         points = index.count()
         report = report_of(
-            run.settings, planned, receipts, watch, run=run, points=points, search=search
-        )
+            run.settings, planned, receipts, watch, run=run, points=points, known=known,
+            search=search,
+        )  # fmt: skip
     keep_report(run, report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report

@@ -27,9 +27,11 @@ def report_of(
     *,
     run: Run | None = None,
     points: int = 0,
+    known: int = 0,
     search: Sequence[SearchRecall] = (),
 ) -> RunReport:
-    """The report of a run, or, without `run`, of one that found nothing to do."""
+    """The report of a run, or, without `run`, of one that found nothing to do. The collection has
+    `points` live segments, and the state knows of `known`."""
     tally = Tally()
     for receipt in receipts:
         for outcome in receipt.outcomes:
@@ -70,6 +72,7 @@ def report_of(
         media_seconds=tally.decoded_ms / 1000,
         bytes_fetched=decode.bytes,
         points_in_index=points,
+        segments_known=known,
         failures=tuple(tally.failures),
         stages=stages,
         seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},

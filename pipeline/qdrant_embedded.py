@@ -9,6 +9,7 @@ about five and then three times less time (docs/performance.md), and no less is 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -80,6 +81,12 @@ class EngineFolder:
             client.batch_update_points(begun.collection, begun.steps, wait=True)
         self.flush()
         self._journal.unlink()
+
+
+def holds_collection(folder: Path, name: str) -> bool:
+    """Whether the engine's folder has one of this name, or behind it as an alias (`<name>-1`)."""
+    files = folder.glob(COLLECTION_FILES)
+    return any(re.fullmatch(re.escape(name) + r"(-\d+)?", file.parent.name) for file in files)
 
 
 def _write_ahead(file: Path) -> None:

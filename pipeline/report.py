@@ -84,6 +84,13 @@ class RunReport:
     seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
     recovered_objects: int = 0
     search: tuple[SearchRecall, ...] = ()
+    segments_known: int = 0
+
+    @property
+    def segments_missing(self) -> int:
+        """Live segments that the state knows of and the collection does not have. Where several
+        states share a collection, that of another may hide them; `sensedex verify` sees all."""
+        return max(0, self.segments_known - self.points_in_index)
 
     @property
     def objects(self) -> int:

@@ -53,6 +53,12 @@ def render_report(report: RunReport) -> RenderableType:
             f"[bold]{report.media_seconds_per_second:.1f} a second[/bold]; "
             f"{report.points_in_index} live segments in the collection."
         )
+    if report.segments_missing:
+        many = report.segments_missing
+        parts.append(
+            f"[red]The collection lacks {many} {'segment' if many == 1 else 'segments'}[/red] that "
+            "the state knows: `sensedex verify` names them, --repair loads them again."
+        )
     if report.search:
         parts.append(_search_line(report.search))
     parts.append(_phases(report))

@@ -1,0 +1,40 @@
+"""Whether the collection that the settings name can be the one that the state is about.
+
+The state says of an object that it is indexed, and a run believes it. Where the index is another
+one (a new server, a folder that was deleted, a typing error) every object would be called
+unchanged, and no search would find it.
+"""
+
+from __future__ import annotations
+
+from pipeline.errors import Permanent
+from pipeline.qdrant import open_index
+from pipeline.qdrant_embedded import holds_collection
+from pipeline.qdrant_errors import place_of
+from pipeline.settings import IndexSettings, Settings
+from pipeline.state import CurrentState
+
+
+class IndexLost(Permanent):
+    """The state knows segments, and there is no collection that could have them."""
+
+    default_code = "index_lost"
+
+
+def check_index(settings: Settings, state: CurrentState) -> None:
+    """Reads only, and opens no embedded engine. Raises IndexLost, IndexUnavailable."""
+    known = state.totals.get("segments", 0)
+    if known and not _is_there(settings.index):
+        raise IndexLost(
+            f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, "
+            f"but by the state in {state.store.location} it has {known} segments.",
+            remedy="If the settings are wrong, mend index.url, index.path or index.collection. If "
+            "the collection is lost, `sensedex verify --repair` loads it again, without a model.",
+        )
+
+
+def _is_there(index: IndexSettings) -> bool:
+    if index.url is None:
+        return holds_collection(index.path, index.collection)
+    with open_index(index) as opened:
+        return opened.exists()

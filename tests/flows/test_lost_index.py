@@ -1,0 +1,73 @@
+"""A run believes the state. Where the index is another one, or has less, it says so."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.index import run_index
+from pipeline.index_check import IndexLost
+from pipeline.planning import RunOptions
+from pipeline.qdrant import open_index
+from pipeline.report import RunReport
+from pipeline.report_html import report_html
+from pipeline.settings import Settings
+from tests import media_files
+from tests.flows.test_reconcile import indexed, parameters  # noqa: F401
+from tests.pipeline.test_verify import points_hide
+from tests.qdrant_server import qdrant_server
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
+
+
+def run(settings: Settings) -> RunReport:
+    return run_index(settings, RunOptions(), lambda _: None)
+
+
+def moved(settings: Settings, **index: object) -> Settings:
+    return settings.model_copy(update={"index": settings.index.model_copy(update=index)})
+
+
+def test_an_index_that_is_not_there_is_no_unchanged_one(
+    indexed: tuple[S3Server, Settings],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    from flows.reconcile import reconcile_flow
+
+    _, settings = indexed
+    assert run(settings).run_id == "none: nothing to do"
+    elsewhere = moved(settings, path=tmp_path / "elsewhere")
+    with pytest.raises(IndexLost, match=r"by the state in .* it has 5 segments") as lost:
+        run(elsewhere)
+    assert "verify --repair" in lost.value.remedy
+    assert not lost.value.retryable
+    assert not (tmp_path / "elsewhere").exists()
+    with pytest.raises(IndexLost, match="'medias'"):
+        run(moved(settings, collection="medias"))
+    with qdrant_server() as empty, pytest.raises(IndexLost, match=r"in http://127\.0\.0\.1"):
+        run(moved(settings, url=empty.url, prefer_grpc=False))
+
+    # What the remedy promises.
+    shutil.rmtree(settings.index.path)
+    with pytest.raises(IndexLost):
+        run(settings)
+    *_, last = reconcile_flow(**parameters(settings), repair=True)["rounds"]
+    assert last["report"]["verdict"] == "agree"
+    assert run(settings).run_id == "none: nothing to do"
+
+
+def test_segments_that_are_missing_stand_in_the_report(
+    indexed: tuple[S3Server, Settings],  # noqa: F811
+) -> None:
+    server, settings = indexed
+    with open_index(settings.index) as index:
+        points_hide(index)
+    server.client().put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
+    report = run(settings)
+    assert (report.points_in_index, report.segments_known, report.segments_missing) == (5, 6, 1)
+    assert "lacks 1 segment<" in report_html(report)
+    with open_index(settings.index) as index:
+        assert index.count() == 5
