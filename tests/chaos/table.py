@@ -1,6 +1,6 @@
 """What disturbed runs came to, as the table of docs/reliability.md: a row for each kind of thing.
 
-python -m tests.chaos.table [build/chaos/chaos.json]
+python -m tests.chaos.table [build/chaos/chaos.json ...]
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ def _row(name: str, found: Sequence[Attempt]) -> str:
 
 
 def main() -> None:
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "build/chaos/chaos.json")
-    print("\n".join(table([Attempt(**one) for one in json.loads(path.read_text())])))
+    attempts = []
+    for name in sys.argv[1:] or ["build/chaos/chaos.json"]:
+        attempts += [Attempt(**one) for one in json.loads(Path(name).read_text())]
+    print("\n".join(table(attempts)))
 
 
 if __name__ == "__main__":
