@@ -6,8 +6,9 @@ as long, so that one is done beside the other (docs/performance.md).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,13 +20,28 @@ Page = TypeVar("Page")
 
 
 def ahead(pages: Iterable[Page]) -> Iterator[Page]:
-    """The same pages; while one is worked on, the next is asked for."""
+    """The same pages; while one is worked on, the next is asked for. Who stops early, or is
+    interrupted, does not wait for it."""
     coming = iter(pages)
-    with ThreadPoolExecutor(1, thread_name_prefix="listing") as pool:
-        following = pool.submit(next, coming, None)
-        while (page := following.result()) is not None:
-            following = pool.submit(next, coming, None)
-            yield page
+    following = _begun(coming)
+    while (page := following.result()) is not None:
+        following = _begun(coming)
+        yield page
+
+
+def _begun(coming: Iterator[Page]) -> Future[Page | None]:
+    """The next one, or None, in a thread that dies with the process: a pool's would be waited for,
+    up to all the timeouts of a server that has stopped to answer."""
+    future: Future[Page | None] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(next(coming, None))
+        except BaseException as error:  # noqa: BLE001  handed to who waits for the page
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name="listing").start()
+    return future
 
 
 def check_page(page: Mapping[str, Any], bucket: str) -> None:

@@ -31,6 +31,10 @@ from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.finish import read_failures, read_report, read_status
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
+from pipeline.qdrant_collections import open_collections
+from pipeline.rebuild.alias import roll_back
+from pipeline.rebuild.begin import RebuildOptions
+from pipeline.rebuild.run import rebuild
 from pipeline.report import FailureRow, RunReport
 from pipeline.report_html import report_html
 from pipeline.settings import Settings, load_settings
@@ -114,8 +118,12 @@ def test_nasty_keys_little_rights_and_secrets(
     ]  # fmt: skip
     assert named == []
 
-    # Rights: a run, and its proof, need no more than the policy, and may not write to the media.
+    # Rights: a run, its proof and a rebuild need no more than the policy, and may not write to the
+    # media.
     verify(settings, LookOptions(), Watch())
+    with open_collections(settings.index) as collections:
+        assert rebuild(settings, RebuildOptions(), collections).assets == len(KEYS)
+        roll_back(settings, collections)
     assert guard.refused == []
     with pytest.raises(SensedexError):
         open_store("s3://media/x", settings.source).create("a", b"1")

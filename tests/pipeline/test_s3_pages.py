@@ -41,6 +41,19 @@ def test_no_more_than_one_page_lies_ready() -> None:
     assert len(asked) <= 2
 
 
+def test_who_stops_early_does_not_wait_for_the_next_page() -> None:
+    never = threading.Event()
+
+    def pages() -> Iterator[int]:
+        yield 0
+        never.wait()
+        yield 1
+
+    listing = ahead(pages())
+    assert next(listing) == 0
+    listing.close()  # would hang
+
+
 def test_what_goes_wrong_comes_at_its_page() -> None:
     def pages() -> Iterator[int]:
         yield 0
