@@ -23,8 +23,8 @@ MEANINGS = {
     Exit.OK: "done; objects that are not media are rejected and do not count as failures",
     Exit.UNEXPECTED: "a defect of sensedex, or an example search of the demo that went wrong",
     Exit.USAGE: "a flag, a setting or weights are wrong; the message names the field",
-    Exit.SOME_FAILED: "done, but some objects failed or were denied: `sensedex failures`; or "
-    "`verify` found the index wrong",
+    Exit.SOME_FAILED: "done, but some objects failed or were denied: `sensedex failures`; or the "
+    "collection lacks segments, or `verify` found the index wrong",
     Exit.PERMANENT: "cannot work until a person changes something: bucket, credentials, collection",
     Exit.TRANSIENT: "may work later: a store or Qdrant out of reach, Ray or Prefect's server "
     "gone, another run at work; or "
@@ -42,4 +42,4 @@ def exit_for(error: SensedexError | EncoderError) -> Exit:
 def status_of(done: RunReport) -> Exit:
     """Of a run that came to its end."""
     bad = done.objects_by_status.get("failed", 0) + done.objects_by_status.get("denied", 0)
-    return Exit.SOME_FAILED if bad else Exit.OK
+    return Exit.SOME_FAILED if bad or done.segments_missing else Exit.OK

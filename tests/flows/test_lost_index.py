@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.exit_codes import Exit, status_of
 from flows.index import run_index
 from pipeline.index_check import IndexLost
 from pipeline.planning import RunOptions
@@ -68,6 +69,7 @@ def test_segments_that_are_missing_stand_in_the_report(
     server.client().put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
     report = run(settings)
     assert (report.points_in_index, report.segments_known, report.segments_missing) == (5, 6, 1)
+    assert status_of(report) is Exit.SOME_FAILED
     assert "lacks 1 segment<" in report_html(report)
     with open_index(settings.index) as index:
         assert index.count() == 5
