@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from encoders.modality import Modality
 
 Take = Callable[[Any], Tensor]
 
+# With fewer items a core, all cores at one item are quicker than each at its own.
+ITEMS_A_CORE = 4
+
 
 def in_batches(
     card: EncoderCard,
@@ -23,10 +27,13 @@ def in_batches(
     modality: Modality,
     batch: NDArray[Any] | Sequence[str],
     size: int,
+    cores: int = 1,
 ) -> NDArray[np.float32]:
     """(N, D) float32: `takers[modality]` gives unit vectors for at most `size` items at a time.
 
-    No items give no rows. Raises InputError for a sense that is not on the card.
+    With several `cores`, and enough items, each of them has a batch of its own: all at one batch
+    wait for each other in every layer (docs/performance.md). No items give no rows. Raises
+    InputError for a sense that is not on the card.
     """
     if modality not in card.modalities or modality not in takers:
         raise InputError(
@@ -36,7 +43,26 @@ def in_batches(
     if len(batch) == 0:
         return np.empty((0, card.dimension), np.float32)
     take = takers[modality]
+    beside = cores > 1 and len(batch) >= cores * ITEMS_A_CORE
+    if beside:
+        size = min(size, -(-len(batch) // cores))
+    pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
     with torch.inference_mode():
-        parts = [take(batch[start : start + size]) for start in range(0, len(batch), size)]
+        parts = _side_by_side(take, pieces, cores) if beside else list(map(take, pieces))
         rows: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return rows
+
+
+def _side_by_side(take: Take, pieces: Sequence[Any], cores: int) -> list[Tensor]:
+    """Each piece in a thread that has one core."""
+    before = torch.get_num_threads()
+
+    def work(piece: Any) -> Tensor:
+        with torch.inference_mode():  # is a thread's own
+            return take(piece)
+
+    try:
+        with ThreadPoolExecutor(cores, "encode", torch.set_num_threads, (1,)) as pool:
+            return list(pool.map(work, pieces))
+    finally:
+        torch.set_num_threads(before)  # what threads that are still to come begin with

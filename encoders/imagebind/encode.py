@@ -54,7 +54,8 @@ class ImageBindEncoder:
         takers: dict[Modality, Take] = {m: partial(self._senses, m) for m in self.card.modalities}
         takers[Modality.TEXT] = self._words  # sorts and cuts its batches itself
         size = len(batch) if modality is Modality.TEXT else self._max_batch
-        return in_batches(self.card, takers, modality, batch, size)
+        cores = torch.get_num_threads() if self._device.type == "cpu" else 1
+        return in_batches(self.card, takers, modality, batch, size, cores)
 
     def _words(self, texts: Any) -> Tensor:
         """Equal texts once, and batches of alike length: attention past the end costs and adds

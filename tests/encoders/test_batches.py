@@ -1,0 +1,85 @@
+"""A batch comes back row for row, however many cores take pieces of it."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from encoders.batches import ITEMS_A_CORE, in_batches
+from encoders.card import EncoderCard
+from encoders.loading import load_encoder
+from encoders.modality import Modality
+from tests import media_files
+
+
+@pytest.fixture(scope="module")
+def card() -> EncoderCard:
+    return load_encoder("imagebind-demo", device="cpu").card
+
+
+class Noting:
+    """Gives back what it is given, and notes by whom and how."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.threads: set[str] = set()
+        self.cores: set[int] = set()
+        # Of two threads, none goes on before both have a piece.
+        self.both = threading.Barrier(2, timeout=20)
+
+    def take(self, batch: NDArray[np.float32]) -> Tensor:
+        self.sizes.append(len(batch))
+        self.threads.add(threading.current_thread().name)
+        self.cores.add(torch.get_num_threads())
+        assert torch.is_inference_mode_enabled()
+        if threading.current_thread() is not threading.main_thread():
+            self.both.wait()
+        return torch.from_numpy(batch.copy())
+
+
+@pytest.mark.parametrize(
+    ("items", "cores", "size", "sizes"),
+    [
+        (20, 1, 16, [16, 4]),
+        (2 * ITEMS_A_CORE - 1, 2, 16, [2 * ITEMS_A_CORE - 1]),
+        (20, 2, 16, [10, 10]),
+        (48, 2, 12, [12, 12, 12, 12]),
+    ],
+)
+def test_every_core_has_a_batch_of_its_own(
+    card: EncoderCard, items: int, cores: int, size: int, sizes: list[int]
+) -> None:
+    before = torch.get_num_threads()
+    noting = Noting()
+    rows = np.arange(items * 256, dtype=np.float32).reshape(items, 256)
+    got = in_batches(card, {Modality.VISION: noting.take}, Modality.VISION, rows, size, cores)
+    assert np.array_equal(got, rows)
+    assert noting.sizes == sizes
+    if sizes[0] * cores <= items and cores > 1:
+        assert len(noting.threads) == 2
+        assert noting.cores == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_what_fails_in_a_thread_is_raised_and_the_cores_come_back(card: EncoderCard) -> None:
+    before = torch.get_num_threads()
+
+    def take(batch: NDArray[np.float32]) -> Tensor:
+        raise ValueError(f"{len(batch)} of them")
+
+    with pytest.raises(ValueError, match="10 of them"):
+        in_batches(card, {Modality.VISION: take}, Modality.VISION, np.zeros((20, 256)), 16, 2)
+    assert torch.get_num_threads() == before
+
+
+def test_a_picture_has_one_vector_alone_and_among_many() -> None:
+    encoder = load_encoder("sensedex-mini", device="cpu")
+    frames = np.stack([media_files.picture_array(n, (224, 224)) for n in range(9)])[:, None]
+    many = encoder.encode(Modality.VISION, frames)
+    each = np.concatenate([encoder.encode(Modality.VISION, frame[None]) for frame in frames])
+    assert np.abs(many - each).max() < 1e-5
