@@ -31,9 +31,9 @@ def in_batches(
 ) -> NDArray[np.float32]:
     """(N, D) float32: `takers[modality]` gives unit vectors for at most `size` items at a time.
 
-    With several `cores`, and enough items, each of them has a batch of its own: all at one batch
-    wait for each other in every layer (docs/performance.md). No items give no rows. Raises
-    InputError for a sense that is not on the card.
+    With several `cores`, and enough items, each of them has a part of its own, all together no more
+    than `size`: all cores at one batch wait for each other in every layer (docs/performance.md). No
+    items give no rows. Raises InputError for a sense that is not on the card.
     """
     if modality not in card.modalities or modality not in takers:
         raise InputError(
@@ -45,7 +45,7 @@ def in_batches(
     take = takers[modality]
     beside = cores > 1 and len(batch) >= cores * ITEMS_A_CORE
     if beside:
-        size = min(size, -(-len(batch) // cores))
+        size = max(1, min(size // cores, -(-len(batch) // cores)))
     pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
     with torch.inference_mode():
         parts = _side_by_side(take, pieces, cores) if beside else list(map(take, pieces))

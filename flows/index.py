@@ -185,7 +185,7 @@ def index_flow(
     watch = Watch(on_progress_here.get())
     with scratch_folder() as folder:
         planned = plan_task(settings, asked, folder / "plan.parquet", watch)
-        check_index(settings, planned.state)
+        check_index(settings, planned)
         publish_plan(planned)
         if planned.nothing_to_do:
             report = report_of(settings, planned, (), watch)

@@ -36,7 +36,7 @@ def report_of(
     for receipt in receipts:
         for outcome in receipt.outcomes:
             own = run is not None and receipt.sequence == run.folder.sequence
-            if own or planned.recovered_generations.get(outcome.asset_id) == outcome.generation:
+            if own or planned.takes_over(receipt, outcome):
                 tally.add(outcome)
     # A sidecar is an object of the bucket too, and ends as the media does that it describes.
     objects = planned.summary.objects + planned.summary.sidecars
@@ -76,7 +76,7 @@ def report_of(
         failures=tuple(tally.failures),
         stages=stages,
         seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},
-        recovered_objects=len(planned.recovered_generations),
+        recovered_objects=len(planned.taken_over),
         search=tuple(search),
     )
 

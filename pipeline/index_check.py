@@ -8,11 +8,12 @@ unchanged, and no search would find it.
 from __future__ import annotations
 
 from pipeline.errors import Permanent
+from pipeline.planning import Planned
 from pipeline.qdrant import open_index
 from pipeline.qdrant_embedded import holds_collection
 from pipeline.qdrant_errors import place_of
+from pipeline.records import Action
 from pipeline.settings import IndexSettings, Settings
-from pipeline.state import CurrentState
 
 
 class IndexLost(Permanent):
@@ -21,10 +22,12 @@ class IndexLost(Permanent):
     default_code = "index_lost"
 
 
-def check_index(settings: Settings, state: CurrentState) -> None:
-    """Reads only, and opens no embedded engine. Raises IndexLost, IndexUnavailable."""
+def check_index(settings: Settings, planned: Planned) -> None:
+    """Reads only, and opens no embedded engine. A plan that calls nothing unchanged (another
+    encoder) takes nothing on trust. Raises IndexLost, IndexUnavailable."""
+    state = planned.state
     known = state.totals.get("segments", 0)
-    if known and not _is_there(settings.index):
+    if known and planned.summary.objects[Action.UNCHANGED] and not _is_there(settings.index):
         raise IndexLost(
             f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, "
             f"but by the state in {state.store.location} it has {known} segments.",

@@ -18,13 +18,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import PlanRefused, SettingsError, StateCorrupt
+from pipeline.errors import SettingsError, StateCorrupt
 from pipeline.ids import Recipe, asset_id, generation
 from pipeline.listing import Selected, SelectionCounts
 from pipeline.records import Action, Failure, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.settings import SourceSettings
 from pipeline.state import StateRow
 
+# How an object left a run: its generation, status and number of segments.
+Ending = tuple[str, Status, int]
 ROWS_A_BATCH = 4096
 TO_EMBED = (Action.NEW, Action.CHANGED, Action.RETRY)
 _but_shard = attrgetter(*PlanRow.__slots__[:-1])
@@ -59,19 +61,20 @@ _SCHEMA = pa.schema(
 class RetryPolicy:
     """Which unchanged objects are tried again: those whose failure may pass, those named by `keys`,
     with `all_failed` every one that did not get in, those that left cold storage, and those that
-    the index may have in another generation (`committed` by a stopped run, by asset)."""
+    ended otherwise in a stopped run (`committed`, by asset): the index may have that."""
 
     all_failed: bool = False
     keys: frozenset[str] = frozenset()
     readable_classes: frozenset[str] = frozenset()
-    committed: Mapping[str, Set[str]] = field(default_factory=dict)
+    committed: Mapping[str, Set[Ending]] = field(default_factory=dict)
 
     def reason(self, known: StateRow, obj: MediaObject) -> str:
         """Why to try again; empty for not at all."""
         if known.key in self.keys:
             return "asked for"
-        if self.committed.get(known.asset_id, set()) - {known.generation}:
-            return "a stopped run had other content"
+        ending = (known.generation, known.status, known.segments)
+        if self.committed.get(known.asset_id, set()) - {ending}:
+            return "a stopped run made something else of it"
         if known.status not in _UNDONE:
             return ""
         if self.all_failed:
@@ -190,19 +193,6 @@ def _gone(known: StateRow, bucket: str, summary: PlanSummary) -> PlanRow:
     row = PlanRow(Action.GONE, obj, known.asset_id, "", reason, (), known.generation)
     summary.add(row, known)
     return row
-
-
-def check_removals(summary: PlanSummary, max_share: float, *, allowed: bool = False) -> None:
-    """Raises PlanRefused where a larger share than `max_share` of what is known would go."""
-    gone = summary.objects[Action.GONE]
-    known = sum(summary.objects.values()) - summary.objects[Action.NEW]
-    if not allowed and gone > max_share * known:
-        raise PlanRefused(
-            f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
-            f"state.max_removed_share allows {max_share:.0%}.",
-            remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run "
-            "with --allow-removals.",
-        )
 
 
 def cut_into_shards(rows: Iterable[PlanRow], max_objects: int, max_bytes: int) -> Iterator[PlanRow]:

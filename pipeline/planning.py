@@ -6,26 +6,26 @@ What an earlier run committed before it was stopped is found here, and not embed
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
 from pipeline import s3
-from pipeline.errors import SettingsError
+from pipeline.errors import PlanRefused, SettingsError
 from pipeline.ids import Recipe
 from pipeline.labelled import read_queries
 from pipeline.listing import as_far_as_listed, select
 from pipeline.plan import (
+    Ending,
     PlanSummary,
     RetryPolicy,
-    check_removals,
     cut_into_shards,
     plan_rows,
     write_plan,
 )
 from pipeline.receipts import open_receipts
-from pipeline.records import Action, PlanRow, ShardReceipt, Status
+from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
@@ -46,11 +46,11 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What there is to do. `recovered` are receipts of a run that was stopped before its state:
-    what they hold of the generations in `recovered_generations` (by asset) is not embedded again.
+    """What there is to do. `recovered` are receipts of runs that were stopped before their state:
+    what is `taken_over` (by asset: the receipt's sequence and shard) is not embedded again.
     More denied objects than `most_denied` stop the run; None, none do. `leftovers` are the assets
     of which a stopped run committed something: it may be in the index, hidden or live. `unlisted`
-    are those of them that neither the bucket nor the state has; none where the listing ended early.
+    are those of them that neither the bucket nor the state has.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Planned:
     summary: PlanSummary
     objects_by_shard: Mapping[int, int]
     recovered: tuple[ShardReceipt, ...]
-    recovered_generations: Mapping[str, str]
+    taken_over: Mapping[str, tuple[int, int]]
     most_denied: int | None = None
     leftovers: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
@@ -73,6 +73,10 @@ class Planned:
     @property
     def to_embed(self) -> int:
         return sum(self.objects_by_shard.values())
+
+    def takes_over(self, receipt: ShardReceipt, outcome: ObjectOutcome) -> bool:
+        """Whether this is the receipt from which the object is taken over: several may have it."""
+        return self.taken_over.get(outcome.asset_id) == (receipt.sequence, receipt.shard)
 
     @property
     def nothing_to_do(self) -> bool:
@@ -113,8 +117,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     cards = check_settings(settings)
     recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
-    recovered: dict[str, str] = {}
-    receipts: list[ShardReceipt] = []
+    recovered: dict[str, ShardReceipt] = {}
     candidates, committed = _recoverable(state)
     summary = PlanSummary()
     source = settings.source
@@ -137,11 +140,11 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     )
     objects_by_shard: Counter[int] = Counter()
 
-    unlisted = set(committed)
+    left = _Left(set(committed))
 
     def counted() -> Iterator[PlanRow]:
         cut = cut_into_shards(
-            (row for row in _seen(rows, unlisted) if not _is_recovered(row, candidates, recovered)),
+            (row for row in left.seen(rows) if not _is_recovered(row, candidates, recovered)),
             settings.state.shard_objects,
             settings.state.shard_mb * 2**20,
         )
@@ -151,10 +154,16 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
             yield row
 
     write_plan(path, counted(), summary)
-    check_removals(summary, settings.state.max_removed_share, allowed=options.allow_removals)
-    if recovered:
-        wanted = {id(candidates[asset][1]): candidates[asset][1] for asset in recovered}
-        receipts = list(wanted.values())
+    left.check(summary)
+    check_removals(
+        summary,
+        settings.state.max_removed_share,
+        left.unlisted,
+        left.unknown,
+        allowed=options.allow_removals,
+    )
+    taken_over = {asset: (found.sequence, found.shard) for asset, found in recovered.items()}
+    receipts = {place: recovered[asset] for asset, place in taken_over.items()}
     watch.expect(sum(objects_by_shard.values()), len(objects_by_shard))
     watch.lap("list and plan")
     most_denied = None
@@ -168,24 +177,77 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         recipe,
         summary,
         objects_by_shard,
-        tuple(receipts),
-        recovered,
+        tuple(receipts[place] for place in sorted(receipts)),
+        taken_over,
         most_denied,
         tuple(committed),
-        () if summary.selection.ended_early else tuple(unlisted),
+        tuple(left.unlisted),
     )
+
+
+def check_removals(
+    summary: PlanSummary,
+    max_share: float,
+    unlisted: Collection[str] = (),
+    unknown: int = 0,
+    *,
+    allowed: bool = False,
+) -> None:
+    """Raises PlanRefused where a larger share than `max_share` of what is in the index would go: of
+    what the state knows, and of the `unknown` objects that a stopped run brought in beside, of
+    which those `unlisted` are no longer there."""
+    gone = summary.objects[Action.GONE] + len(unlisted)
+    known = sum(summary.objects.values()) - summary.objects[Action.NEW] + unknown
+    if not allowed and gone > max_share * known:
+        raise PlanRefused(
+            f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
+            f"state.max_removed_share allows {max_share:.0%}.",
+            remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run "
+            "with --allow-removals.",
+        )
+
+
+class _Left:
+    """What stopped runs have committed, as the plan passes by: what is `unlisted` so far, and how
+    much of it all the state does not know."""
+
+    def __init__(self, committed: set[str]) -> None:
+        self.unlisted = committed
+        self._new = 0
+
+    @property
+    def unknown(self) -> int:
+        return self._new + len(self.unlisted)
+
+    def seen(self, rows: Iterator[PlanRow]) -> Iterator[PlanRow]:
+        for row in rows:
+            if row.asset_id in self.unlisted:
+                self.unlisted.remove(row.asset_id)
+                self._new += row.action is Action.NEW
+            yield row
+
+    def check(self, summary: PlanSummary) -> None:
+        """Raises PlanRefused: when this run has written its state, nobody looks after what stopped
+        runs have left, and of what lies behind a listing's end it is not known what to do."""
+        if summary.selection.ended_early and self.unlisted:
+            raise PlanRefused(
+                f"The listing ended early, and {len(self.unlisted)} of the objects that a stopped "
+                "run has brought in are not in it.",
+                remedy="Run once with a whole listing, without --allow-short-listing.",
+            )
 
 
 def _recoverable(
     state: CurrentState,
-) -> tuple[dict[str, tuple[str, ShardReceipt]], dict[str, set[str]]]:
+) -> tuple[dict[str, tuple[str, ShardReceipt]], dict[str, set[Ending]]]:
     """By asset, the generation that an unfinished run committed last, and the receipt it is in; and
-    all generations that such runs have receipts for."""
+    all that became of it in such runs."""
     found = {}
-    committed: dict[str, set[str]] = {}
+    committed: dict[str, set[Ending]] = {}
     for receipt in open_receipts(state.store, state.sequence):
         for outcome in receipt.outcomes:
-            committed.setdefault(outcome.asset_id, set()).add(outcome.generation)
+            ending = (outcome.generation, outcome.status, outcome.segments)
+            committed.setdefault(outcome.asset_id, set()).add(ending)
             # What may pass another time is tried again, not taken over; what was denied, too: the
             # run may have been stopped for it.
             passes = outcome.failure is not None and outcome.failure.retryable
@@ -194,22 +256,15 @@ def _recoverable(
     return found, committed
 
 
-def _seen(rows: Iterator[PlanRow], unlisted: set[str]) -> Iterator[PlanRow]:
-    """The rows as they are; takes their assets from `unlisted`."""
-    for row in rows:
-        unlisted.discard(row.asset_id)
-        yield row
-
-
 def _is_recovered(
     row: PlanRow,
     candidates: Mapping[str, tuple[str, ShardReceipt]],
-    recovered: dict[str, str],
+    recovered: dict[str, ShardReceipt],
 ) -> bool:
     if row.action not in (Action.NEW, Action.CHANGED):
         return False
     candidate = candidates.get(row.asset_id)
     if candidate is None or candidate[0] != row.generation:
         return False
-    recovered[row.asset_id] = row.generation
+    recovered[row.asset_id] = candidate[1]
     return True

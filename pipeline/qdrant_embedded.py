@@ -8,8 +8,8 @@ about five and then three times less time (docs/performance.md), and no less is 
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -60,17 +60,14 @@ class EngineFolder:
             file.flush()
             os.fsync(file.fileno())
         half.replace(self._journal)
+        _flush(self._folder)  # its name, too
         yield
         self._journal.unlink()
 
     def flush(self) -> None:
         """What was written so far outlives a loss of power when this returns."""
         for log in self._folder.glob(COLLECTION_FILES + "-wal"):
-            file = os.open(log, os.O_RDONLY)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
+            _flush(log)
 
     def _end_what_was_begun(self, client: QdrantClient) -> None:
         if not self._journal.is_file():
@@ -83,10 +80,22 @@ class EngineFolder:
         self._journal.unlink()
 
 
+def _flush(path: Path) -> None:
+    """A file, or a folder's names."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def holds_collection(folder: Path, name: str) -> bool:
-    """Whether the engine's folder has one of this name, or behind it as an alias (`<name>-1`)."""
-    files = folder.glob(COLLECTION_FILES)
-    return any(re.fullmatch(re.escape(name) + r"(-\d+)?", file.parent.name) for file in files)
+    """Whether the engine in the folder shows one of this name; the folder is not opened."""
+    try:
+        facts = json.loads((folder / "meta.json").read_bytes())
+    except FileNotFoundError:
+        return False
+    return name in facts["collections"] or name in facts["aliases"]
 
 
 def _write_ahead(file: Path) -> None:

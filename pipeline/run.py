@@ -27,7 +27,7 @@ from pipeline.planning import Planned
 from pipeline.progress import Stage, StageProgress
 from pipeline.qdrant import VectorIndex
 from pipeline.receipts import RunFolder, commit_load
-from pipeline.records import Action, ShardReceipt, Status, VectorSpace
+from pipeline.records import Action, ObjectOutcome, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
 from pipeline.spaces import spaces_of
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
@@ -137,9 +137,7 @@ def load(
     started = time.perf_counter()
     own = receipt.sequence == run.folder.sequence
     outcomes = [
-        outcome
-        for outcome in receipt.outcomes
-        if own or planned.recovered_generations.get(outcome.asset_id) == outcome.generation
+        outcome for outcome in receipt.outcomes if own or planned.takes_over(receipt, outcome)
     ]
     if receipt.data_file is None:
         done = load_shard(index, (), outcomes, run.folder.sequence, run.folder.run_id)
@@ -193,21 +191,18 @@ def commit(run: Run, planned: Planned, receipts: Sequence[ShardReceipt]) -> Curr
     run.lease.confirm()
     digest = planned.recipe.digest()
     own = sorted((r for r in receipts if r.sequence == run.folder.sequence), key=lambda r: r.shard)
-    fresh = (_state_rows(receipt, digest, None) for receipt in own)
+    fresh = (_row(outcome, receipt, digest) for receipt in own for outcome in receipt.outcomes)
     taken_over = sorted(
         (
-            row
+            _row(outcome, receipt, digest)
             for receipt in receipts
             if receipt.sequence != run.folder.sequence
-            for row in _state_rows(receipt, digest, planned.recovered_generations)
+            for outcome in receipt.outcomes
+            if planned.takes_over(receipt, outcome)
         ),
         key=lambda row: row.key,
     )
-    # One asset may stand in the receipts of several broken runs; the last one is the newest.
-    latest = {row.key: row for row in taken_over}
-    merged = heapq.merge(
-        itertools.chain.from_iterable(fresh), latest.values(), key=lambda row: row.key
-    )
+    merged = heapq.merge(fresh, taken_over, key=lambda row: row.key)
     gone = (row.object.key for row in read_plan(planned.path) if row.action is Action.GONE)
     source = run.settings.source
     return commit_state(
@@ -223,11 +218,7 @@ def commit(run: Run, planned: Planned, receipts: Sequence[ShardReceipt]) -> Curr
     )
 
 
-def _state_rows(
-    receipt: ShardReceipt, digest: str, only: Mapping[str, str] | None
-) -> Iterator[StateRow]:
-    for outcome in receipt.outcomes:
-        if only is None or only.get(outcome.asset_id) == outcome.generation:
-            yield StateRow.of(
-                outcome, sequence=receipt.sequence, data_file=receipt.data_file, recipe=digest
-            )
+def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str) -> StateRow:
+    return StateRow.of(
+        outcome, sequence=receipt.sequence, data_file=receipt.data_file, recipe=digest
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline import run as steps
 from pipeline.finish import keep_report, report_of
 from pipeline.graph import GraphPlan, run_in_loop
+from pipeline.index_check import check_index
 from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
@@ -24,6 +25,7 @@ def run_plainly(settings: Settings, options: RunOptions) -> RunReport:
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder:
         planned = plan(settings, options, Path(folder) / "plan.parquet", watch)
+        check_index(settings, planned)
         if planned.nothing_to_do:
             return report_of(settings, planned, (), watch)
         after = planned.state.sequence

@@ -26,6 +26,7 @@ from pipeline.records import ObjectOutcome, ShardReceipt
 from pipeline.report import RunReport
 from pipeline.run import new_run_id
 from pipeline.settings import Settings
+from pipeline.spaces import cards_of, spaces_of
 from pipeline.state import read_state
 from pipeline.store import Store, open_store
 from pipeline.verify.compare import point_id_of
@@ -113,6 +114,9 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
         done.delete_strays()
         done.reload_live()
         done.reload_kept()
+        keys = _keys_to_embed(ledger)
+        if keys and not index.exists():  # nothing in Parquet could be loaded: the run is to fill it
+            index.ensure_collection(spaces_of(cards_of(settings)))
         watch.lap("mend")
         return Round(
             report,
@@ -120,7 +124,7 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
             done.reloaded_objects,
             done.reloaded_segments,
             done.removed_objects,
-            _keys_to_embed(ledger),
+            keys,
         )
 
 

@@ -47,8 +47,9 @@ class Noting:
     [
         (20, 1, 16, [16, 4]),
         (2 * ITEMS_A_CORE - 1, 2, 16, [2 * ITEMS_A_CORE - 1]),
-        (20, 2, 16, [10, 10]),
-        (48, 2, 12, [12, 12, 12, 12]),
+        (14, 2, 16, [7, 7]),
+        (32, 2, 16, [8, 8, 8, 8]),
+        (8, 2, 1, [1] * 8),
     ],
 )
 def test_every_core_has_a_batch_of_its_own(
@@ -72,7 +73,7 @@ def test_what_fails_in_a_thread_is_raised_and_the_cores_come_back(card: EncoderC
     def take(batch: NDArray[np.float32]) -> Tensor:
         raise ValueError(f"{len(batch)} of them")
 
-    with pytest.raises(ValueError, match="10 of them"):
+    with pytest.raises(ValueError, match="8 of them"):
         in_batches(card, {Modality.VISION: take}, Modality.VISION, np.zeros((20, 256)), 16, 2)
     assert torch.get_num_threads() == before
 

@@ -20,7 +20,6 @@ from pipeline.plan import (
     TO_EMBED,
     PlanSummary,
     RetryPolicy,
-    check_removals,
     cut_into_shards,
     plan_row_from,
     plan_rows,
@@ -29,6 +28,7 @@ from pipeline.plan import (
     verdict_without_get,
     write_plan,
 )
+from pipeline.planning import check_removals
 from pipeline.records import Action, Failure, MediaObject, PlanRow, Status
 from pipeline.settings import SourceSettings
 from pipeline.state import StateRow

@@ -28,17 +28,19 @@ def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
 
 
 def test_no_more_than_one_page_lies_ready() -> None:
-    asked: list[int] = []
+    asked = [threading.Event() for _ in range(3)]
 
     def pages() -> Iterator[int]:
-        for number in range(100):
-            asked.append(number)
+        for number, event in enumerate(asked):
+            event.set()
             yield number
 
     listing = ahead(pages())
     assert next(listing) == 0
-    listing.close()
-    assert len(asked) <= 2
+    assert asked[1].wait(5)
+    assert not asked[2].wait(0.3)
+    assert next(listing) == 1
+    assert asked[2].wait(5)
 
 
 def test_who_stops_early_does_not_wait_for_the_next_page() -> None:

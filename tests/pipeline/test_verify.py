@@ -421,6 +421,17 @@ def test_what_parquet_has_lost_is_embedded_again_alone(
     assert place.look().verdict is Verdict.AGREE
 
 
+def test_what_collection_and_parquet_have_lost_is_embedded_again(place: Place) -> None:
+    """A run refuses a collection that is not there; a repair makes it first."""
+    shutil.rmtree(place.folder / "qdrant")
+    for file in place.files():
+        file.unlink()
+    *_, last = place.repair()
+    assert last.report.verdict is Verdict.AGREE
+    with open_index(place.settings.index) as index:
+        assert index.count() == SEGMENTS
+
+
 def test_points_of_another_bucket_are_left_alone(place: Place) -> None:
     """Two buckets may share a collection; the state of one says nothing of the other."""
     with open_index(place.settings.index) as index:
