@@ -25,11 +25,10 @@ from pipeline import run as steps
 from pipeline.errors import SensedexError, Transient
 from pipeline.finish import keep_report, report_of
 from pipeline.index_check import check_index
-from pipeline.lease import held
 from pipeline.load import LoadReceipt
 from pipeline.planning import Planned, RunOptions, plan
 from pipeline.progress import OnProgress, ignore_progress
-from pipeline.qdrant import VectorIndex, open_index
+from pipeline.qdrant import VectorIndex
 from pipeline.ray_session import ray_session
 from pipeline.records import ShardReceipt
 from pipeline.report import RunReport, SearchRecall
@@ -48,6 +47,7 @@ from pipeline.settings import (
     load_settings,
 )
 from pipeline.watch import Watch
+from pipeline.writing import writing
 
 # A callback cannot be a flow's parameter; whoever runs the flow in this process sets it here.
 on_progress_here: ContextVar[OnProgress] = ContextVar("on_progress_here", default=ignore_progress)
@@ -192,50 +192,49 @@ def index_flow(
         else:
             after = planned.state.sequence
             run_id = steps.new_run_id()
-            with held(planned.state.store, settings.state, run_id, after_sequence=after) as lease:
-                report = _index(steps.start(settings, planned, lease), planned, watch)
+            store = planned.state.store
+            with writing(settings, store, run_id, after_sequence=after) as (lease, opened):
+                report = _index(steps.start(settings, planned, lease), planned, opened, watch)
     publish_report(report)
     plain = report.to_json()
     report_here.get([]).append(plain)
     return plain
 
 
-def _index(run: Run, planned: Planned, watch: Watch) -> RunReport:
+def _index(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> RunReport:
     """Everything that writes; the lease is held."""
-    with open_index(run.settings.index) as opened:
-        index = opened.guarded(run.lease.in_time)
-        index.ensure_collection(run.spaces)
-        receipts: list[ShardReceipt] = []
-        loads: list[PrefectFuture[LoadReceipt]] = []
+    index.ensure_collection(run.spaces)
+    receipts: list[ShardReceipt] = []
+    loads: list[PrefectFuture[LoadReceipt]] = []
 
-        def submit(receipt: ShardReceipt) -> None:
-            loads.append(load_task.submit(run, planned, index, receipt, watch, len(loads)))
-            receipts.append(receipt)
+    def submit(receipt: ShardReceipt) -> None:
+        loads.append(load_task.submit(run, planned, index, receipt, watch, len(loads)))
+        receipts.append(receipt)
 
-        for receipt in planned.recovered:
-            submit(receipt)
-        if planned.to_embed:
-            watch.phase("starting Ray")
-            with ray_session(run.settings), ProgressArtifact(watch):
-                watch.lap("start Ray")
-                for receipt in embed_task(run, planned, watch):
-                    submit(receipt)
-                watch.phase("loading")
-                for future in loads:
-                    future.result()
-                watch.lap("embed and load")
-            watch.lap("stop Ray")
-        for future in loads:
-            future.result()
-        sweep_task(run, planned, index, watch)
-        known = state_task(run, planned, receipts)
-        watch.lap("write the state")
-        search = measure_task(run, planned, index, watch)
-        points = index.count()
-        report = report_of(
-            run.settings, planned, receipts, watch, run=run, points=points, known=known,
-            search=search,
-        )  # fmt: skip
+    for receipt in planned.recovered:
+        submit(receipt)
+    if planned.to_embed:
+        watch.phase("starting Ray")
+        with ray_session(run.settings), ProgressArtifact(watch):
+            watch.lap("start Ray")
+            for receipt in embed_task(run, planned, watch):
+                submit(receipt)
+            watch.phase("loading")
+            for future in loads:
+                future.result()
+            watch.lap("embed and load")
+        watch.lap("stop Ray")
+    for future in loads:
+        future.result()
+    sweep_task(run, planned, index, watch)
+    known = state_task(run, planned, receipts)
+    watch.lap("write the state")
+    search = measure_task(run, planned, index, watch)
+    points = index.count()
+    report = report_of(
+        run.settings, planned, receipts, watch, run=run, points=points, known=known,
+        search=search,
+    )  # fmt: skip
     keep_report(run, report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report

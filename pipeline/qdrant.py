@@ -224,6 +224,27 @@ class VectorIndex:
         """Anchors in the index."""
         return self._count("asset", [])
 
+    def newest_sequence(self, at_least: int) -> int:
+        """The highest sequence of a run that wrote a point; `at_least` where none is above it."""
+        if not self.exists() or not self._has_above(at_least):
+            return at_least
+        low, step = at_least, 1  # something is above `low`; is there above `low + step`?
+        while self._has_above(low + step):
+            low, step = low + step, 2 * step
+        while step > 1:
+            step //= 2
+            if self._has_above(low + step):
+                low += step
+        return low + 1
+
+    def _has_above(self, sequence: int) -> bool:
+        above = q.FieldCondition(key="sequence", range=q.Range(gt=sequence))
+        with self._call("looking for later runs") as client:
+            found, _ = client.scroll(
+                self._name, scroll_filter=q.Filter(must=[above]), limit=1, with_payload=False
+            )
+        return bool(found)
+
     def _count(self, kind: str, more: Sequence[tuple[str, Any]]) -> int:
         fields = [("kind", kind), *more]
         wanted = [q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields]

@@ -10,14 +10,13 @@ from pipeline import run as steps
 from pipeline.finish import keep_report, report_of
 from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.index_check import check_index
-from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
 from pipeline.progress import Stage, StageProgress
-from pipeline.qdrant import open_index
 from pipeline.report import RunReport
 from pipeline.settings import Settings
 from pipeline.watch import Watch
+from pipeline.writing import writing
 
 
 def run_plainly(settings: Settings, options: RunOptions) -> RunReport:
@@ -29,13 +28,8 @@ def run_plainly(settings: Settings, options: RunOptions) -> RunReport:
         if planned.nothing_to_do:
             return report_of(settings, planned, (), watch)
         after = planned.state.sequence
-        with (
-            held(
-                planned.state.store, settings.state, steps.new_run_id(), after_sequence=after
-            ) as lease,
-            open_index(settings.index) as opened,
-        ):
-            index = opened.guarded(lease.in_time)
+        name = steps.new_run_id()
+        with writing(settings, planned.state.store, name, after_sequence=after) as (lease, index):
             run = steps.start(settings, planned, lease)
             index.ensure_collection(run.spaces)
             graph = GraphPlan(settings, run.folder, run.spaces, dict(planned.objects_by_shard))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StateCorrupt
-from pipeline.lease import Held, held
+from pipeline.lease import Held
 from pipeline.load import load_shard
 from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.planning import RunOptions
-from pipeline.qdrant import VectorIndex, open_index
+from pipeline.qdrant import VectorIndex
 from pipeline.receipts import receipt_of, receipts_newest_first
 from pipeline.records import ObjectOutcome, ShardReceipt
 from pipeline.report import RunReport
@@ -34,6 +34,7 @@ from pipeline.verify.findings import MEANINGS, Finding, Kind, Mend, Verdict, Ver
 from pipeline.verify.ledger import Ledger, open_ledger, text
 from pipeline.verify.look import LookOptions, look
 from pipeline.watch import Watch
+from pipeline.writing import writing
 
 ROUNDS = 3
 POINTS_A_STEP = 1_000
@@ -102,15 +103,15 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
     """
     store = open_store(settings.state.location, settings.source)
     after = read_state(store).sequence
+    name = f"verify-{new_run_id()}"
     with (
-        held(store, settings.state, f"verify-{new_run_id()}", after_sequence=after) as lease,
-        open_index(settings.index) as index,
+        writing(settings, store, name, after_sequence=after) as (lease, index),
         open_ledger() as ledger,
     ):
         report = look(ledger, settings, options, watch, index)
         if report.verdict is Verdict.AGREE:
             return Round(report)
-        done = _Mender(ledger, store, index.guarded(lease.in_time), lease, watch)
+        done = _Mender(ledger, store, index, lease, watch)
         done.delete_strays()
         done.reload_live()
         done.reload_kept()

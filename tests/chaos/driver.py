@@ -15,13 +15,12 @@ import pyarrow as pa
 from pipeline import run as steps
 from pipeline.encode_stage import EncodeStage
 from pipeline.graph import GraphPlan, run_in_loop
-from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, plan
-from pipeline.qdrant import open_index
 from pipeline.records import ShardReceipt
 from pipeline.settings import load_settings
 from pipeline.watch import Watch
+from pipeline.writing import writing
 from tests.chaos.points import Kind, arm, point_named
 from tests.chaos.reading import reading
 
@@ -41,15 +40,14 @@ def main(
     if planned.nothing_to_do:
         return
     with (
-        held(
-            planned.state.store, settings.state, new_run, after_sequence=planned.state.sequence
-        ) as lease,
-        open_index(settings.index) as opened,
+        writing(settings, planned.state.store, new_run, after_sequence=planned.state.sequence) as (
+            lease,
+            index,
+        ),
         # A server has a reader of its own; the embedded engine is open to this process alone.
-        nullcontext() if settings.index.url else reading(opened, folder / "reads"),
+        nullcontext() if settings.index.url else reading(index, folder / "reads"),
     ):
         run = steps.start(settings, planned, lease)
-        index = opened.guarded(lease.in_time)
         index.ensure_collection(run.spaces)
         receipts = list(planned.recovered)
         for receipt in receipts:

@@ -1,0 +1,40 @@
+"""The right to write, and where to: the lease, and the index.
+
+Points remember the sequence of the run that wrote them, and a later one's are left alone. A state
+that was restored from a copy, or begun anew beside a collection that was kept, would count from
+where it stood, and all that it brings in would be passed over as older than what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.lease import Held, held
+from pipeline.qdrant import VectorIndex, open_index
+from pipeline.settings import Settings
+from pipeline.store import Store
+
+
+@contextmanager
+def writing(
+    settings: Settings, store: Store, run_id: str, *, after_sequence: int
+) -> Iterator[tuple[Held, VectorIndex]]:
+    """The lease with a sequence above that of the state and of every point in the index, and the
+    index, whose changes look at the lease.
+
+    Raises LeaseHeld, IndexUnavailable.
+    """
+    with (
+        held(store, settings.state, run_id, after_sequence=after_sequence) as lease,
+        open_index(settings.index) as index,
+    ):
+        newest = index.newest_sequence(lease.sequence - 1)
+        if newest < lease.sequence:
+            yield lease, index.guarded(lease.in_time)
+            return
+    with (
+        held(store, settings.state, run_id, after_sequence=newest) as lease,
+        open_index(settings.index) as index,
+    ):
+        yield lease, index.guarded(lease.in_time)
