@@ -24,8 +24,8 @@ from encoders.preprocess.text import check_words, token_ids
 from encoders.preprocess.thermal import prepare_thermal
 
 MOST_FRAMES = 2
-BATCH_ON_GPU = 64
-BATCH_ON_CPU = 16  # what lies between two layers of a small network has to fit into the cache
+MOST_IN_A_BATCH = 64
+BATCH_OF_A_CORE = 16  # what lies between two layers of a small network has to fit into its cache
 
 
 class ImageBindEncoder:
@@ -44,7 +44,8 @@ class ImageBindEncoder:
         self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
         self._device = device
         self._dtype = dtype
-        fits = BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU
+        cores = torch.get_num_threads() if device.type == "cpu" else MOST_IN_A_BATCH
+        fits = min(BATCH_OF_A_CORE * cores, MOST_IN_A_BATCH)
         self._max_batch = fits if max_batch is None else max_batch
 
     def encode(
