@@ -11,16 +11,17 @@ from botocore.utils import parse_timestamp
 from pipeline.s3_pages import ahead, timestamp
 
 
+def noting(asked: list[threading.Event]) -> Iterator[int]:
+    """Numbered pages; each sets its event when it is asked for."""
+    for number, event in enumerate(asked):
+        event.set()
+        yield number
+
+
 def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
     asked = [threading.Event() for _ in range(3)]
-
-    def pages() -> Iterator[int]:
-        for number, event in enumerate(asked):
-            event.set()
-            yield number
-
     read = []
-    for page in ahead(pages()):
+    for page in ahead(noting(asked)):
         if page < 2:
             assert asked[page + 1].wait(5), "the next page is not asked for before this one is done"
         read.append(page)
@@ -29,13 +30,7 @@ def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
 
 def test_no_more_than_one_page_lies_ready() -> None:
     asked = [threading.Event() for _ in range(3)]
-
-    def pages() -> Iterator[int]:
-        for number, event in enumerate(asked):
-            event.set()
-            yield number
-
-    listing = ahead(pages())
+    listing = ahead(noting(asked))
     assert next(listing) == 0
     assert asked[1].wait(5)
     assert not asked[2].wait(0.3)

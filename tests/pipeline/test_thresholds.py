@@ -3,7 +3,7 @@ a URL. Too many denied objects are in tests/flows/test_hostile_bucket.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,13 @@ from pipeline.errors import (
 from pipeline.ids import asset_id, generation
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, check_settings, plan, recipe_of
-from pipeline.receipts import commit_receipt
-from pipeline.records import Action, MediaType, ObjectOutcome, ShardReceipt, Status
+from pipeline.records import Action, Status
 from pipeline.run import check_denied
 from pipeline.settings import Settings, load_settings
 from pipeline.state import StateRow, commit_state, read_state
 from pipeline.store import open_store
 from pipeline.watch import Watch
 from tests.s3_server import S3Server, s3_server  # noqa: F401
-
-NO_OTHERS: Mapping[str, int] = {}
 
 
 def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
@@ -130,114 +127,6 @@ def test_with_the_flag_nothing_behind_its_end_is_removed(
     rows = {row.object.key: row.action for row in read_plan(done.path)}
     assert rows == {"1a.jpg": Action.NEW, "2.jpg": Action.GONE}
     assert done.summary.selection.ended_early
-
-
-def stopped_run(
-    settings: Settings, *keys: str, sequence: int = 2, segments: Mapping[str, int] = NO_OTHERS
-) -> None:
-    """A run that committed these objects, as they are now, and got no further; of one segment each
-    where `segments` does not say otherwise."""
-    recipe = recipe_of(settings, check_settings(settings))
-    listed = {o.key: o for o in s3.list_pages(s3.make_client(settings.source), "media", "")}
-    outcomes = tuple(
-        ObjectOutcome(
-            key, asset_id("media", key), generation(listed[key], (), recipe), listed[key].etag,
-            None, 1, Status.INDEXED, MediaType.IMAGE, segments.get(key, 1), {"vision": 1},
-        )
-        for key in keys
-    )  # fmt: skip
-    store = open_store(settings.state.location, settings.source)
-    commit_receipt(store, ShardReceipt("stopped", sequence, 0, "d", "abc", len(keys), outcomes))
-
-
-def test_what_a_stopped_run_brought_in_and_is_gone_is_to_be_removed(
-    s3_server: S3Server,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    settings = settings_for(s3_server, tmp_path)
-    known(settings)
-    client = s3.make_client(settings.source)
-    for key in ("1a.jpg", "5a.jpg"):
-        client.put_object(Bucket="media", Key=key, Body=b"1")
-    stopped_run(settings, "1a.jpg", "3.jpg", "5a.jpg")
-    for key in ("1a.jpg", "5a.jpg"):
-        client.delete_object(Bucket="media", Key=key)
-    done = planned(settings, tmp_path)
-    assert set(done.unlisted) == {asset_id("media", key) for key in ("1a.jpg", "5a.jpg")}
-    assert not done.nothing_to_do
-    # What lies behind the end of a short listing may well be there, and who looks after it later?
-    changing_listings(s3_server, half)
-    with pytest.raises(PlanRefused, match="ended early, and 2 of the objects that a stopped run"):
-        planned(settings, tmp_path, allow_short_listing=True)
-
-
-def test_what_was_changed_for_a_stopped_run_alone_is_embedded_again(
-    s3_server: S3Server,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    settings = settings_for(s3_server, tmp_path)
-    known(settings)
-    client = s3.make_client(settings.source)
-    client.put_object(Bucket="media", Key="3.jpg", Body=b"other")
-    stopped_run(settings, "3.jpg", "4.jpg")
-    client.put_object(Bucket="media", Key="3.jpg", Body=b"1")  # as the state knows it
-    done = planned(settings, tmp_path)
-    rows = {row.object.key: (row.action, row.reason) for row in read_plan(done.path)}
-    assert rows == {"3.jpg": (Action.RETRY, "a stopped run made something else of it")}
-    assert done.summary.to_embed == done.to_embed == 1
-    assert not done.recovered
-
-
-def test_what_ended_otherwise_in_a_stopped_run_is_tried_again(
-    s3_server: S3Server,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    """`retry` with other limits: the same content, and the index has what the state does not."""
-    settings = settings_for(s3_server, tmp_path)
-    known(settings)
-    stopped_run(settings, "3.jpg", "4.jpg", segments={"3.jpg": 7})
-    rows = {row.object.key: row.action for row in read_plan(planned(settings, tmp_path).path)}
-    assert rows == {"3.jpg": Action.RETRY}
-
-
-def test_an_object_of_two_stopped_runs_is_taken_over_once(
-    s3_server: S3Server,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    """The later one has it; the earlier has the first key, and another outcome."""
-    settings = settings_for(s3_server, tmp_path)
-    known(settings)
-    client = s3.make_client(settings.source)
-    for key in ("a.jpg", "b.jpg"):
-        client.put_object(Bucket="media", Key=key, Body=b"1")
-    stopped_run(settings, "a.jpg", "b.jpg", segments={"b.jpg": 7})
-    stopped_run(settings, "b.jpg", sequence=3)
-    done = planned(settings, tmp_path)
-    assert [receipt.sequence for receipt in done.recovered] == [2, 3]
-    taken = [
-        (receipt.sequence, outcome.key)
-        for receipt in done.recovered
-        for outcome in receipt.outcomes
-        if done.takes_over(receipt, outcome)
-    ]
-    assert taken == [(2, "a.jpg"), (3, "b.jpg")]
-    assert done.to_embed == 0
-
-
-def test_what_a_stopped_run_brought_in_counts_among_the_removals(
-    s3_server: S3Server,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    """The first run was stopped, so there is no state; the next one has a wrong prefix."""
-    settings = settings_for(s3_server, tmp_path)
-    client = s3.make_client(settings.source)
-    for number in range(10):
-        client.put_object(Bucket="media", Key=f"{number}.jpg", Body=b"1")
-    stopped_run(settings, *(f"{number}.jpg" for number in range(10)))
-    wrong = settings_for(s3_server, tmp_path, **{"source.prefix": "1"})
-    with pytest.raises(PlanRefused, match=r"9 of 10 known objects \(90%\)"):
-        planned(wrong, tmp_path)
-    assert len(planned(wrong, tmp_path, allow_removals=True).unlisted) == 9
 
 
 def test_too_many_removals(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811

@@ -1,0 +1,130 @@
+"""What a stopped run has committed, as the next run's plan sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline import s3
+from pipeline.errors import PlanRefused
+from pipeline.ids import asset_id, generation
+from pipeline.plan import read_plan
+from pipeline.planning import check_settings, recipe_of
+from pipeline.receipts import commit_receipt
+from pipeline.records import Action, MediaType, ObjectOutcome, ShardReceipt, Status
+from pipeline.settings import Settings
+from pipeline.store import open_store
+from tests.pipeline.test_thresholds import changing_listings, half, known, planned, settings_for
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+NO_OTHERS: Mapping[str, int] = {}
+
+
+@pytest.fixture
+def settings(s3_server: S3Server, tmp_path: Path) -> Settings:  # noqa: F811
+    return settings_for(s3_server, tmp_path)
+
+
+def put(settings: Settings, *keys: str, body: bytes = b"1") -> None:
+    client = s3.make_client(settings.source)
+    for key in keys:
+        client.put_object(Bucket="media", Key=key, Body=body)
+
+
+def stopped_run(
+    settings: Settings, *keys: str, sequence: int = 2, segments: Mapping[str, int] = NO_OTHERS
+) -> None:
+    """A run that committed these objects, as they are now, and got no further; of one segment each
+    where `segments` does not say otherwise."""
+    recipe = recipe_of(settings, check_settings(settings))
+    listed = {o.key: o for o in s3.list_pages(s3.make_client(settings.source), "media", "")}
+    outcomes = tuple(
+        ObjectOutcome(
+            key, asset_id("media", key), generation(listed[key], (), recipe), listed[key].etag,
+            None, 1, Status.INDEXED, MediaType.IMAGE, segments.get(key, 1), {"vision": 1},
+        )
+        for key in keys
+    )  # fmt: skip
+    store = open_store(settings.state.location, settings.source)
+    commit_receipt(store, ShardReceipt("stopped", sequence, 0, "d", "abc", len(keys), outcomes))
+
+
+def test_what_a_stopped_run_brought_in_and_is_gone_is_to_be_removed(
+    s3_server: S3Server,  # noqa: F811
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    known(settings)
+    put(settings, "1a.jpg", "5a.jpg")
+    stopped_run(settings, "1a.jpg", "3.jpg", "5a.jpg")
+    client = s3.make_client(settings.source)
+    for key in ("1a.jpg", "5a.jpg"):
+        client.delete_object(Bucket="media", Key=key)
+    done = planned(settings, tmp_path)
+    assert set(done.unlisted) == {asset_id("media", key) for key in ("1a.jpg", "5a.jpg")}
+    assert not done.nothing_to_do
+    # What lies behind the end of a short listing may well be there, and who looks after it later?
+    changing_listings(s3_server, half)
+    with pytest.raises(PlanRefused, match="ended early, and 2 of the objects that a stopped run"):
+        planned(settings, tmp_path, allow_short_listing=True)
+
+
+def test_what_was_changed_for_a_stopped_run_alone_is_embedded_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    known(settings)
+    put(settings, "3.jpg", body=b"other")
+    stopped_run(settings, "3.jpg", "4.jpg")
+    put(settings, "3.jpg")  # as the state knows it
+    done = planned(settings, tmp_path)
+    rows = {row.object.key: (row.action, row.reason) for row in read_plan(done.path)}
+    assert rows == {"3.jpg": (Action.RETRY, "a stopped run made something else of it")}
+    assert done.summary.to_embed == done.to_embed == 1
+    assert not done.recovered
+
+
+def test_what_ended_otherwise_in_a_stopped_run_is_tried_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """`retry` with other limits: the same content, and the index has what the state does not."""
+    known(settings)
+    stopped_run(settings, "3.jpg", "4.jpg", segments={"3.jpg": 7})
+    rows = {row.object.key: row.action for row in read_plan(planned(settings, tmp_path).path)}
+    assert rows == {"3.jpg": Action.RETRY}
+
+
+def test_an_object_of_two_stopped_runs_is_taken_over_once(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The later one has it; the earlier has the first key, and another outcome."""
+    known(settings)
+    put(settings, "a.jpg", "b.jpg")
+    stopped_run(settings, "a.jpg", "b.jpg", segments={"b.jpg": 7})
+    stopped_run(settings, "b.jpg", sequence=3)
+    done = planned(settings, tmp_path)
+    assert [receipt.sequence for receipt in done.recovered] == [2, 3]
+    taken = [
+        (receipt.sequence, outcome.key)
+        for receipt in done.recovered
+        for outcome in receipt.outcomes
+        if done.takes_over(receipt, outcome)
+    ]
+    assert taken == [(2, "a.jpg"), (3, "b.jpg")]
+    assert done.to_embed == 0
+
+
+def test_what_a_stopped_run_brought_in_counts_among_the_removals(
+    s3_server: S3Server,  # noqa: F811
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    """The first run was stopped, so there is no state; the next one has a wrong prefix."""
+    keys = [f"{number}.jpg" for number in range(10)]
+    put(settings, *keys)
+    stopped_run(settings, *keys)
+    wrong = settings_for(s3_server, tmp_path, **{"source.prefix": "1"})
+    with pytest.raises(PlanRefused, match=r"9 of 10 known objects \(90%\)"):
+        planned(wrong, tmp_path)
+    assert len(planned(wrong, tmp_path, allow_removals=True).unlisted) == 9
