@@ -19,6 +19,8 @@ from pydantic import BaseModel, TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
+from pipeline.store import flush_path
+
 JOURNAL = "begun.json"
 COLLECTION_FILES = "collection/*/storage.sqlite"
 
@@ -60,14 +62,14 @@ class EngineFolder:
             file.flush()
             os.fsync(file.fileno())
         half.replace(self._journal)
-        _flush(self._folder)  # its name, too
+        flush_path(self._folder)  # its name, too
         yield
         self._journal.unlink()
 
     def flush(self) -> None:
         """What was written so far outlives a loss of power when this returns."""
         for log in self._folder.glob(COLLECTION_FILES + "-wal"):
-            _flush(log)
+            flush_path(log)
 
     def _end_what_was_begun(self, client: QdrantClient) -> None:
         if not self._journal.is_file():
@@ -78,15 +80,6 @@ class EngineFolder:
             client.batch_update_points(begun.collection, begun.steps, wait=True)
         self.flush()
         self._journal.unlink()
-
-
-def _flush(path: Path) -> None:
-    """A file, or a folder's names."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def holds_collection(folder: Path, name: str) -> bool:

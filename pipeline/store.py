@@ -129,7 +129,7 @@ class FolderStore:
                 os.link(file, self._path(name))
             except FileExistsError as error:
                 raise AlreadyThere(f"{name} is already in {self.location}.") from error
-            _flush_folder(self._path(name).parent)
+            flush_path(self._path(name).parent)
         return _digest(data)
 
     def replace(self, name: str, data: bytes, expected_version: str) -> str:
@@ -197,7 +197,7 @@ class FolderStore:
     def _move(self, file: Path, name: str) -> None:
         path = self._path(name)
         file.replace(path)
-        _flush_folder(path.parent)
+        flush_path(path.parent)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -288,9 +288,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _flush_folder(folder: Path) -> None:
-    """The name itself must survive a power cut, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush_path(path: Path) -> None:
+    """A file's content, or a folder's names, which must survive a power cut, too."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
