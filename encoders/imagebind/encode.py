@@ -44,9 +44,9 @@ class ImageBindEncoder:
         self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
         self._device = device
         self._dtype = dtype
-        cores = torch.get_num_threads() if device.type == "cpu" else MOST_IN_A_BATCH
-        fits = min(BATCH_OF_A_CORE * cores, MOST_IN_A_BATCH)
-        self._max_batch = fits if max_batch is None else max_batch
+        if max_batch is None and device.type == "cpu":
+            max_batch = min(BATCH_OF_A_CORE * self._cores, MOST_IN_A_BATCH)
+        self._max_batch = MOST_IN_A_BATCH if max_batch is None else max_batch
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
@@ -55,8 +55,11 @@ class ImageBindEncoder:
         takers: dict[Modality, Take] = {m: partial(self._senses, m) for m in self.card.modalities}
         takers[Modality.TEXT] = self._words  # sorts and cuts its batches itself
         size = len(batch) if modality is Modality.TEXT else self._max_batch
-        cores = torch.get_num_threads() if self._device.type == "cpu" else 1
-        return in_batches(self.card, takers, modality, batch, size, cores)
+        return in_batches(self.card, takers, modality, batch, size, self._cores)
+
+    @property
+    def _cores(self) -> int:
+        return torch.get_num_threads() if self._device.type == "cpu" else 1
 
     def _words(self, texts: Any) -> Tensor:
         """Equal texts once, and batches of alike length: attention past the end costs and adds
