@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flows.cli.demo_server import DemoServer
 from pipeline import s3
 from pipeline.lease import held
 from pipeline.planning import RunOptions, plan
@@ -40,6 +40,7 @@ from pipeline.run import commit, embed, load, new_run_id, start, sweep
 from pipeline.settings import Settings, load_settings
 from pipeline.store import FolderStore
 from pipeline.watch import Watch
+from tests.s3_server import S3Server
 
 TARGET_SHARE = 0.03
 BUCKET = "bench-protocol"
@@ -174,9 +175,8 @@ def s3_process() -> Iterator[str]:
 
 
 def _serve(to: Connection) -> None:
-    server = DemoServer(_listing_kept)
-    to.send(server.url)
-    server.serve()
+    to.send(S3Server(_listing_kept).url)
+    threading.Event().wait()  # it serves in a thread of its own until the process is ended
 
 
 def _listing_kept(app: Any) -> Any:
