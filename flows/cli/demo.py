@@ -113,6 +113,7 @@ def _settings(
             "source.region": "us-east-1",
             "encode.encoder": encoder or ("imagebind-huge" if weights else "sensedex-mini"),
             "encode.weights": weights,
+            "embed.engine": "ray",  # a run of so little would go through the loop
             "index.path": folder / "qdrant",
             "index.collection": "demo",
             "search.queries": queries,
@@ -139,10 +140,10 @@ def _run(console: Console, settings: Settings, server: DemoServer, folder: Path)
         "(about 10 s); all of it ends with this command.[/dim]"
     )
     with quiet_logs(folder / "engines.log"), live_progress(console) as on_progress:
-        from flows.index import run_index
+        from flows.index import run_in_flow
 
         gets_before = server.object_gets(BUCKET)
-        report = run_index(settings, RunOptions(), on_progress)
+        report = run_in_flow(settings, RunOptions(), on_progress)
         gets = server.object_gets(BUCKET) - gets_before
     new = report.objects_by_action.get("new", 0)
     changed = report.objects_by_action.get("changed", 0)
@@ -266,6 +267,7 @@ def _demo_environment(folder: Path) -> Iterator[None]:
         **CREDENTIALS,
         **home,
         "no_proxy": direct,
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 are few on a busy machine
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
