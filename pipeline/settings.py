@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,27 +19,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.settings_fields import MEDIA_SUFFIXES, SIDECAR_SUFFIXES, OptionalField, PlainUrl
 from pipeline.settings_sources import read_sources
-
-MEDIA_SUFFIXES = [
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".mp4",
-    ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv",
-    ".oggtheora", ".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma",
-]  # fmt: skip
-SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
-
-
-def _without_credentials(url: str | None) -> str | None:
-    """A URL stands in logs, in Prefect's parameters and in messages: no secret may be in it."""
-    if url is not None and ("@" in url.partition("://")[2] or "?" in url):
-        raise ValueError(
-            "a URL that holds a user, a password or a query; AWS's chain has S3's credentials, "
-            "SENSEDEX_INDEX__API_KEY Qdrant's"
-        )
-    return url
-
-
-PlainUrl = Annotated[str | None, AfterValidator(_without_credentials)]
 
 
 class _Part(BaseModel):
@@ -155,12 +135,6 @@ class TagSettings(_Part):
     scale: float = Field(100.0, gt=0, description="of the cosines, before the softmax over labels")
     at_least: float = Field(0.2, gt=0, le=1, description="share of the softmax that a tag needs")
     most: int = Field(5, ge=1, description="tags of a window, the best ones")
-
-
-OptionalField = Literal[
-    "asset_duration_ms", "audio_codec", "container", "fps", "height", "sidecar_keys", "silent",
-    "tag_scores", "text", "user_metadata", "video_codec", "width",
-]  # fmt: skip
 
 
 class IndexSettings(_Part):
