@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.cli.demo_server import demo_server
 from pipeline import s3
 from pipeline.decode_stage import DecodeStage, Shard
 from pipeline.load import load_shard
@@ -38,6 +37,7 @@ from pipeline.store import open_store
 from pipeline.watch import Watch
 from pipeline.whole_run import run_index
 from tests.bench.decode import make_1080p
+from tests.s3_server import moto_server
 
 MEDIA = Path(__file__).resolve().parents[2] / "infra/demo/media"
 FOLDERS = ("videos", "sounds", "photos")
@@ -66,7 +66,7 @@ def measure(
     name: str, fill: Callable[[Settings, Path], None], folder: Path
 ) -> list[dict[str, Any]]:
     """The rows of one bucket, printed as they come."""
-    with demo_server() as server:
+    with moto_server() as server:
         settings = load_settings(
             None,
             {

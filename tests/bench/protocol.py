@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,6 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from flows.cli.demo_server import DemoServer
 from pipeline import s3
 from pipeline.qdrant import VectorIndex
 from pipeline.ray_session import prepare_environment
@@ -38,6 +38,7 @@ from pipeline.records import ShardReceipt
 from pipeline.settings import Settings, load_settings
 from pipeline.store import FolderStore, Store, open_store
 from pipeline.whole_run import run_index
+from tests.s3_server import S3Server
 
 TARGET_SHARE = 0.03
 BUCKET = "bench-protocol"
@@ -170,9 +171,8 @@ def s3_process() -> Iterator[str]:
 
 
 def _serve(to: Connection) -> None:
-    server = DemoServer(_listing_kept)
-    to.send(server.url)
-    server.serve()
+    to.send(S3Server(_listing_kept).url)
+    threading.Event().wait()  # it serves in a thread of its own until the process is ended
 
 
 def _listing_kept(app: Any) -> Any:
