@@ -29,9 +29,10 @@ from pipeline.errors import (
     SettingsError,
     StoreUnavailable,
     Transient,
+    printable,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import NO_CREDENTIALS, error_for_answer, host_of, printable
+from pipeline.s3_answers import NO_CREDENTIALS, error_for_answer, host_of
 from pipeline.s3_pages import ahead, check_page, timestamp
 from pipeline.settings import SourceSettings
 

@@ -111,8 +111,3 @@ def host_of(url: Any) -> str:
         return ""
     parts = urlsplit(str(url))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def printable(text: str) -> str:
-    """A key as it may stand in a message: a line break in it must not make a line of its own."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
