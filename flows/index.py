@@ -21,6 +21,7 @@ from prefect.tasks import Task
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
+from flows.error_logging import in_one_sentence
 from pipeline import run as steps
 from pipeline.errors import SensedexError, Transient
 from pipeline.finish import keep_report, report_of
@@ -180,8 +181,11 @@ def index_flow(
         "search": search,
         "state": state,
     }
-    settings = load_settings(settings_file, given_fields(parts))
     asked = (options or Options()).for_run()
+    return in_one_sentence(lambda: _run(load_settings(settings_file, given_fields(parts)), asked))
+
+
+def _run(settings: Settings, asked: RunOptions) -> dict[str, Any]:
     watch = Watch(on_progress_here.get())
     with scratch_folder() as folder:
         planned = plan_task(settings, asked, folder / "plan.parquet", watch)
