@@ -30,13 +30,14 @@ ENGINE_LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
 _OF_A_TASK = re.compile(r"Task run encountered an exception (\w+): ")
 
 
-def in_one_sentence(body: Callable[[], T]) -> T:
+def in_one_sentence(body: Callable[[], T], *, on_screen: bool = True) -> T:
     """Call a flow's body: an error of ours becomes the flow run's state, whose message is the
-    sentence, and one line in its log. Whoever called the flow gets the error raised.
+    sentence, and one line in its log. Whoever called the flow gets the error raised; where that is
+    the command, which prints it, the line is not wanted `on_screen` as well.
 
     Where the flow run has retries left it is raised here, since Prefect retries what is raised.
     """
-    log_errors_in_one_line()
+    log_errors_in_one_line(on_screen=on_screen)
     try:
         return body()
     except NAMED as error:
@@ -51,10 +52,14 @@ def sentence_of(error: SensedexError | EncoderError) -> str:
     return printable(f"{error} [{error.code}]")
 
 
-def log_errors_in_one_line() -> None:
-    """For this process; calling it again changes nothing."""
+def log_errors_in_one_line(*, on_screen: bool = True) -> None:
+    """For this process; calling it again changes nothing else. A wait before another try is always
+    on the screen."""
     for name in ENGINE_LOGGERS:
         logging.getLogger(name).addFilter(_one_line)
+    if not on_screen:
+        for handler in logging.getLogger().handlers:  # Prefect's own for the screen
+            handler.addFilter(_is_for_the_screen)
 
 
 class _OneLine(logging.Filter):
@@ -78,8 +83,10 @@ class _OneLine(logging.Filter):
         if error in self._logged:
             return False
         self._logged.add(error)
-        record.msg, record.args = "%s%s", (sentence_of(error), _retry_in(record.getMessage()))
+        retry = _retry_in(record.getMessage())
+        record.msg, record.args = "%s%s", (sentence_of(error), retry)
         record.exc_info = record.exc_text = None
+        record.ends_the_run = not retry
         return True
 
     def _is_repeated_by(self, record: logging.LogRecord) -> bool:
@@ -98,6 +105,10 @@ def _retry_in(said: str) -> str:
     """What Prefect adds to a task's error: that it is tried again, and when."""
     _, found, retry = said.rpartition(" - Retry ")
     return f" Retry {retry}" if found else ""
+
+
+def _is_for_the_screen(record: logging.LogRecord) -> bool:
+    return not getattr(record, "ends_the_run", False)
 
 
 def _tree(classes: Iterable[type[Exception]]) -> Iterator[type[Exception]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from flows.artifacts import coded
 from flows.error_logging import in_one_sentence
-from flows.index import given_fields, on_progress_here, run_index
+from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.settings import (
     DecodeSettings,
@@ -56,7 +56,7 @@ def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bo
     retry_condition_fn=_out_of_reach,
 )
 def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
-    return verify(settings, options, Watch(on_progress_here.get()))
+    return verify(settings, options, Watch())
 
 
 @task(
@@ -67,7 +67,7 @@ def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
     retry_condition_fn=_out_of_reach,
 )
 def mend_task(settings: Settings, options: LookOptions) -> Round:
-    return mend(settings, options, Watch(on_progress_here.get()))
+    return mend(settings, options, Watch())
 
 
 @flow(
@@ -118,7 +118,7 @@ def _reconcile(
         rounds = tuple(
             rounds_of(
                 lambda: mend_task(settings, options),
-                lambda asked: run_index(settings, asked, on_progress_here.get()),
+                lambda asked: run_in_flow(settings, asked),
             )
         )
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.exit_codes import Exit, status_of
-from flows.index import run_index
+from flows.index import run_in_flow
 from pipeline.index_check import IndexLost
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
 
 def run(settings: Settings) -> RunReport:
-    return run_index(settings, RunOptions(), lambda _: None)
+    return run_in_flow(settings, RunOptions(), lambda _: None)
 
 
 def moved(settings: Settings, **index: object) -> Settings:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from flows.cli.exit_codes import Exit, exit_for
 from flows.cli.main import app
-from flows.index import run_index
+from flows.index import run_in_flow
 from pipeline.errors import SensedexError
 from pipeline.lease import held
 from pipeline.planning import RunOptions
@@ -135,7 +135,7 @@ def answers(settings: Settings, picture: Path, *over: str) -> list[tuple[str, fl
 
 
 def run(settings: Settings) -> dict[str, int]:
-    return dict(run_index(settings, RunOptions(), lambda _: None).objects_by_action)
+    return dict(run_in_flow(settings, RunOptions(), lambda _: None).objects_by_action)
 
 
 @pytest.mark.usefixtures("ray_running", "prefect_running")

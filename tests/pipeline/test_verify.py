@@ -18,8 +18,9 @@ from qdrant_client import models as q
 
 from pipeline import run as steps
 from pipeline import spaces
+from pipeline.embed_job import EmbedJob
+from pipeline.embed_loop import run_in_loop
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
-from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.ids import anchor_id, asset_id
 from pipeline.lease import held
 from pipeline.parquet import read_segments, read_spaces, write_segments
@@ -35,8 +36,8 @@ from pipeline.verify.look import LookOptions, verify
 from pipeline.verify.repair import Round, mend, rounds_of
 from pipeline.verify.sample import is_stored_as
 from pipeline.watch import Watch
+from pipeline.whole_run import run_index
 from tests import media_files
-from tests.plain_run import run_plainly
 from tests.s3_server import S3Server, reset_moto, s3_server  # noqa: F401
 
 FILM = "films/one.mp4"
@@ -73,7 +74,7 @@ class Place:
     def repair(self) -> list[Round]:
         """Mend, run and look again, as `sensedex verify --repair` does."""
         self.server.requests.clear()
-        return list(rounds_of(self.mend, lambda asked: run_plainly(self.settings, asked)))
+        return list(rounds_of(self.mend, lambda asked: run_index(self.settings, asked)))
 
     def client(self) -> Any:
         return self.server.client()
@@ -133,7 +134,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         reset_moto(server.url)
         server.client().create_bucket(Bucket="media")
         fill(server, objects)
-        run_plainly(settings_for(server, folder), RunOptions())
+        run_index(settings_for(server, folder), RunOptions())
     finally:
         server.stop()
     return Made(folder, objects)
@@ -530,7 +531,7 @@ def stop_after_load(place: Place) -> None:
         open_index(settings.index) as index,
     ):
         run = steps.start(settings, planned, lease)
-        graph = GraphPlan(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
+        graph = EmbedJob(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
         rows = (row for row in read_plan(planned.path) if row.shard >= 0)
         for receipt in run_in_loop(graph, rows, lambda *_: None):
             steps.load(run, planned, index, receipt, Watch())
@@ -578,7 +579,7 @@ def test_older_content_of_what_failed_is_kept_whole(place: Place) -> None:
         open_index(settings.index) as index,
     ):
         run = steps.start(settings, planned, lease)
-        graph = GraphPlan(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
+        graph = EmbedJob(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
         rows = (row for row in read_plan(planned.path) if row.shard >= 0)
         receipts = list(run_in_loop(graph, rows, lambda *_: None))
         for receipt in receipts:
