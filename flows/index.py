@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from flows.error_logging import in_one_sentence
+from flows.prefect_server import UNREACHABLE, went_away
 from flows.tasks import TaskRunner
-from pipeline.errors import Transient
 from pipeline.planning import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report import RunReport
@@ -37,12 +37,6 @@ from pipeline.settings import (
 )
 from pipeline.step_runner import LOAD_THREADS
 from pipeline.whole_run import run_index
-
-
-class PrefectUnavailable(Transient):
-    """Prefect's server was there, or was to be, and does not answer."""
-
-    default_code = "prefect_unavailable"
 
 
 class Options(BaseModel):
@@ -127,11 +121,11 @@ def run_in_flow(
         in_this_process(settings.model_dump(mode="json"), Options(**asdict(options)))
     except httpx.HTTPError as error:
         if not done:
-            raise PrefectUnavailable(
-                f"Prefect's server does not answer: {error}.",
-                remedy="Check PREFECT_API_URL and that the server runs, then run again: what is "
-                "committed is kept.",
-            ) from error
+            raise went_away(error) from error
+    except RuntimeError as error:
+        if not str(error).startswith(UNREACHABLE):
+            raise
+        raise went_away(error) from error
     return done[0]
 
 

@@ -250,6 +250,7 @@ def retry(
 def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None = None) -> None:
     from flows.cli.console import licence_note, meaning_note, render_report
     from flows.cli.live import live_progress
+    from flows.prefect_server import first_contact
     from flows.quiet import quiet_logs
     from pipeline.planning import check_settings
 
@@ -259,6 +260,7 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
     server = os.environ.get("PREFECT_API_URL")
     in_prefect = server is not None if flow is None else flow
     if in_prefect:
+        first_contact(server)
         where = f"at {server}" if server else "with a server of its own (about 15 s to start)"
         screen.print(f"[dim]The flow `index`, seen in Prefect {where}.[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
