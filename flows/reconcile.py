@@ -15,7 +15,7 @@ from prefect.tasks import Task
 from pydantic import BaseModel
 
 from flows.artifacts import coded
-from flows.index import given_fields, on_progress_here, run_index
+from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.settings import (
     DecodeSettings,
@@ -55,7 +55,7 @@ def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bo
     retry_condition_fn=_out_of_reach,
 )
 def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
-    return verify(settings, options, Watch(on_progress_here.get()))
+    return verify(settings, options, Watch())
 
 
 @task(
@@ -66,7 +66,7 @@ def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
     retry_condition_fn=_out_of_reach,
 )
 def mend_task(settings: Settings, options: LookOptions) -> Round:
-    return mend(settings, options, Watch(on_progress_here.get()))
+    return mend(settings, options, Watch())
 
 
 @flow(
@@ -106,7 +106,7 @@ def reconcile_flow(
         rounds = tuple(
             rounds_of(
                 lambda: mend_task(settings, options),
-                lambda asked: run_index(settings, asked, on_progress_here.get()),
+                lambda asked: run_in_flow(settings, asked),
             )
         )
     else:

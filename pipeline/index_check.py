@@ -7,11 +7,11 @@ unchanged, and no search would find it.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from pipeline.errors import Permanent
 from pipeline.planning import Planned
-from pipeline.qdrant import open_index
-from pipeline.qdrant_embedded import holds_collection
-from pipeline.qdrant_errors import place_of
 from pipeline.records import Action
 from pipeline.settings import IndexSettings, Settings
 
@@ -28,6 +28,8 @@ def check_index(settings: Settings, planned: Planned) -> None:
     state = planned.state
     known = state.totals.get("segments", 0)
     if known and planned.summary.objects[Action.UNCHANGED] and not _is_there(settings.index):
+        from pipeline.qdrant_errors import place_of
+
         raise IndexLost(
             f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, "
             f"but by the state in {state.store.location} it has {known} segments.",
@@ -39,5 +41,16 @@ def check_index(settings: Settings, planned: Planned) -> None:
 def _is_there(index: IndexSettings) -> bool:
     if index.url is None:
         return holds_collection(index.path, index.collection)
+    from pipeline.qdrant import open_index  # Qdrant's client takes a second to import
+
     with open_index(index) as opened:
         return opened.exists()
+
+
+def holds_collection(folder: Path, name: str) -> bool:
+    """Whether the embedded engine's folder shows one of this name; the folder is not opened."""
+    try:
+        facts = json.loads((folder / "meta.json").read_bytes())
+    except FileNotFoundError:
+        return False
+    return name in facts["collections"] or name in facts["aliases"]

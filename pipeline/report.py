@@ -85,6 +85,7 @@ class RunReport:
     recovered_objects: int = 0
     search: tuple[SearchRecall, ...] = ()
     segments_known: int = 0
+    engine: str = ""
 
     @property
     def segments_missing(self) -> int:

@@ -137,6 +137,18 @@ class EncodeSettings(_Part):
         return (first, *self.also)
 
 
+class EmbedSettings(_Part):
+    """Where decoding and encoding are done."""
+
+    engine: Literal["auto", "ray", "loop"] = Field(
+        "auto", description="loop: in this process; auto: loop for a run of little, else ray"
+    )
+    ray_from_objects: int = Field(
+        400, ge=1, description="auto starts Ray for so many objects to embed, or for"
+    )
+    ray_from_mb: int = Field(256, ge=1, description="so many megabytes; RAY_ADDRESS always does")
+
+
 class TagSettings(_Part):
     """Words that every window is compared with; what fits becomes its tags."""
 
@@ -225,6 +237,7 @@ class Settings(BaseSettings):
     source: SourceSettings = SourceSettings()
     decode: DecodeSettings = DecodeSettings()
     encode: EncodeSettings = EncodeSettings()
+    embed: EmbedSettings = EmbedSettings()
     tags: TagSettings = TagSettings()
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()

@@ -112,6 +112,7 @@ def _settings(
             "source.region": "us-east-1",
             "encode.encoder": encoder or ("imagebind-huge" if weights else "sensedex-mini"),
             "encode.weights": weights,
+            "embed.engine": "ray",  # a run of so little would go through the loop
             "index.path": folder / "qdrant",
             "index.collection": "demo",
             "search.queries": queries,
@@ -136,9 +137,9 @@ def _run(console: Console, settings: Settings, server: DemoServer, folder: Path)
         "(about 10 s); all of it ends with this command.[/dim]"
     )
     with quiet_logs(folder / "engines.log"), live_progress(console) as on_progress:
-        from flows.index import run_index
+        from flows.index import run_in_flow
 
-        report = run_index(settings, RunOptions(), on_progress)
+        report = run_in_flow(settings, RunOptions(), on_progress)
     new = report.objects_by_action.get("new", 0)
     changed = report.objects_by_action.get("changed", 0)
     unchanged = report.objects_by_status.get("unchanged", 0)

@@ -6,6 +6,7 @@ A documented error ends the command with a message, a remedy and an exit status 
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -190,6 +191,7 @@ def run(
     allow_removals: o.AllowRemovals = False,
     allow_denied: o.AllowDenied = False,
     allow_short_listing: o.AllowShortListing = False,
+    flow: o.InPrefect = None,
     as_json: o.Json = False,
 ) -> None:
     """Make the collection true to the bucket."""
@@ -204,7 +206,7 @@ def run(
     from pipeline.planning import RunOptions
 
     options = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
-    _run(chosen, options, as_json)
+    _run(chosen, options, as_json, flow)
 
 
 @app.command()
@@ -228,20 +230,29 @@ def retry(
     _run(chosen, RunOptions(everything, tuple(keys or ()), allow_denied=True), as_json)
 
 
-def _run(chosen: Settings, options: RunOptions, as_json: bool) -> None:
+def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None = None) -> None:
     from flows.cli.console import licence_note, meaning_note, render_report
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
     from pipeline.planning import check_settings
 
-    cards = check_settings(chosen)  # before Prefect takes its seconds to start
+    cards = check_settings(chosen)  # before anything takes its seconds to start
     screen = err if as_json else out
     screen.print(licence_note(cards))
-    screen.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
+    server = os.environ.get("PREFECT_API_URL")
+    in_prefect = server is not None if flow is None else flow
+    if in_prefect:
+        where = f"at {server}" if server else "with a server of its own (about 15 s to start)"
+        screen.print(f"[dim]The flow `index`, seen in Prefect {where}.[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
-        from flows.index import run_index
+        if in_prefect:
+            from flows.index import run_in_flow
 
-        done = run_index(chosen, options, on_progress)
+            done = run_in_flow(chosen, options, on_progress)
+        else:
+            from pipeline.whole_run import run_index
+
+            done = run_index(chosen, options, on_progress)
     if as_json:
         print_json(done.to_json())
     else:

@@ -37,6 +37,14 @@ AllowDenied = Annotated[
 AllowShortListing = Annotated[
     bool, typer.Option("--allow-short-listing", help="Go on with a listing that ended early.")
 ]
+InPrefect = Annotated[
+    bool | None,
+    typer.Option(
+        "--flow/--no-flow",
+        help="Run as a Prefect flow; by default where PREFECT_API_URL is set.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON, and nothing else.")]
 
 

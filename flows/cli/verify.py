@@ -88,7 +88,7 @@ def _looked(settings: Settings, options: LookOptions) -> Round:
 
 
 def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
-    """Prefect, Ray and an encoder come only where Parquet has lost something, or the bucket has
+    """Ray and an encoder come only where Parquet has lost something, or the bucket has
     moved on."""
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
@@ -98,8 +98,8 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
 
         def run(asked: RunOptions) -> RunReport:
-            err.print("[dim]An ordinary run; starting Prefect (about 15 s) ...[/dim]")
-            from flows.index import run_index
+            err.print("[dim]An ordinary run ...[/dim]")
+            from pipeline.whole_run import run_index
 
             return run_index(settings, asked, on_progress)
 

@@ -20,9 +20,9 @@ from flows.cli.demo_server import demo_server
 from pipeline import s3
 from pipeline.planning import RunOptions
 from pipeline.settings import load_settings
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.faulty_s3 import Front, faulty_front
-from tests.plain_run import run_plainly
 
 TARGET_RATIO = 1.3
 ONE_IN = 20
@@ -65,7 +65,7 @@ def _timed(behind: str, folder: Path, every: int) -> tuple[float, Front]:
             },
         )
         began = time.perf_counter()
-        report = run_plainly(settings, RunOptions())
+        report = run_index(settings, RunOptions())
         seconds = time.perf_counter() - began
     assert report.objects_by_status.keys() == {"indexed"}, report.objects_by_status
     return seconds, front

@@ -148,12 +148,12 @@ def _alone(settings: Settings, planned: Planned, folder: Path) -> dict[str, floa
     """Windows a second of each stage by itself, on a third of the objects."""
     import torch
 
-    from pipeline.graph import GraphPlan
+    from pipeline.embed_job import EmbedJob
 
     torch.set_num_threads(1)
     rows = [row for row in read_plan(planned.path) if row.shard >= 0][::3]
     spaces = spaces_of(planned.cards)
-    graph = GraphPlan(settings, RunFolder(1, "alone"), spaces, {0: len(rows)})
+    graph = EmbedJob(settings, RunFolder(1, "alone"), spaces, {0: len(rows)})
 
     def ignore(_stage: Stage, _progress: StageProgress) -> None:
         """The clock here is outside."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
 from pipeline.moments import format_span, moments_of
-from pipeline.qdrant import Hit
+from pipeline.qdrant_types import Hit
 
 
 def hit(asset: str, index: int, score: float) -> Hit:

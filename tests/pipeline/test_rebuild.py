@@ -24,8 +24,9 @@ from pipeline.encode_stage import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, SettingsError, StateCorrupt
 from pipeline.lease import held
 from pipeline.parquet import read_segments, write_segments
-from pipeline.qdrant import Anchor, VectorIndex, open_index
+from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_collections import Collections, open_collections
+from pipeline.qdrant_types import Anchor
 from pipeline.rebuild.alias import drop, next_name, old_collections, roll_back
 from pipeline.rebuild.begin import RebuildOptions, begin
 from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
