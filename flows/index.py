@@ -17,6 +17,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
+from flows.retries import tried_again
+from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
 from pipeline.errors import Transient
 from pipeline.planning import RunOptions
@@ -79,6 +81,19 @@ def index_flow(
     """Fields that are given here win over the environment and the settings file.
 
     Returns the run's report as plain JSON values.
+
+    Args:
+        source: Which bucket, and which of its objects.
+        decode: How time is cut into windows, and the limits for hostile media.
+        encode: Which encoders, with which weights, on what device.
+        embed: Whether this process does the work, or Ray.
+        tags: Words that every window is compared with.
+        index: The Qdrant collection.
+        search: Labelled searches by which the run measures itself.
+        state: Where the state is kept, the size of a shard, and how much may be removed.
+        options: What this one run may do beyond a usual one.
+        settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
+            here.
     """
     parts: dict[str, BaseModel | None] = {
         "source": source,
@@ -91,7 +106,10 @@ def index_flow(
         "state": state,
     }
     settings = load_settings(settings_file, given_fields(parts))
-    report = _run(settings, (options or Options()).for_run(), ignore_progress, patient=True)
+    asked = (options or Options()).for_run()
+    say = get_run_logger().warning
+    with run_outlives_its_slot(say):
+        report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
     return report.to_json()
 
 
