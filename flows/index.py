@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
+from flows.away import server_may_go_away
 from flows.retries import tried_again
 from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
@@ -151,9 +152,10 @@ def _run(
     """`patient`: a nightly run waits for a bucket that is away for a moment; a person who looks on
     is told of it."""
     runner = TaskRunner(patient=patient)
-    with ProgressArtifact(on_progress) as see:
-        report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
-    publish_report(report)
+    with server_may_go_away(get_run_logger().warning):
+        with ProgressArtifact(on_progress) as see:
+            report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
+        publish_report(report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
 

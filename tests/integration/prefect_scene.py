@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -93,7 +94,13 @@ class PrefectScene:
 
     folder: Path
     root: Path
+    database: Path  # copied
     port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        home = self.folder / "prefect"
+        home.mkdir()
+        shutil.copy(self.database, home / "prefect.db")
 
     @property
     def api(self) -> str:
@@ -107,6 +114,9 @@ class PrefectScene:
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # SQLite's writers wait for one another, on a busy machine for longer than ten seconds.
+            "PREFECT_SERVER_DATABASE_TIMEOUT": "100",
+            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "100",
             "DO_NOT_TRACK": "1",
             "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
@@ -155,6 +165,12 @@ class PrefectScene:
     def client(self) -> Iterator[SyncPrefectClient]:
         with SyncPrefectClient(api=self.api) as client:
             yield client
+
+    def ask_for_a_run(self) -> UUID:
+        """As `prefect deployment run index/nightly`, which takes seconds to import."""
+        with self.client() as client:
+            one = client.read_deployment_by_name("index/nightly")
+            return client.create_flow_run_from_deployment(one.id).id
 
     def flow_run(self, run_id: UUID) -> FlowRun:
         with self.client() as client:

@@ -29,9 +29,10 @@ OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are 
 def test_a_cancelled_run_leaves_nothing_behind(
     root_dir: Path,
     tmp_path: Path,
+    prefect_database: Path,
     s3_server: S3Server,  # noqa: F811
 ) -> None:
-    scene = PrefectScene(tmp_path, root_dir)
+    scene = PrefectScene(tmp_path, root_dir, prefect_database)
     settings = settings_of(
         s3_server.url, tmp_path, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
     )
@@ -46,7 +47,7 @@ def test_a_cancelled_run_leaves_nothing_behind(
     with scene.server():
         scene.deploy(*flags_of(settings))
         with scene.worker() as worker:
-            scene.run([*PREFECT, "deployment", "run", "index/nightly"])
+            scene.ask_for_a_run()
             until("a committed shard", receipts, 240, scene.worker_log)
             at_work = family(worker.pid)
             engine = next(one for one in at_work if "prefect.engine" in one.cmdline())
@@ -63,8 +64,8 @@ def test_a_cancelled_run_leaves_nothing_behind(
             assert committed < OBJECTS // 4
 
             gate.open()
-            shown = scene.run([*PREFECT, "deployment", "run", "index/nightly", "--watch"])
-    assert "Completed" in shown
+            scene.ask_for_a_run()
+            until("the next run", lambda: scene.in_state("Completed"), 240, scene.worker_log)
     status = read_status(settings)
     assert status.objects_by_status == {"indexed": OBJECTS}
     newest = max(tmp_path.glob("state/runs/*/report.json"))

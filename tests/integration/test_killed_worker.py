@@ -35,9 +35,10 @@ OF_THE_RUN = {"run_id", "sequence"}
 def test_the_next_scheduled_run_goes_on(
     root_dir: Path,
     tmp_path: Path,
+    prefect_database: Path,
     s3_server: S3Server,  # noqa: F811
 ) -> None:
-    scene = PrefectScene(tmp_path, root_dir)
+    scene = PrefectScene(tmp_path, root_dir, prefect_database)
     settings = settings_of(
         s3_server.url, tmp_path, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
     )

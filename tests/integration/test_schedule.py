@@ -31,10 +31,11 @@ EVERY_MINUTE = ("--cron", "* * * * *")
 def test_a_run_comes_by_itself(
     root_dir: Path,
     tmp_path: Path,
+    prefect_database: Path,
     s3_server: S3Server,  # noqa: F811
 ) -> None:
     """Deployed with two commands, and nobody asks for a run."""
-    scene = PrefectScene(tmp_path, root_dir)
+    scene = PrefectScene(tmp_path, root_dir, prefect_database)
     settings = settings_of(s3_server.url, tmp_path)
     media = root_dir / "infra/demo/media"
     objects = fill_bucket(s3_server.client(), media, "photos/*.jpg", 6)
@@ -72,8 +73,10 @@ def test_a_run_comes_by_itself(
 
 
 @pytest.mark.timeout(300)
-def test_what_was_made_can_be_changed_and_undone(root_dir: Path, tmp_path: Path) -> None:
-    scene = PrefectScene(tmp_path, root_dir)
+def test_what_was_made_can_be_changed_and_undone(
+    root_dir: Path, tmp_path: Path, prefect_database: Path
+) -> None:
+    scene = PrefectScene(tmp_path, root_dir, prefect_database)
     with scene.server():
         with scene.client() as client:
             before = _objects(client)
