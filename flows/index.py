@@ -17,8 +17,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
+from flows.away import server_may_go_away
+from flows.error_logging import in_one_sentence
+from flows.prefect_server import UNREACHABLE, went_away
+from flows.retries import tried_again
+from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
-from pipeline.errors import Transient
 from pipeline.planning import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report import RunReport
@@ -36,12 +40,6 @@ from pipeline.settings import (
 )
 from pipeline.step_runner import LOAD_THREADS
 from pipeline.whole_run import run_index
-
-
-class PrefectUnavailable(Transient):
-    """Prefect's server was there, or was to be, and does not answer."""
-
-    default_code = "prefect_unavailable"
 
 
 class Options(BaseModel):
@@ -79,6 +77,19 @@ def index_flow(
     """Fields that are given here win over the environment and the settings file.
 
     Returns the run's report as plain JSON values.
+
+    Args:
+        source: Which bucket, and which of its objects.
+        decode: How time is cut into windows, and the limits for hostile media.
+        encode: Which encoders, with which weights, on what device.
+        embed: Whether this process does the work, or Ray.
+        tags: Words that every window is compared with.
+        index: The Qdrant collection.
+        search: Labelled searches by which the run measures itself.
+        state: Where the state is kept, the size of a shard, and how much may be removed.
+        options: What this one run may do beyond a usual one.
+        settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
+            here.
     """
     parts: dict[str, BaseModel | None] = {
         "source": source,
@@ -90,9 +101,16 @@ def index_flow(
         "search": search,
         "state": state,
     }
-    settings = load_settings(settings_file, given_fields(parts))
-    report = _run(settings, (options or Options()).for_run(), ignore_progress, patient=True)
-    return report.to_json()
+    asked = (options or Options()).for_run()
+    say = get_run_logger().warning
+
+    def body() -> dict[str, Any]:
+        settings = load_settings(settings_file, given_fields(parts))
+        with run_outlives_its_slot(say):
+            report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
+        return report.to_json()
+
+    return in_one_sentence(body)
 
 
 def run_in_flow(
@@ -106,7 +124,10 @@ def run_in_flow(
     done: list[RunReport] = []
 
     def index(settings: dict[str, Any], options: Options) -> None:  # noqa: ARG001  for Prefect's page
-        done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+        def body() -> None:
+            done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+
+        in_one_sentence(body, on_screen=False)
 
     chosen = settings
     in_this_process = Flow(
@@ -119,11 +140,11 @@ def run_in_flow(
         in_this_process(settings.model_dump(mode="json"), Options(**asdict(options)))
     except httpx.HTTPError as error:
         if not done:
-            raise PrefectUnavailable(
-                f"Prefect's server does not answer: {error}.",
-                remedy="Check PREFECT_API_URL and that the server runs, then run again: what is "
-                "committed is kept.",
-            ) from error
+            raise went_away(error) from error
+    except RuntimeError as error:
+        if not str(error).startswith(UNREACHABLE):
+            raise
+        raise went_away(error) from error
     return done[0]
 
 
@@ -133,9 +154,10 @@ def _run(
     """`patient`: a nightly run waits for a bucket that is away for a moment; a person who looks on
     is told of it."""
     runner = TaskRunner(patient=patient)
-    with ProgressArtifact(on_progress) as see:
-        report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
-    publish_report(report)
+    with server_may_go_away(get_run_logger().warning):
+        with ProgressArtifact(on_progress) as see:
+            report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
+        publish_report(report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
 

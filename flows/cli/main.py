@@ -1,12 +1,14 @@
 """The command `sensedex`. Each command is a few lines over `pipeline` and `flows`; what is heavy
 is imported inside them, so that `--help` is quick.
 
-A documented error ends the command with a message, a remedy and an exit status of `exit_codes`.
+A documented error ends the command with a message, a remedy and an exit status of `exit_codes`;
+with `--debug`, before or after the command's name, with a traceback, too.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,8 +20,10 @@ from encoders.errors import EncoderError
 from flows.cli import lookups
 from flows.cli import options as o
 from flows.cli.bind import bind
+from flows.cli.deploy import deploy
+from flows.cli.error_output import DEBUG_VARIABLE, print_error, print_usage_error
 from flows.cli.evaluate import evaluate
-from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
+from flows.cli.exit_codes import MEANINGS, Exit, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.localise import localise
@@ -50,6 +54,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 app.add_typer(weights_app, name="weights")
 app.command()(bind)
+app.command()(deploy)
 app.command()(evaluate)
 app.command()(localise)
 app.command()(search)
@@ -79,17 +84,33 @@ def main() -> None:
 def _invoke() -> int:
     try:
         # What `typer.Exit` carries is returned here, not raised.
-        return app(standalone_mode=False) or Exit.OK
+        return app(_debug_first(sys.argv[1:]), standalone_mode=False) or Exit.OK
     except typer.Abort:
         return Exit.INTERRUPTED
     except (SensedexError, EncoderError) as error:
-        err.print(f"[bold red]sensedex:[/bold red] {_plain(error.message)}", soft_wrap=True)
-        if error.remedy:
-            err.print(f"  {_plain(error.remedy)}", soft_wrap=True)
-        return exit_for(error)
+        return print_error(err, error)
     except typer.TyperException as error:
-        err.print(f"[bold red]sensedex:[/bold red] {_plain(error.format_message())}")
-        return Exit.USAGE
+        return print_usage_error(err, error.format_message())
+
+
+def _debug_first(words: list[str]) -> list[str]:
+    """A person who has just seen an error adds `--debug` at the end of the line."""
+    before_dashes = words.index("--") if "--" in words else len(words)
+    if "--debug" not in words[:before_dashes]:
+        return words
+    words.remove("--debug")
+    return ["--debug", *words]
+
+
+@app.callback()
+def _before_any_command(
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Print the traceback of an error, too (SENSEDEX_DEBUG=1)."),
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"  # what this process starts heeds it as well
 
 
 @app.command()
@@ -203,6 +224,7 @@ def retry(
 def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None = None) -> None:
     from flows.cli.console import licence_note, meaning_note, render_report
     from flows.cli.live import live_progress
+    from flows.prefect_server import first_contact
     from flows.quiet import quiet_logs
     from pipeline.planning import check_settings
 
@@ -212,6 +234,7 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
     server = os.environ.get("PREFECT_API_URL")
     in_prefect = server is not None if flow is None else flow
     if in_prefect:
+        first_contact(server)
         where = f"at {server}" if server else "with a server of its own (about 15 s to start)"
         screen.print(f"[dim]The flow `index`, seen in Prefect {where}.[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
@@ -229,10 +252,6 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
         out.print(render_report(done))
         out.print(meaning_note(done.encoder, done.meaningful))
     raise typer.Exit(status_of(done))
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 if __name__ == "__main__":

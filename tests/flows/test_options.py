@@ -14,6 +14,7 @@ from pipeline.settings import Settings
 
 # What else a command wants before it reads its settings.
 COMMANDS = {
+    "deploy": (),
     "doctor": (),
     "evaluate": ("queries.jsonl",),
     "failures": (),
