@@ -131,22 +131,15 @@ def demo(
 
 
 @app.command()
+@o.with_settings
 def doctor(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    endpoint_url: o.Endpoint = None,
-    weights: o.Weights = None,
-    encoder: o.EncoderName = None,
-    more: o.More = None,
+    options: o.Options,
     as_json: o.Json = False,
 ) -> None:
     """Look at everything that a run needs."""
     from flows.cli.doctor import Verdict, examine, render_findings
 
-    chosen = o.settings_from(
-        settings, bucket, endpoint_url=endpoint_url, weights=weights, encoder=encoder, more=more
-    )
-    findings = list(examine(chosen))
+    findings = list(examine(options.settings()))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -169,40 +162,24 @@ def init(
 
 
 @app.command()
+@o.with_settings
 def plan(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     retry_failed: o.RetryFailed = False,
     limit: Limit = 30,
     as_json: o.Json = False,
 ) -> None:
     """Say what a run would do to which object, and why. Writes nothing."""
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
+    chosen = options.settings()
     from flows.cli.plan import show_plan
 
     show_plan(out, chosen, retry_failed=retry_failed, limit=limit, as_json=as_json)
 
 
 @app.command()
+@o.with_settings
 def run(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as plan.")] = False,
     retry_failed: o.RetryFailed = False,
     allow_removals: o.AllowRemovals = False,
@@ -212,9 +189,7 @@ def run(
     as_json: o.Json = False,
 ) -> None:
     """Make the collection true to the bucket."""
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
+    chosen = options.settings()
     if dry_run:
         from flows.cli.plan import show_plan
 
@@ -222,25 +197,22 @@ def run(
         return
     from pipeline.planning import RunOptions
 
-    options = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
-    _run(chosen, options, as_json, flow)
+    allowed = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
+    _run(chosen, allowed, as_json, flow)
 
 
 @app.command()
+@o.with_settings
 def retry(
+    options: o.Options,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys to try again.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    endpoint_url: o.Endpoint = None,
-    state: o.State = None,
-    more: o.More = None,
     as_json: o.Json = False,
 ) -> None:
     """Run again for objects that were rejected or failed: some keys, or all of them."""
     if not keys and not everything:
         raise typer.BadParameter("name keys, or give --all")
-    chosen = o.settings_from(settings, bucket, endpoint_url=endpoint_url, state=state, more=more)
+    chosen = options.settings()
     from pipeline.planning import RunOptions
 
     # Asking again for what was denied is no surprise when it is denied again.

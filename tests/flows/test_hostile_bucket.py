@@ -64,6 +64,7 @@ def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
             "state.location": "s3://notes/of/sensedex",
             "state.shard_objects": 16,
             "encode.encoder": "imagebind-demo",
+            "embed.engine": "ray",
             **more,
         },
     )

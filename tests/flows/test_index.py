@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from flows.index import given_fields, run_in_flow
-from pipeline import run as steps
 from pipeline.errors import (
     BucketNotFound,
     IndexMismatch,
@@ -25,16 +24,19 @@ from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
 from pipeline.qdrant import open_index
 from pipeline.query import Asked
-from pipeline.ray_session import ray_session
+from pipeline.receipts import RunFolder, open_receipts
 from pipeline.records import MediaType
 from pipeline.search import open_searcher
 from pipeline.search_quality import measure
 from pipeline.settings import Settings, SourceSettings, load_settings
+from pipeline.step_runner import STATE
 from pipeline.store import open_store
 from pipeline.watch import Watch
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.stopped_runs import stop_before
 
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
@@ -53,6 +55,7 @@ def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
             "state.max_removed_share": 0.5,
             # Made from a seed, it knows nothing and tells every picture from every other.
             "encode.encoder": "imagebind-demo",
+            "embed.engine": "ray",
             **more,
         },
     )
@@ -217,19 +220,15 @@ def _wav_of(samples: bytes) -> bytes:
 
 
 def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) -> None:
-    """Two shards are committed, one is loaded, nothing is written to the state; then it stops."""
+    """All shards are committed and loaded, nothing is written to the state; then it stops, and what
+    one shard had is lost."""
     settings = settings_for(bucket, tmp_path)
+    stop_before(STATE, settings)
     store = open_store(settings.state.location, settings.source)
-    planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", Watch())
-    with held(store, settings.state, steps.new_run_id()) as lease:
-        run = steps.start(settings, planned, lease)
-        with open_index(settings.index) as index, ray_session(settings):
-            index.ensure_collection(run.spaces)
-            receipts = list(steps.embed(run, planned, Watch()))
-            assert {r.shard for r in receipts} == {0, 1, 2}
-            steps.load(run, planned, index, receipts[0], Watch())
+    receipts = list(open_receipts(store, 0))
+    assert {r.shard for r in receipts} == {0, 1, 2}
     lost = next(r for r in receipts if r.shard == 2)
-    Path(settings.state.location, run.folder.receipt(2)).unlink()
+    Path(settings.state.location, RunFolder(lost.sequence, lost.run_id).receipt(2)).unlink()
     bucket.requests.clear()
     report = run_in_flow(settings, RunOptions(), lambda _: None)
     assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
@@ -238,9 +237,9 @@ def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) 
     embedded_again = {outcome.key for outcome in lost.outcomes}
     assert fetched == embedded_again, "more than the lost shard was embedded again"
 
-    # The same as a clean run gives, point for point.
-    clean = settings_for(bucket, tmp_path / "clean")
-    run_in_flow(clean, RunOptions(), lambda _: None)
+    # The same as a clean run gives, point for point, without Ray and Prefect.
+    clean = settings_for(bucket, tmp_path / "clean", **{"embed.engine": "loop"})
+    assert (report.engine, run_index(clean).engine) == ("ray", "loop")
     assert points_of(settings) == points_of(clean)
 
 
@@ -300,7 +299,7 @@ def read_plan_of(settings: Settings, folder: Path) -> list[Any]:
 
 
 def test_a_collection_of_another_dimension_is_refused(bucket: S3Server, tmp_path: Path) -> None:
-    settings = settings_for(bucket, tmp_path)
+    settings = settings_for(bucket, tmp_path, **{"embed.engine": "loop"})
     from encoders.modality import Modality
     from pipeline.records import VectorSpace
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from flows.cli.demo_bucket import sync_bucket
+from flows.cli.demo_server import DemoServer
 from pipeline.finish import read_status
 from pipeline.qdrant import open_index
 from pipeline.settings import load_settings
-from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 PREFECT = [sys.executable, "-m", "prefect"]
 
@@ -62,9 +62,9 @@ def wait_for(url: str, within_s: float, log: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_deployment_runs(root_dir: Path, tmp_path: Path, s3_server: S3Server) -> None:  # noqa: F811
+def test_a_deployment_runs(root_dir: Path, tmp_path: Path, seaweed_server: DemoServer) -> None:
     media = root_dir / "infra/demo/media"
-    source = {"bucket": "demo", "endpoint_url": s3_server.url, "region": "us-east-1"}
+    source = {"bucket": "nightly", "endpoint_url": seaweed_server.url, "region": "us-east-1"}
     index = {"path": str(tmp_path / "qdrant"), "collection": "nightly"}
     state = {"location": str(tmp_path / "state")}
     settings = load_settings(
