@@ -79,7 +79,10 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
-        """Names that begin with `prefix` and come after `start_after`, in their order."""
+        """Names that begin with `prefix` and come after `start_after`, in their order.
+
+        `start_after` is not to be a folder's own name: SeaweedFS leaves that folder out.
+        """
         ...
 
     def delete(self, name: str) -> None:
