@@ -41,7 +41,7 @@ from flows.deployments import (
     differences,
     find_deployment,
 )
-from flows.index import PrefectUnavailable
+from flows.prefect_server import PrefectUnavailable
 from pipeline.errors import Permanent, SettingsError
 
 RECORD = "sensedex_deploy"

@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from flows.away import server_may_go_away
+from flows.error_logging import in_one_sentence
+from flows.prefect_server import UNREACHABLE, went_away
 from flows.retries import tried_again
 from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
-from pipeline.errors import Transient
 from pipeline.planning import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report import RunReport
@@ -39,12 +40,6 @@ from pipeline.settings import (
 )
 from pipeline.step_runner import LOAD_THREADS
 from pipeline.whole_run import run_index
-
-
-class PrefectUnavailable(Transient):
-    """Prefect's server was there, or was to be, and does not answer."""
-
-    default_code = "prefect_unavailable"
 
 
 class Options(BaseModel):
@@ -106,12 +101,16 @@ def index_flow(
         "search": search,
         "state": state,
     }
-    settings = load_settings(settings_file, given_fields(parts))
     asked = (options or Options()).for_run()
-    say = get_run_logger().warning
-    with run_outlives_its_slot(say):
-        report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
-    return report.to_json()
+
+    def body() -> dict[str, Any]:
+        settings = load_settings(settings_file, given_fields(parts))
+        say = get_run_logger().warning
+        with run_outlives_its_slot(say):
+            report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
+        return report.to_json()
+
+    return in_one_sentence(body)
 
 
 def run_in_flow(
@@ -125,7 +124,10 @@ def run_in_flow(
     done: list[RunReport] = []
 
     def index(settings: dict[str, Any], options: Options) -> None:  # noqa: ARG001  for Prefect's page
-        done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+        def body() -> None:
+            done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+
+        in_one_sentence(body, on_screen=False)
 
     chosen = settings
     in_this_process = Flow(
@@ -138,11 +140,11 @@ def run_in_flow(
         in_this_process(settings.model_dump(mode="json"), Options(**asdict(options)))
     except httpx.HTTPError as error:
         if not done:
-            raise PrefectUnavailable(
-                f"Prefect's server does not answer: {error}.",
-                remedy="Check PREFECT_API_URL and that the server runs, then run again: what is "
-                "committed is kept.",
-            ) from error
+            raise went_away(error) from error
+    except RuntimeError as error:
+        if not str(error).startswith(UNREACHABLE):
+            raise
+        raise went_away(error) from error
     return done[0]
 
 

@@ -15,6 +15,7 @@ from prefect.tasks import Task
 from pydantic import BaseModel
 
 from flows.artifacts import coded
+from flows.error_logging import in_one_sentence
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.settings import (
@@ -115,8 +116,19 @@ def reconcile_flow(
         "index": index,
         "state": state,
     }
-    settings = load_settings(settings_file, given_fields(parts))
-    options = LookOptions(sample, seed, examples)
+    return in_one_sentence(
+        lambda: _reconcile(
+            load_settings(settings_file, given_fields(parts)),
+            LookOptions(sample, seed, examples),
+            repair=repair,
+            fail_if_wrong=fail_if_wrong,
+        )
+    )
+
+
+def _reconcile(
+    settings: Settings, options: LookOptions, *, repair: bool, fail_if_wrong: bool
+) -> dict[str, Any]:
     if repair:
         rounds = tuple(
             rounds_of(

@@ -25,6 +25,7 @@ from pipeline.plan import (
 )
 from pipeline.receipts import open_receipts
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
+from pipeline.s3_answers import first_contact
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
@@ -124,6 +125,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     summary = PlanSummary()
     source = settings.source
     client = s3.make_client(source)
+    first_contact(client, source.bucket)
     listed = s3.list_pages(client, source.bucket, source.prefix)
     if options.allow_short_listing:
         listed = as_far_as_listed(listed, summary.selection)

@@ -59,6 +59,12 @@ class VectorIndex:
         collections.create(physical, spaces)
         collections.show(self._name, physical)
 
+    def check_fits(self, spaces: Sequence[VectorSpace]) -> None:
+        """As `ensure_collection`, but nothing is created."""
+        if self.exists():
+            vectors = Collections(self._connection, self._settings).vectors_of(self._name)
+            check_fits(self._name, vectors, spaces)
+
     def exists(self) -> bool:
         with self._call("looking for the collection") as client:
             shown = {alias.alias_name for alias in client.get_aliases().aliases}

@@ -21,12 +21,14 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
 from pipeline.errors import Transient
+from pipeline.first_contact import why_silent
 from pipeline.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
 DEATH_WITHIN_S = 1.0
+RAY_CLIENT_PORT = 10001
 _abandoned = threading.Event()
 
 
@@ -88,10 +90,20 @@ def prepare_environment() -> None:
 
 def start_ray(settings: Settings) -> None:
     """Connect to RAY_ADDRESS, or start a private session that ends with this process."""
+    address = os.environ.get("RAY_ADDRESS")
+    # Ray asks a cluster's head for two minutes, and then ends this process.
+    if (
+        address
+        and address not in ("auto", "local")
+        and (why := why_silent(address, default_port=10001))
+    ):
+        raise RayUnavailable(
+            f"Nobody answers at RAY_ADDRESS {address} ({why}).",
+            remedy="Start the cluster's head, mend RAY_ADDRESS, or unset it.",
+        )
     prepare_environment()
     import ray
 
-    address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
             with own_sigterm():
@@ -113,6 +125,19 @@ def start_ray(settings: Settings) -> None:
             f"Cannot use {what}: {error}",
             remedy="Check RAY_ADDRESS, free memory and /dev/shm; `sensedex doctor` looks at them.",
         ) from error
+
+
+def first_contact() -> None:
+    """Ray asks the head of the cluster at RAY_ADDRESS for two minutes, and then ends this process.
+    Raises RayUnavailable where nobody listens there."""
+    address = os.environ.get("RAY_ADDRESS")
+    if not address or address in ("auto", "local"):
+        return
+    if why := why_silent(address, default_port=RAY_CLIENT_PORT):
+        raise RayUnavailable(
+            f"Nobody answers at RAY_ADDRESS {address} ({why}).",
+            remedy="Start the cluster's head, mend RAY_ADDRESS, or unset it.",
+        )
 
 
 def while_ray_lives(items: Iterable[T]) -> Iterator[T]:

@@ -29,6 +29,7 @@ from pipeline.plan import read_plan
 from pipeline.planning import Planned
 from pipeline.progress import Stage, StageProgress
 from pipeline.qdrant import VectorIndex
+from pipeline.ray_session import first_contact
 from pipeline.receipts import RunFolder, commit_load
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
@@ -68,12 +69,22 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
+def check_tools(settings: Settings, planned: Planned, engine: Engine) -> None:
+    """What embedding needs is there and is what it should be; before anything is written.
+
+    Raises WeightsError, SettingsError, RayUnavailable.
+    """
+    if not planned.to_embed:
+        return
+    for choice in settings.encode.chosen():
+        check_weights(choice.encoder, local_weights(choice, settings.source))
+    find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
+    if engine is Engine.RAY:
+        first_contact()
+
+
 def start(settings: Settings, planned: Planned, lease: Held) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
-    if planned.to_embed:
-        for choice in settings.encode.chosen():
-            check_weights(choice.encoder, local_weights(choice, settings.source))
-        find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
     store = planned.state.store
     if read_state(store).version != planned.state.version:
         raise StateMoved(

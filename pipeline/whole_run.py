@@ -78,6 +78,7 @@ def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner
 
     run_id, store, after = protocol.new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
+    protocol.check_tools(settings, planned, engine)
     with writing(settings, store, run_id, after_sequence=after) as (lease, index):
         run = protocol.start(settings, planned, lease)
         index.ensure_collection(run.spaces)

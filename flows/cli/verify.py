@@ -34,16 +34,9 @@ STATUS = {
 STYLE = {"agree": "bold green", "disagree": "bold red", "behind": "yellow", "busy": "yellow"}
 
 
+@o.with_settings
 def verify(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Mend it: from Parquet; what Parquet has not, by a run."),
@@ -62,12 +55,10 @@ def verify(
     from pipeline.planning import check_settings
     from pipeline.verify.look import LookOptions
 
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
-    check_settings(chosen)
-    options = LookOptions(sample, seed, limit)
-    rounds = _mended(chosen, options) if repair else (_looked(chosen, options),)
+    settings = options.settings()
+    check_settings(settings)
+    look_for = LookOptions(sample, seed, limit)
+    rounds = _mended(settings, look_for) if repair else (_looked(settings, look_for),)
     report = rounds[-1].report
     if as_json:
         facts = report.to_json()

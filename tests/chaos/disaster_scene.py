@@ -243,7 +243,7 @@ class DisasterScene:
 
     def _start(self, name: str) -> RealRun:
         work = self._place(name)
-        environment = self._prefect.environment
+        environment = {**self._prefect.environment, "SENSEDEX_EMBED__ENGINE": "ray"}
         return RealRun(work / "run", work / "sensedex.toml", environment, LONGEST_RUN_S)
 
     def _live(self, name: str) -> Live:

@@ -33,7 +33,8 @@ from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
 from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.rebuild.run import Rebuilt, copy, finish, rebuild
 from pipeline.records import Status, VectorSpace
-from pipeline.settings import OptionalField, Settings, load_settings
+from pipeline.settings import Settings, load_settings
+from pipeline.settings_fields import OptionalField
 from pipeline.store import open_store
 from tests.pipeline.small_runs import run_of
 from tests.pipeline.test_load import SPACES, live, rows_of, unit, whole
