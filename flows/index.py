@@ -102,10 +102,10 @@ def index_flow(
         "state": state,
     }
     asked = (options or Options()).for_run()
+    say = get_run_logger().warning
 
     def body() -> dict[str, Any]:
         settings = load_settings(settings_file, given_fields(parts))
-        say = get_run_logger().warning
         with run_outlives_its_slot(say):
             report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
         return report.to_json()

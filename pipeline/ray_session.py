@@ -27,8 +27,8 @@ from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
-DEATH_WITHIN_S = 1.0
 RAY_CLIENT_PORT = 10001
+DEATH_WITHIN_S = 1.0
 _abandoned = threading.Event()
 
 
