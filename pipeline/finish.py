@@ -78,6 +78,7 @@ def report_of(
         seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},
         recovered_objects=len(planned.taken_over),
         search=tuple(search),
+        precisions=latest.of(Stage.ENCODE).precisions,
     )
 
 

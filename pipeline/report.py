@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from encoders.precision import TowerPrecision
 from pipeline.records import ObjectOutcome, Status
 
 
@@ -85,6 +86,7 @@ class RunReport:
     recovered_objects: int = 0
     search: tuple[SearchRecall, ...] = ()
     segments_known: int = 0
+    precisions: tuple[TowerPrecision, ...] = ()
 
     @property
     def segments_missing(self) -> int:
@@ -117,6 +119,7 @@ class RunReport:
         row["failures"] = tuple(FailureRow(**f) for f in row["failures"])
         row["stages"] = tuple(StageTime(**s) for s in row["stages"])
         row["search"] = tuple(SearchRecall(**s) for s in row.get("search", ()))
+        row["precisions"] = tuple(TowerPrecision.from_json(p) for p in row.get("precisions", ()))
         return cls(**row)
 
 
