@@ -6,14 +6,19 @@
     │   └── BrokenWeights   a network whose answer is not finite
     └── InputError       a batch of the wrong shape or type, or with NaN in it
 
-A retry helps with none of them. Each has a `remedy`, one sentence for a person.
+A retry helps with none of them. Each has a `remedy`, one sentence for a person, and a `code`
+that is short, stable and machine readable.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class EncoderError(Exception):
     """What is wrong, the thing it is wrong with, and what to do."""
+
+    code: ClassVar[str] = "encoder"
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
@@ -25,16 +30,16 @@ class EncoderError(Exception):
 
 
 class UnknownEncoder(EncoderError):
-    pass
+    code = "unknown_encoder"
 
 
 class WeightsError(EncoderError):
-    pass
+    code = "weights"
 
 
 class BrokenWeights(WeightsError):
-    pass
+    code = "broken_weights"
 
 
 class InputError(EncoderError, ValueError):
-    pass
+    code = "encoder_input"

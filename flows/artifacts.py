@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextvars import copy_context
 from types import TracebackType
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -15,21 +14,16 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.away import if_prefect_answers
 from pipeline.planning import Planned
-from pipeline.progress import Stage
+from pipeline.progress import OnProgress, RunProgress, Stage
 from pipeline.report import RunReport
-from pipeline.watch import Watch
 
 PLAN_KEY = "index-plan"
 PROGRESS_KEY = "index-progress"
 REPORT_KEY = "index-report"
 FAILURES_SHOWN = 50
 PROGRESS_EVERY_S = 5.0
-
-
-def if_prefect_answers() -> suppress:
-    """What is only looked at must not end a run: without Prefect's server, nobody looks."""
-    return suppress(httpx.HTTPError)
 
 
 def publish_plan(planned: Planned) -> None:
@@ -92,20 +86,24 @@ def coded(text: str) -> str:
 
 
 class ProgressArtifact:
-    """Keeps a progress artifact up to date while a block runs, from a thread of its own."""
+    """Keeps a progress artifact up to date while a block runs, from a thread of its own. The block
+    is given what a run is to call; `on_progress` is called in turn."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._latest = RunProgress("starting")
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True, name="progress")
+        self._thread: threading.Thread | None = None
         self._id: UUID | None = None
 
-    def __enter__(self) -> ProgressArtifact:
-        with if_prefect_answers():
-            made = create_progress_artifact(0.0, key=PROGRESS_KEY, description="objects written")
-            self._id = made if isinstance(made, UUID) else None
+    def __enter__(self) -> OnProgress:
+        # The artifact belongs to the flow's run, which is known by the context alone.
+        context = copy_context()
+        self._thread = threading.Thread(
+            target=lambda: context.run(self._follow), daemon=True, name="progress"
+        )
         self._thread.start()
-        return self
+        return self._see
 
     def __exit__(
         self,
@@ -114,21 +112,31 @@ class ProgressArtifact:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
+        assert self._thread is not None
         self._thread.join(timeout=PROGRESS_EVERY_S * 2)
-        if kind is None:
-            self._update(100.0)
+        if kind is None and self._latest.total_objects:
+            self._show(100.0)
+
+    def _see(self, progress: RunProgress) -> None:
+        self._latest = progress
+        self._on_progress(progress)
 
     def _follow(self) -> None:
         while not self._stop.wait(PROGRESS_EVERY_S):
-            progress = self._watch.latest
+            progress = self._latest
             if progress.total_objects:
                 done = progress.of(Stage.WRITE).objects / progress.total_objects
-                self._update(min(100.0, 100.0 * done))
+                self._show(min(100.0, 100.0 * done))
 
-    def _update(self, percent: float) -> None:
-        if self._id is not None:
-            with if_prefect_answers():
+    def _show(self, percent: float) -> None:
+        with if_prefect_answers():
+            if self._id is not None:
                 update_progress_artifact(self._id, progress=percent)
+                return
+            made = create_progress_artifact(
+                percent, key=PROGRESS_KEY, description="objects written"
+            )
+            self._id = made if isinstance(made, UUID) else None
 
 
 def _search_rows(report: RunReport) -> list[str]:

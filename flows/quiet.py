@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 QUIET = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"}
@@ -35,5 +35,9 @@ def quiet_logs(log: Path) -> Iterator[None]:
             os.dup2(screen, 2)
             kept.close()  # writes half a line that is left in it, while there is a screen
             os.close(screen)
+            if not os.fstat(file.fileno()).st_size:
+                log.unlink(missing_ok=True)  # nothing was said
+                with suppress(OSError):
+                    log.parent.rmdir()
             for name in added:
                 os.environ.pop(name, None)

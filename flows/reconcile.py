@@ -15,7 +15,8 @@ from prefect.tasks import Task
 from pydantic import BaseModel
 
 from flows.artifacts import coded
-from flows.index import given_fields, on_progress_here, run_index
+from flows.error_logging import in_one_sentence
+from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.settings import (
     DecodeSettings,
@@ -55,7 +56,7 @@ def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bo
     retry_condition_fn=_out_of_reach,
 )
 def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
-    return verify(settings, options, Watch(on_progress_here.get()))
+    return verify(settings, options, Watch())
 
 
 @task(
@@ -66,7 +67,7 @@ def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
     retry_condition_fn=_out_of_reach,
 )
 def mend_task(settings: Settings, options: LookOptions) -> Round:
-    return mend(settings, options, Watch(on_progress_here.get()))
+    return mend(settings, options, Watch())
 
 
 @flow(
@@ -91,6 +92,21 @@ def reconcile_flow(
 
     Returns the rounds as plain JSON values; the last one's report is how it stands. Raises
     IndexWrong where the index is wrong at the end, unless `fail_if_wrong` is false.
+
+    Args:
+        source: Which bucket, and which of its objects.
+        decode: How time is cut into windows, and the limits for hostile media.
+        encode: Which encoders, with which weights, on what device.
+        tags: Words that every window is compared with.
+        index: The Qdrant collection.
+        state: Where the state is kept.
+        repair: Mend what is found to be wrong.
+        sample: How many segments have their vectors compared.
+        seed: Of the sample; empty for another one each time.
+        examples: How many examples of each finding the report has.
+        fail_if_wrong: Whether the run fails where the index is wrong at the end.
+        settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
+            here.
     """
     parts: dict[str, BaseModel | None] = {
         "source": source,
@@ -100,13 +116,24 @@ def reconcile_flow(
         "index": index,
         "state": state,
     }
-    settings = load_settings(settings_file, given_fields(parts))
-    options = LookOptions(sample, seed, examples)
+    return in_one_sentence(
+        lambda: _reconcile(
+            load_settings(settings_file, given_fields(parts)),
+            LookOptions(sample, seed, examples),
+            repair=repair,
+            fail_if_wrong=fail_if_wrong,
+        )
+    )
+
+
+def _reconcile(
+    settings: Settings, options: LookOptions, *, repair: bool, fail_if_wrong: bool
+) -> dict[str, Any]:
     if repair:
         rounds = tuple(
             rounds_of(
                 lambda: mend_task(settings, options),
-                lambda asked: run_index(settings, asked, on_progress_here.get()),
+                lambda asked: run_in_flow(settings, asked),
             )
         )
     else:

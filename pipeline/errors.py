@@ -129,3 +129,8 @@ class MediaRejected(Permanent):
     """`code` is one of those in docs/media.md: `no_streams`, `undecodable`, `too_short`, ..."""
 
     default_code = "undecodable"
+
+
+def printable(text: str) -> str:
+    """A key as it may stand in a message: a line break in it must not make a line of its own."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
 from pipeline.lease import LEASE, Lease
@@ -12,11 +13,14 @@ from pipeline.progress import Stage
 from pipeline.receipts import RUNS
 from pipeline.records import Action, ShardReceipt, Status
 from pipeline.report import FailureRow, RunReport, SearchRecall, StageTime, Tally
-from pipeline.run import Run
 from pipeline.settings import Settings
 from pipeline.state import StateRow, read_state
 from pipeline.store import open_store
 from pipeline.watch import Watch
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
+    from pipeline.run import Run
 
 
 def report_of(
@@ -29,9 +33,10 @@ def report_of(
     points: int = 0,
     known: int = 0,
     search: Sequence[SearchRecall] = (),
+    engine: Engine | None = None,
 ) -> RunReport:
     """The report of a run, or, without `run`, of one that found nothing to do. The collection has
-    `points` live segments, and the state knows of `known`."""
+    `points` live segments, and the state knows of `known`; `engine` is what embedded."""
     tally = Tally()
     for receipt in receipts:
         for outcome in receipt.outcomes:
@@ -78,6 +83,7 @@ def report_of(
         seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},
         recovered_objects=len(planned.taken_over),
         search=tuple(search),
+        engine=str(engine or ""),
         precisions=latest.of(Stage.ENCODE).precisions,
     )
 

@@ -3,43 +3,33 @@
     plan rows -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
 
 One execution a run, streaming: the model loads once, windows of all objects share full batches,
-and a shard's receipt comes out while later shards are still being decoded. `run_in_loop` runs the
-same three stages without Ray.
+and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed_loop`
+runs the same three stages without Ray.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
-from encoders.protocol import Encoder
-from pipeline.decode_stage import AddProgress, DecodeStage, Shard
-from pipeline.encode_stage import EncodeStage
+from pipeline.embed_job import EmbedJob, chunks
 from pipeline.errors import Transient
 from pipeline.media.child import prepare_children
 from pipeline.plan import plan_row_from, plan_table
 from pipeline.progress import Stage, StageProgress
 from pipeline.ray_session import while_ray_lives
-from pipeline.receipts import RunFolder
-from pipeline.records import PlanRow, ShardReceipt, VectorSpace
+from pipeline.records import PlanRow, ShardReceipt
 from pipeline.rows import decoded_table
-from pipeline.settings import Settings
-from pipeline.spaces import load_chosen
-from pipeline.store import Store, open_store
-from pipeline.write_stage import WriteStage
-
-T = TypeVar("T")
+from pipeline.watch import Watch
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_A_BLOCK = 16
@@ -48,6 +38,7 @@ BLOCK_BYTES = 16 * 2**20
 OBJECTS_A_TASK = 16
 BYTES_A_TASK = 32 * 2**20
 REPORT_EVERY_S = 0.25
+SEEN_EVERY_S = 0.5
 
 
 class GraphBroken(Transient):
@@ -56,48 +47,15 @@ class GraphBroken(Transient):
     default_code = "graph_broken"
 
 
-@dataclass(frozen=True, slots=True)
-class GraphPlan:
-    """Everything that the stages need to know; it travels to every actor."""
-
-    settings: Settings
-    run: RunFolder
-    spaces: tuple[VectorSpace, ...]
-    objects_by_shard: dict[int, int]
-
-    def decode_stage(self, add_progress: AddProgress) -> DecodeStage:
-        fingerprints = tuple(sorted({space.fingerprint for space in self.spaces}))
-        encoder = self.settings.encode.encoder
-        return DecodeStage(
-            self.settings.source, self.settings.decode, encoder, fingerprints, add_progress
-        )
-
-    def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
-        return EncodeStage(self.load_encoders, self.spaces, add_progress, self.settings.tags)
-
-    def write_stage(self, add_progress: AddProgress) -> WriteStage:
-        return WriteStage(self.open_store, self.run, self.spaces, add_progress)
-
-    def load_encoders(self) -> list[Encoder]:
-        names = dict.fromkeys(space.encoder for space in self.spaces)
-        return [load_chosen(self.settings, name) for name in names]
-
-    def open_store(self) -> Store:
-        return open_store(self.settings.state.location, self.settings.source)
-
-    def shard_of(self, row: PlanRow) -> Shard:
-        return Shard(row.shard, self.objects_by_shard[row.shard])
-
-
 def run_graph(
-    plan: GraphPlan, rows: Iterator[PlanRow], board: ProgressBoard
+    job: EmbedJob, rows: Iterator[PlanRow], board: ProgressBoard
 ) -> Iterator[ShardReceipt]:
     """The same receipts as `run_in_loop`, from one Ray Data execution on the current session.
 
     Raises GraphBroken when Ray gives up and RayDied; no object's own fault can do that.
     """
     _configure()
-    encode = plan.settings.encode
+    encode = job.settings.encode
     on_gpu = encode.device.startswith("cuda") or (
         encode.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
     )
@@ -108,9 +66,9 @@ def run_graph(
             _RayDecode,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=plan.settings.decode.processes),
+            compute=ActorPoolStrategy(size=job.settings.decode.processes),
             num_cpus=1,
-            fn_constructor_args=(plan, board.handle),
+            fn_constructor_args=(job, board.handle),
         )
         .map_batches(
             _RayEncode,
@@ -119,7 +77,7 @@ def run_graph(
             compute=ActorPoolStrategy(size=encode.processes),
             num_cpus=0 if on_gpu else 1,
             num_gpus=1 if on_gpu else 0,
-            fn_constructor_args=(plan, board.handle),
+            fn_constructor_args=(job, board.handle),
         )
         .map_batches(
             _RayWrite,
@@ -127,7 +85,7 @@ def run_graph(
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=1),
             num_cpus=0,
-            fn_constructor_args=(plan, board.handle),
+            fn_constructor_args=(job, board.handle),
         )
     )
     try:
@@ -142,16 +100,20 @@ def run_graph(
         ) from error
 
 
-def run_in_loop(
-    plan: GraphPlan, rows: Iterator[PlanRow], add_progress: AddProgress
-) -> Iterator[ShardReceipt]:
-    """Decode, encode and write in this process, one after the other."""
-    decode = plan.decode_stage(add_progress)
-    encode = plan.encode_stage(add_progress)
-    write = plan.write_stage(add_progress)
-    decoded = (item for row in rows for item in decode.rows(row, plan.shard_of(row)))
-    for chunk in _chunks(decoded, plan.settings.encode.batch_size):
-        yield from write.receipts(encode.table(decoded_table(chunk)))
+def receipts_by_ray(job: EmbedJob, rows: Iterator[PlanRow], watch: Watch) -> Iterator[ShardReceipt]:
+    """As `run_graph`, told to `watch`."""
+    board = ProgressBoard()
+    started = False
+
+    def see(stages: Mapping[Stage, StageProgress]) -> None:
+        nonlocal started
+        if Stage.ENCODE in stages and not started:
+            started = True
+            watch.embedding_began()
+        watch.see(stages)
+
+    with board.followed_by(see, SEEN_EVERY_S):
+        yield from run_graph(job, rows, board)
 
 
 class ProgressBoard:
@@ -224,24 +186,24 @@ class _Reporter:
 
 
 class _RayDecode:
-    def __init__(self, plan: GraphPlan, board: Any) -> None:
-        self._plan = plan
+    def __init__(self, job: EmbedJob, board: Any) -> None:
+        self._job = job
         self._reporter = _Reporter(board)
-        self._stage = plan.decode_stage(self._reporter.add)
+        self._stage = job.decode_stage(self._reporter.add)
         prepare_children()  # half a second, while the encoder loads its model
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         planned = map(plan_row_from, table.to_pylist())
-        rows = (row for p in planned for row in self._stage.rows(p, self._plan.shard_of(p)))
-        for chunk in _chunks(rows, WINDOWS_A_BLOCK):
+        rows = (row for p in planned for row in self._stage.rows(p, self._job.shard_of(p)))
+        for chunk in chunks(rows, WINDOWS_A_BLOCK):
             yield decoded_table(chunk)
         self._reporter.tell()
 
 
 class _RayEncode:
-    def __init__(self, plan: GraphPlan, board: Any) -> None:
+    def __init__(self, job: EmbedJob, board: Any) -> None:
         self._reporter = _Reporter(board)
-        self._stage = plan.encode_stage(self._reporter.add)
+        self._stage = job.encode_stage(self._reporter.add)
         self._reporter.tell()
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -251,9 +213,9 @@ class _RayEncode:
 
 
 class _RayWrite:
-    def __init__(self, plan: GraphPlan, board: Any) -> None:
+    def __init__(self, job: EmbedJob, board: Any) -> None:
         self._reporter = _Reporter(board)
-        self._stage = plan.write_stage(self._reporter.add)
+        self._stage = job.write_stage(self._reporter.add)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         receipts = [receipt.to_bytes() for receipt in self._stage.receipts(table)]
@@ -272,11 +234,6 @@ def _configure() -> None:
     # Its console handler reports every execution; a run has a progress of its own.
     for handler in logging.getLogger("ray.data").handlers:
         handler.setLevel(max(handler.level, logging.ERROR))
-
-
-def _chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
-    while chunk := list(itertools.islice(items, size)):
-        yield chunk
 
 
 def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:

@@ -7,13 +7,16 @@ unchanged, and no search would find it.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from pipeline.errors import Permanent
 from pipeline.planning import Planned
-from pipeline.qdrant import open_index
-from pipeline.qdrant_embedded import holds_collection
-from pipeline.qdrant_errors import place_of
-from pipeline.records import Action
+from pipeline.records import Action, VectorSpace
 from pipeline.settings import IndexSettings, Settings
+from pipeline.spaces import spaces_of
 
 
 class IndexLost(Permanent):
@@ -22,22 +25,69 @@ class IndexLost(Permanent):
     default_code = "index_lost"
 
 
+class IndexUnreadable(Permanent):
+    """The folder of the embedded engine is not as that engine leaves it."""
+
+    default_code = "index_unreadable"
+
+
 def check_index(settings: Settings, planned: Planned) -> None:
     """Reads only, and opens no embedded engine. A plan that calls nothing unchanged (another
-    encoder) takes nothing on trust. Raises IndexLost, IndexUnavailable."""
+    encoder) takes nothing on trust; where there is something to do, the collection must be one that
+    can take it. Raises IndexLost, IndexMismatch, IndexUnavailable."""
     state = planned.state
     known = state.totals.get("segments", 0)
     if known and planned.summary.objects[Action.UNCHANGED] and not _is_there(settings.index):
+        from pipeline.qdrant_errors import place_of
+
         raise IndexLost(
             f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, "
             f"but by the state in {state.store.location} it has {known} segments.",
             remedy="If the settings are wrong, mend index.url, index.path or index.collection. If "
             "the collection is lost, `sensedex verify --repair` loads it again, without a model.",
         )
+    if not planned.nothing_to_do:
+        _check_fits(settings.index, spaces_of(planned.cards))
+
+
+def _check_fits(index: IndexSettings, wanted: Sequence[VectorSpace]) -> None:
+    from pipeline.qdrant import open_index
+    from pipeline.qdrant_collections import check_fits, named_vectors
+
+    if index.url is None:
+        found = _in_folder(index.path, index.collection)
+        if found is not None:
+            check_fits(index.collection, named_vectors(found["vectors"]), wanted)
+        return
+    with open_index(index) as opened:
+        opened.check_fits(wanted)
 
 
 def _is_there(index: IndexSettings) -> bool:
     if index.url is None:
         return holds_collection(index.path, index.collection)
+    from pipeline.qdrant import open_index  # Qdrant's client takes a second to import
+
     with open_index(index) as opened:
         return opened.exists()
+
+
+def holds_collection(folder: Path, name: str) -> bool:
+    """Whether the embedded engine's folder shows one of this name; the folder is not opened."""
+    return _in_folder(folder, name) is not None
+
+
+def _in_folder(folder: Path, name: str) -> Mapping[str, Any] | None:
+    """The configuration of the collection of this name, or of the one that an alias shows."""
+    try:
+        facts = json.loads((folder / "meta.json").read_bytes())
+        found: Mapping[str, Any] | None = facts["collections"].get(facts["aliases"].get(name, name))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise IndexUnreadable(
+            f"{folder / 'meta.json'} is not what the embedded engine writes: {error}.",
+            remedy="Name another folder (index.path), or move this one away: `sensedex verify "
+            "--repair` makes it again.",
+        ) from error
+    return found

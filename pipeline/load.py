@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import IndexUnavailable
 from pipeline.parquet import SegmentBatch
-from pipeline.qdrant import Anchor, VectorIndex
+from pipeline.qdrant import VectorIndex
+from pipeline.qdrant_types import Anchor
 from pipeline.records import ObjectOutcome, Status
 
 ASSETS_A_FLIP = 64

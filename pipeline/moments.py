@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import pstdev
 from typing import Any
 
-from pipeline.qdrant import Hit
+from pipeline.qdrant_types import Hit
 
 LEAST = 1e-3  # what being first counts for by itself
 MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its best score,
@@ -17,8 +17,9 @@ MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A stretch of one asset that answers a query. `score` is the best cosine in it, by the vector
-    named in `vector_name`; moments are ordered by `rank_score`."""
+    """A stretch of one asset that answers a query, by its best window. Moments are ordered by
+    `score`: the cosine, where one vector was searched, else a fused one (`moments_of`). `cosine` is
+    that of the query with the window's vector `vector_name`, of those searched the closest."""
 
     asset_id: str
     uri: str
@@ -27,7 +28,7 @@ class Moment:
     start_ms: int
     end_ms: int
     score: float
-    rank_score: float
+    cosine: float
     vector_name: str
     payload: Mapping[str, Any]
 
@@ -36,8 +37,8 @@ class Moment:
 class _Window:
     payload: Mapping[str, Any]
     score: float
+    cosine: float
     vector_name: str
-    rank_score: float
 
 
 def moments_of(
@@ -51,20 +52,20 @@ def moments_of(
     first of a list that holds nothing right must not count as the first of one that does.
     """
     windows = _fused(hits)
-    floor = min((window.rank_score for window in windows), default=0.0)
+    floor = min((window.score for window in windows), default=0.0)
     by_asset: dict[str, list[_Window]] = defaultdict(list)
     for window in windows:
         by_asset[window.payload["asset_id"]].append(window)
     moments = [m for found in by_asset.values() for m in _merged(found, floor)[:per_asset]]
-    return sorted(moments, key=lambda m: (-m.rank_score, m.key, m.start_ms))[:limit]
+    return sorted(moments, key=lambda m: (-m.score, m.key, m.start_ms))[:limit]
 
 
 def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
     if len(hits) == 1:
         [(name, only)] = hits.items()
-        return [_Window(h.payload, h.score, name, h.score) for h in only]
+        return [_Window(h.payload, h.score, h.score, name) for h in only]
     sums: dict[str, float] = defaultdict(float)
-    best: dict[str, tuple[float, str, Hit]] = {}
+    closest: dict[str, tuple[str, Hit]] = {}
     for name, found in hits.items():
         scores = [hit.score for hit in found]
         spread = pstdev(scores) if scores else 0.0
@@ -73,10 +74,10 @@ def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
             sums[hit.point_id] += LEAST / (rank + 1)
             if spread > 0:
                 sums[hit.point_id] += (hit.score - min(scores)) / spread
-            if hit.point_id not in best or hit.score > best[hit.point_id][0]:
-                best[hit.point_id] = (hit.score, name, hit)
+            if hit.point_id not in closest or hit.score > closest[hit.point_id][1].score:
+                closest[hit.point_id] = (name, hit)
     return [
-        _Window(hit.payload, score, name, sums[point]) for point, (score, name, hit) in best.items()
+        _Window(hit.payload, sums[point], hit.score, name) for point, (name, hit) in closest.items()
     ]
 
 
@@ -94,16 +95,16 @@ def _merged(windows: Iterable[_Window], floor: float) -> list[Moment]:
         run = [window]
     if run:
         moments.append(_moment(run))
-    return sorted(moments, key=lambda m: (-m.rank_score, m.start_ms))
+    return sorted(moments, key=lambda m: (-m.score, m.start_ms))
 
 
 def _alike(run: Sequence[_Window], window: _Window, floor: float) -> bool:
-    scores = [w.rank_score - floor for w in run] + [window.rank_score - floor]
+    scores = [w.score - floor for w in run] + [window.score - floor]
     return min(scores) >= MERGE_WITHIN * max(scores)
 
 
 def _moment(run: Sequence[_Window]) -> Moment:
-    best = max(run, key=lambda w: (w.rank_score, -w.payload["segment_index"]))
+    best = max(run, key=lambda w: (w.score, -w.payload["segment_index"]))
     payload = best.payload
     return Moment(
         payload["asset_id"],
@@ -113,7 +114,7 @@ def _moment(run: Sequence[_Window]) -> Moment:
         run[0].payload["start_ms"],
         run[-1].payload["end_ms"],
         best.score,
-        best.rank_score,
+        best.cosine,
         best.vector_name,
         payload,
     )

@@ -14,7 +14,6 @@ from encoders.card import EncoderCard
 from pipeline import s3
 from pipeline.errors import PlanRefused, SettingsError
 from pipeline.ids import Recipe
-from pipeline.labelled import read_queries
 from pipeline.listing import as_far_as_listed, select
 from pipeline.plan import (
     Ending,
@@ -26,6 +25,7 @@ from pipeline.plan import (
 )
 from pipeline.receipts import open_receipts
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
+from pipeline.s3_answers import first_contact
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
@@ -64,6 +64,7 @@ class Planned:
     most_denied: int | None = None
     leftovers: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
+    bytes_to_embed: int = 0
 
     @property
     def card(self) -> EncoderCard:
@@ -92,6 +93,8 @@ def check_settings(settings: Settings) -> tuple[EncoderCard, ...]:
             remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
         )
     if settings.search.queries is not None:
+        from pipeline.labelled import read_queries  # what reads a query's media takes its time
+
         read_queries(settings.search.queries)
     return cards_of(settings)
 
@@ -122,6 +125,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     summary = PlanSummary()
     source = settings.source
     client = s3.make_client(source)
+    first_contact(client, source.bucket)
     listed = s3.list_pages(client, source.bucket, source.prefix)
     if options.allow_short_listing:
         listed = as_far_as_listed(listed, summary.selection)
@@ -139,10 +143,11 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         bucket=source.bucket,
     )
     objects_by_shard: Counter[int] = Counter()
-
+    bytes_to_embed = 0
     left = _Left(set(committed))
 
     def counted() -> Iterator[PlanRow]:
+        nonlocal bytes_to_embed
         cut = cut_into_shards(
             (row for row in left.seen(rows) if not _is_recovered(row, candidates, recovered)),
             settings.state.shard_objects,
@@ -151,6 +156,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         for row in cut:
             if row.shard >= 0:
                 objects_by_shard[row.shard] += 1
+                bytes_to_embed += row.object.size_bytes
             yield row
 
     write_plan(path, counted(), summary)
@@ -182,6 +188,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         most_denied,
         tuple(committed),
         tuple(left.unlisted),
+        bytes_to_embed,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,29 +20,10 @@ from pipeline.parquet import SegmentBatch
 from pipeline.qdrant_collections import Collections, check_fits
 from pipeline.qdrant_errors import Connection, completed, open_connection
 from pipeline.qdrant_points import CollectionPoints
+from pipeline.qdrant_types import Anchor, Hit
 from pipeline.qdrant_updates import all_of, deletion, flip_steps, hidden, others
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """An asset's one point beside its segments: which generation is live, and the mean vectors."""
-
-    asset_id: str
-    generation: str
-    segment_ids: tuple[str, ...]
-    vectors: Mapping[str, NDArray[np.float32]]
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One point that a query found."""
-
-    point_id: str
-    score: float
-    payload: Mapping[str, Any]
 
 
 @contextmanager
@@ -78,6 +58,12 @@ class VectorIndex:
         physical = f"{self._name}-1"
         collections.create(physical, spaces)
         collections.show(self._name, physical)
+
+    def check_fits(self, spaces: Sequence[VectorSpace]) -> None:
+        """As `ensure_collection`, but nothing is created."""
+        if self.exists():
+            vectors = Collections(self._connection, self._settings).vectors_of(self._name)
+            check_fits(self._name, vectors, spaces)
 
     def exists(self) -> bool:
         with self._call("looking for the collection") as client:

@@ -149,6 +149,11 @@ class Collections:
             client.delete_collection(name)
 
 
+def named_vectors(configuration: Mapping[str, Any]) -> dict[str, q.VectorParams]:
+    """From the JSON values by which the embedded engine keeps them."""
+    return {name: q.VectorParams(**values) for name, values in configuration.items()}
+
+
 def check_fits(
     name: str, there: Mapping[str, q.VectorParams], wanted: Sequence[VectorSpace]
 ) -> None:

@@ -8,7 +8,6 @@ about five and then three times less time (docs/performance.md), and no less is 
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -80,15 +79,6 @@ class EngineFolder:
             client.batch_update_points(begun.collection, begun.steps, wait=True)
         self.flush()
         self._journal.unlink()
-
-
-def holds_collection(folder: Path, name: str) -> bool:
-    """Whether the engine in the folder shows one of this name; the folder is not opened."""
-    try:
-        facts = json.loads((folder / "meta.json").read_bytes())
-    except FileNotFoundError:
-        return False
-    return name in facts["collections"] or name in facts["aliases"]
 
 
 def _write_ahead(file: Path) -> None:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
-from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -21,8 +20,11 @@ from qdrant_client.http.exceptions import (
 )
 
 from pipeline.errors import IndexMismatch, IndexUnavailable, Permanent, SensedexError
+from pipeline.first_contact import tls_reason, why_silent, without_secrets
 from pipeline.qdrant_embedded import EngineFolder
 from pipeline.settings import IndexSettings
+
+REST_PORT, GRPC_PORT = 6333, 6334  # the client's own defaults
 
 
 class IndexRefused(Permanent):
@@ -107,13 +109,14 @@ def open_connection(settings: IndexSettings) -> Iterator[Connection]:
 
 def place_of(settings: IndexSettings) -> str:
     """The server's address without what is secret in it, or the folder."""
-    return str(settings.path) if settings.url is None else _without_secrets(settings.url)
+    return str(settings.path) if settings.url is None else without_secrets(settings.url)
 
 
 def open_client(settings: IndexSettings) -> QdrantClient:
     """A server by URL, or the client's local mode by folder. Raises IndexUnavailable."""
     if settings.url is None:
         return _open_folder(settings)
+    _first_contact(settings.url, grpc=settings.prefer_grpc)
     key = settings.api_key.get_secret_value() if settings.api_key else None
     with mapped_errors("connecting", place_of(settings)):
         client = QdrantClient(
@@ -125,6 +128,18 @@ def open_client(settings: IndexSettings) -> QdrantClient:
         )
         client.get_collections()  # the client connects lazily: find out now
         return client
+
+
+def _first_contact(url: str, *, grpc: bool) -> None:
+    """The client would wait for `index.timeout_s` where nobody listens. Raises IndexUnavailable."""
+    port = GRPC_PORT if grpc else None
+    if why := why_silent(url, port=port, default_port=REST_PORT):
+        by = f" by gRPC, port {GRPC_PORT}" if grpc else ""
+        raise IndexUnavailable(
+            f"Qdrant at {without_secrets(url)} cannot be reached{by} ({why}).",
+            remedy="Check index.url and that the server runs"
+            + (", or set index.prefer_grpc=false." if grpc else "."),
+        )
 
 
 def _open_folder(settings: IndexSettings) -> QdrantClient:
@@ -180,10 +195,19 @@ def _mapped(error: Exception, what: str, where: str) -> SensedexError:
                 f"Qdrant at {where} refused the key while {what}.",
                 remedy="Set SENSEDEX_INDEX__API_KEY.",
             )
+        details = (error.details() or "") if hasattr(error, "details") else ""
         if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return IndexMismatch(f"Qdrant at {where}, {what}: {error}")
-        return _unavailable(what, where, str(code))
+            return IndexMismatch(f"Qdrant at {where}, {what}: {details}")
+        name = "no answer" if code is None else code.name.lower().replace("_", " ")
+        return _unavailable(what, where, f"{name}: {details}" if details else name)
     reason = error.source if isinstance(error, ResponseHandlingException) else error
+    if tls := tls_reason(reason):
+        return IndexRefused(
+            f"No trusted connection to Qdrant at {where}: {tls}.",
+            code="tls",
+            remedy="Mend index.url (http:// or https://, the name in the certificate), or name the "
+            "server's authority by SSL_CERT_FILE.",
+        )
     return _unavailable(what, where, f"{type(reason).__name__}: {reason}")
 
 
@@ -200,11 +224,3 @@ def _unavailable(what: str, where: str, why: str) -> IndexUnavailable:
         f"Qdrant at {where} cannot be reached while {what} ({why}).",
         remedy="Check index.url and that the server runs.",
     )
-
-
-def _without_secrets(where: str) -> str:
-    parts = urlsplit(where)
-    if parts.hostname is None:
-        return where
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"

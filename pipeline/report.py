@@ -86,6 +86,7 @@ class RunReport:
     recovered_objects: int = 0
     search: tuple[SearchRecall, ...] = ()
     segments_known: int = 0
+    engine: str = ""
     precisions: tuple[TowerPrecision, ...] = ()
 
     @property

@@ -2,8 +2,8 @@
 
     plan -> lease -> embed (data, receipts) -> load (upsert, count, flip, sweep) -> gone -> state
 
-Each step is a function that a plain script can call; `flows.index` calls them as Prefect tasks.
-Killed between any two, the next run finds what is committed and goes on from there.
+Each step is a function; `pipeline.whole_run` calls them in this order. Killed between any two, the
+next run finds what is committed and goes on from there.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import heapq
 import itertools
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from encoders.loading import check_weights
+from pipeline.embed_job import EmbedJob
+from pipeline.embed_loop import receipts_in_loop
+from pipeline.engine import Engine
 from pipeline.errors import StateCorrupt, TooManyDenied, Transient
 from pipeline.lease import Held
 from pipeline.load import LoadReceipt, load_shard
@@ -26,8 +29,9 @@ from pipeline.plan import read_plan
 from pipeline.planning import Planned
 from pipeline.progress import Stage, StageProgress
 from pipeline.qdrant import VectorIndex
+from pipeline.ray_session import first_contact
 from pipeline.receipts import RunFolder, commit_load
-from pipeline.records import Action, ObjectOutcome, ShardReceipt, Status, VectorSpace
+from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
 from pipeline.spaces import spaces_of
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
@@ -35,7 +39,6 @@ from pipeline.store import Store
 from pipeline.watch import Watch
 from pipeline.weights_source import local_weights
 
-PROGRESS_EVERY_S = 0.5
 ASSETS_A_REQUEST = 256
 
 
@@ -66,12 +69,22 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
+def check_tools(settings: Settings, planned: Planned, engine: Engine) -> None:
+    """What embedding needs is there and is what it should be; before anything is written.
+
+    Raises WeightsError, SettingsError, RayUnavailable.
+    """
+    if not planned.to_embed:
+        return
+    for choice in settings.encode.chosen():
+        check_weights(choice.encoder, local_weights(choice, settings.source))
+    find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
+    if engine is Engine.RAY:
+        first_contact()
+
+
 def start(settings: Settings, planned: Planned, lease: Held) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
-    if planned.to_embed:
-        for choice in settings.encode.chosen():
-            check_weights(choice.encoder, local_weights(choice, settings.source))
-        find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
     store = planned.state.store
     if read_state(store).version != planned.state.version:
         raise StateMoved(
@@ -82,40 +95,38 @@ def start(settings: Settings, planned: Planned, lease: Held) -> Run:
     return Run(settings, store, lease, folder, spaces_of(planned.cards))
 
 
-def embed(run: Run, planned: Planned, watch: Watch) -> Iterator[ShardReceipt]:
-    """Decode and encode on the current Ray session; receipts come as their shards are committed.
+def embed(
+    run: Run, planned: Planned, engine: Engine, watch: Watch
+) -> Generator[ShardReceipt, None, None]:
+    """Decode and encode; receipts come as their shards are committed.
 
     Raises GraphBroken and ShardsMissing; no object's own fault can do that. Raises TooManyDenied.
     """
-    from pipeline.graph import GraphPlan, ProgressBoard, run_graph  # after Ray's environment is set
-
-    graph = GraphPlan(run.settings, run.folder, run.spaces, dict(planned.objects_by_shard))
+    job = EmbedJob(run.settings, run.folder, run.spaces, dict(planned.objects_by_shard))
     rows = (row for row in read_plan(planned.path) if row.shard >= 0)
     watch.phase("starting the decoder and the encoder")
-    board = ProgressBoard()
     missing = set(planned.objects_by_shard)
-    begun = False
     denied = 0
-
-    def see(stages: Mapping[Stage, StageProgress]) -> None:
-        nonlocal begun
-        if Stage.ENCODE in stages and not begun:
-            begun = True
-            watch.lap("start the decoder and the encoder")
-            watch.phase("embedding")
-        watch.see(stages)
-
-    with board.followed_by(see, PROGRESS_EVERY_S):
-        for receipt in run_graph(graph, rows, board):
-            missing.discard(receipt.shard)
-            denied += sum(outcome.status is Status.DENIED for outcome in receipt.outcomes)
-            check_denied(denied, planned)
-            yield receipt
+    for receipt in _receipts(job, rows, engine, watch):
+        missing.discard(receipt.shard)
+        denied += sum(outcome.status is Status.DENIED for outcome in receipt.outcomes)
+        check_denied(denied, planned)
+        yield receipt
     if missing:
         raise ShardsMissing(
             f"{len(missing)} of {len(planned.objects_by_shard)} shards were not committed.",
             remedy="A worker was lost; run again, committed shards are kept.",
         )
+
+
+def _receipts(
+    job: EmbedJob, rows: Iterator[PlanRow], engine: Engine, watch: Watch
+) -> Iterator[ShardReceipt]:
+    if engine is Engine.LOOP:
+        return receipts_in_loop(job, rows, watch)
+    from pipeline.graph import receipts_by_ray  # after Ray's environment is set
+
+    return receipts_by_ray(job, rows, watch)
 
 
 def check_denied(denied: int, planned: Planned) -> None:

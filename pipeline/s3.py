@@ -29,9 +29,16 @@ from pipeline.errors import (
     SettingsError,
     StoreUnavailable,
     Transient,
+    printable,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import NO_CREDENTIALS, error_for_answer, host_of, printable
+from pipeline.s3_answers import (
+    NO_CREDENTIALS,
+    error_for_answer,
+    host_of,
+    no_answer,
+    not_trusted,
+)
 from pipeline.s3_pages import ahead, check_page, timestamp
 from pipeline.settings import SourceSettings
 
@@ -275,12 +282,10 @@ def map_client_error(error: BaseException, bucket: str, key: str | None = None) 
         )
     if isinstance(error, aws.NoRegionError | aws.InvalidRegionError):
         return SettingsError("There is no usable AWS region.", remedy="Set source.region.")
+    if isinstance(error, aws.SSLError):
+        return not_trusted(error.kwargs.get("endpoint_url"), error.kwargs.get("error"))
     if isinstance(error, aws.HTTPClientError | aws.ConnectionError | aws.IncompleteReadError):
-        endpoint = host_of(error.kwargs.get("endpoint_url")) or "the S3 endpoint"
-        return StoreUnavailable(
-            f"No answer from {endpoint} for {what} ({type(error).__name__}).",
-            remedy="Check source.endpoint_url and the network, then run again.",
-        )
+        return no_answer(error.kwargs.get("endpoint_url"), what, type(error).__name__)
     if isinstance(error, aws.ClientError):
         return error_for_answer(*_answer(error), bucket, what, one_object=key is not None)
     return StoreUnavailable(f"{what}: {type(error).__name__} from the S3 client.")

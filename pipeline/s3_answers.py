@@ -20,6 +20,7 @@ from pipeline.errors import (
     SettingsError,
     StoreUnavailable,
 )
+from pipeline.first_contact import tls_reason, why_silent
 
 NO_CREDENTIALS = (
     aws.NoCredentialsError,
@@ -105,14 +106,37 @@ def error_for_answer(
     return StoreUnavailable(f"S3 refused {what} {said}.")
 
 
+def first_contact(client: Any, bucket: str) -> None:
+    """Call before a client's first request: it would wait for half a minute where nobody listens.
+
+    Raises StoreUnavailable.
+    """
+    if why := why_silent(client.meta.endpoint_url):
+        raise no_answer(client.meta.endpoint_url, f"s3://{bucket}", why)
+
+
+def no_answer(endpoint_url: Any, what: str, why: str) -> StoreUnavailable:
+    """`why` in a few words; `what` as above."""
+    endpoint = host_of(endpoint_url) or "the S3 endpoint"
+    return StoreUnavailable(
+        f"No answer from {endpoint} for {what} ({why}).",
+        remedy="Check source.endpoint_url and the network, then run again.",
+    )
+
+
+def not_trusted(endpoint_url: Any, error: Any) -> SettingsError:
+    """`error` is the TLS library's, with its reason somewhere within."""
+    return SettingsError(
+        f"No trusted connection to {host_of(endpoint_url)}: {tls_reason(error)}.",
+        code="tls",
+        remedy="Mend source.endpoint_url (http:// or https://, the name in the certificate), or "
+        "name the server's authority by AWS_CA_BUNDLE.",
+    )
+
+
 def host_of(url: Any) -> str:
     """Scheme, host and port; what else a URL may hold (user, query) is nobody's business."""
     if not url:
         return ""
     parts = urlsplit(str(url))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def printable(text: str) -> str:
-    """A key as it may stand in a message: a line break in it must not make a line of its own."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -7,45 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
-
-MEDIA_SUFFIXES = [
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".mp4",
-    ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv",
-    ".oggtheora", ".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma",
-]  # fmt: skip
-SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
-
-
-def _without_credentials(url: str | None) -> str | None:
-    """A URL stands in logs, in Prefect's parameters and in messages: no secret may be in it."""
-    if url is not None and ("@" in url.partition("://")[2] or "?" in url):
-        raise ValueError(
-            "a URL that holds a user, a password or a query; AWS's chain has S3's credentials, "
-            "SENSEDEX_INDEX__API_KEY Qdrant's"
-        )
-    return url
-
-
-PlainUrl = Annotated[str | None, AfterValidator(_without_credentials)]
+from pipeline.settings_fields import MEDIA_SUFFIXES, SIDECAR_SUFFIXES, OptionalField, PlainUrl
+from pipeline.settings_sources import read_sources
 
 
 class _Part(BaseModel):
@@ -137,6 +112,18 @@ class EncodeSettings(_Part):
         return (first, *self.also)
 
 
+class EmbedSettings(_Part):
+    """Where decoding and encoding are done."""
+
+    engine: Literal["auto", "ray", "loop"] = Field(
+        "auto", description="loop: in this process; auto: loop for a run of little, else ray"
+    )
+    ray_from_objects: int = Field(
+        400, ge=1, description="auto starts Ray for so many objects to embed, or for"
+    )
+    ray_from_mb: int = Field(256, ge=1, description="so many megabytes; RAY_ADDRESS always does")
+
+
 class TagSettings(_Part):
     """Words that every window is compared with; what fits becomes its tags."""
 
@@ -148,12 +135,6 @@ class TagSettings(_Part):
     scale: float = Field(100.0, gt=0, description="of the cosines, before the softmax over labels")
     at_least: float = Field(0.2, gt=0, le=1, description="share of the softmax that a tag needs")
     most: int = Field(5, ge=1, description="tags of a window, the best ones")
-
-
-OptionalField = Literal[
-    "asset_duration_ms", "audio_codec", "container", "fps", "height", "sidecar_keys", "silent",
-    "tag_scores", "text", "user_metadata", "video_codec", "width",
-]  # fmt: skip
 
 
 class IndexSettings(_Part):
@@ -225,6 +206,7 @@ class Settings(BaseSettings):
     source: SourceSettings = SourceSettings()
     decode: DecodeSettings = DecodeSettings()
     encode: EncodeSettings = EncodeSettings()
+    embed: EmbedSettings = EmbedSettings()
     tags: TagSettings = TagSettings()
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()
@@ -238,63 +220,13 @@ class Settings(BaseSettings):
 
 
 def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read the settings; `overrides` has dotted names, as in `{"source.bucket": "films"}`.
+    """Read the settings; `overrides` has dotted names, as in `{"source.bucket": "films"}`, and text
+    or values.
 
-    Raises SettingsError that names the field and where its value came from.
+    Raises SettingsError that names the field.
     """
     if file is not None and not file.is_file():
         raise SettingsError(
             f"There is no settings file {file}.", remedy="`sensedex init` writes one."
         )
-    nested: dict[str, dict[str, Any]] = {}
-    for name, value in (overrides or {}).items():
-        if value is None:
-            continue
-        part, _, field = name.partition(".")
-        nested.setdefault(part, {})[field] = value
-
-    class _WithFile(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
-            return init_settings, env_settings, toml
-
-    try:
-        merged = _WithFile(**nested)  # type: ignore[arg-type]  # pydantic-settings' own options
-        return Settings.model_construct(
-            **{name: getattr(merged, name) for name in Settings.model_fields}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(
-                f"There is no setting {name}.", remedy="`sensedex init` lists them all."
-            ) from error
-        what = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(
-            f"Setting {name}: {what}{_shown(name, first.get('input'))}.",
-            remedy=f"Set it in {file or 'sensedex.toml'}, as a flag, or as "
-            f"SENSEDEX_{name.upper().replace('.', '__')}.",
-        ) from error
-    except ValueError as error:  # the TOML itself does not parse
-        raise SettingsError(
-            f"{file} cannot be read as TOML: {error}.", remedy="Mend that line."
-        ) from error
-
-
-def _shown(name: str, value: object) -> str:
-    """A setting is repeated where it can be no secret: not a name of nobody's, not a URL."""
-    part, _, field = name.partition(".")
-    owner = getattr(Settings.model_fields.get(part), "annotation", None)
-    known = field.partition(".")[0] in getattr(owner, "model_fields", {})
-    if not known or "key" in field or "url" in field:
-        return ""
-    return f" (it is {value!r})" if isinstance(value, (str, int, float, bool)) else ""
+    return Settings.model_construct(**read_sources(Settings, file, overrides or {}))

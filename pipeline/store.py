@@ -20,6 +20,7 @@ from typing import Protocol
 
 from pipeline import s3
 from pipeline.errors import SensedexError, SettingsError, StoreUnavailable, Transient
+from pipeline.s3_answers import first_contact
 from pipeline.scratch import scratch_folder
 from pipeline.settings import SourceSettings
 
@@ -87,7 +88,7 @@ class Store(Protocol):
 def open_store(location: str, source: SourceSettings) -> Store:
     """`location` is a folder, or s3://bucket/prefix at the endpoint that `source` names.
 
-    Nothing is made or asked before the first call of a method.
+    Nothing is made before the first call of a method; whether an endpoint listens is asked here.
     """
     if location.startswith("s3://"):
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
@@ -96,7 +97,9 @@ def open_store(location: str, source: SourceSettings) -> Store:
                 f"state.location {location!r} names no bucket.",
                 remedy="Write it as s3://bucket/prefix.",
             )
-        return S3Store(s3.make_client(source), bucket, prefix)
+        client = s3.make_client(source)
+        first_contact(client, bucket)
+        return S3Store(client, bucket, prefix)
     if not location or "://" in location:
         raise SettingsError(
             f"state.location {location!r} is neither a folder nor s3://bucket/prefix.",

@@ -40,6 +40,11 @@ class Watch:
             self.latest = replace(self.latest, phase=name)
         self._on_progress(self.latest)
 
+    def embedding_began(self) -> None:
+        """The decoder and the encoder are there: what took until now was their start."""
+        self.lap("start the decoder and the encoder")
+        self.phase("embedding")
+
     def count(self, name: str) -> None:
         """As `phase`, for a line that changes with every step: said every few seconds."""
         if time.perf_counter() - self._counted >= COUNT_EVERY_S:

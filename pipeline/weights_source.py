@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from encoders.digest import file_digest
 from encoders.errors import WeightsError
 from pipeline import s3
+from pipeline.s3_answers import first_contact
 from pipeline.settings import EncoderChoice, SourceSettings
 
 CHUNK_BYTES = 2**20
@@ -91,6 +92,7 @@ def weights_cache() -> Path:
 
 def _from_s3(bucket: str, key: str, path: Path, source: SourceSettings) -> None:
     client = s3.make_client(source)
+    first_contact(client, bucket)
     if not s3.get_file(client, bucket, key, path):
         raise WeightsError(
             f"There is no s3://{bucket}/{key}.", remedy="Check encode.weights, or --weights."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.demo_server import DemoServer, demo_server
 from pipeline.ray_session import prepare_environment, start_ray
 from pipeline.settings import Settings
 
@@ -57,6 +58,15 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(
+    _environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DemoServer]:
+    """One real S3 server for all tests, empty at first; each takes a bucket of its own name."""
+    with demo_server(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

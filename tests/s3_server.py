@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,10 +30,11 @@ class S3Server:
     """`requests` holds (method, path) of each request, the path decoded: "/bucket/key".
 
     Tests may set `before_object_get`, which is called before a GET of an object is answered.
+    `around` may put something between the requests and moto.
     """
 
-    def __init__(self) -> None:
-        self._app = DomainDispatcherApplication(create_backend_app)
+    def __init__(self, around: Callable[[Any], Any] = lambda app: app) -> None:
+        self._app = around(DomainDispatcherApplication(create_backend_app))
         self.requests: list[tuple[str, str]] = []
         self.before_object_get: Callable[[], None] = _nothing
         self._server = make_server(
@@ -73,6 +75,16 @@ class S3Server:
         self._server.shutdown()
         self._thread.join(timeout=5)
         self._server.server_close()
+
+
+@contextmanager
+def moto_server() -> Iterator[S3Server]:
+    """For measurements, which are no tests: no bucket is in it that moto does not remember."""
+    server = S3Server()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

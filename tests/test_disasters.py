@@ -14,12 +14,12 @@ from pipeline.errors import IndexUnavailable
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.settings import Settings, load_settings
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
 from tests.chaos.real_run import Family, free_port
 from tests.chaos.witness import Witness
-from tests.plain_run import run_plainly
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 OBJECTS = 12
@@ -63,22 +63,22 @@ def test_qdrant_killed_in_an_upsert(
         struck.start()
         ours = settings_for(s3_server, tmp_path / "ours", struck.url)
         theirs = settings_for(s3_server, tmp_path / "theirs", clean.url)
-        run_plainly(ours, RunOptions())
+        run_index(ours, RunOptions())
         before, _ = seen_in(ours)
         for number in range(0, OBJECTS, 2):
             body = media_files.jpeg(100 + number)
             client.put_object(Bucket="media", Key=f"{number:02d}.jpg", Body=body)
-        run_plainly(theirs, RunOptions())
+        run_index(theirs, RunOptions())
         after, wanted = seen_in(theirs)
 
         witness = Witness(ours.index)
         with witness.watching():
             struck.arm("upsert")
             with pytest.raises(IndexUnavailable, match="upserting"):
-                run_plainly(ours, RunOptions())
+                run_index(ours, RunOptions())
             assert struck.wait_dead(20)
             struck.start()
-            run_plainly(ours, RunOptions())
+            run_index(ours, RunOptions())
         live, points = seen_in(ours)
     finally:
         clean.stop()

@@ -5,6 +5,7 @@ The modules' names are those of the published state dict. Shapes: B batch, D wid
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -99,9 +100,14 @@ class TextStem(nn.Module):
     def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, CONTEXT, width))
-        mask = torch.full((CONTEXT, CONTEXT), float("-inf")).triu(1)
-        self.register_buffer("mask", mask)  # only for its name: attention is told to be causal
-        self.token_embedding = nn.Embedding(vocabulary, width)
+        # On the meta device, where networks are built, torch's `triu` and `normal_` import its
+        # compiler: two seconds of every start. Weights are read: the table needs no first values.
+        # The mask is here for its name only: attention is told to be causal.
+        mask = np.triu(np.full((CONTEXT, CONTEXT), -np.inf, dtype=np.float32), 1)
+        self.register_buffer("mask", torch.from_numpy(mask))
+        self.token_embedding = nn.Embedding.from_pretrained(
+            torch.zeros(vocabulary, width), freeze=False
+        )
         self.knows_all = vocabulary == VOCABULARY
         if not self.knows_all:
             # CLIP's ids of the tokens that are known, rising; row 0 stands for all others.

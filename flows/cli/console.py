@@ -150,7 +150,7 @@ def render_moments(
         span = format_span(moment.start_ms, moment.end_ms)
         lines.append(
             f"{number}  {moment.score:.3f}  [bold]{span:<13}[/bold] {escape(shown(moment.key))} "
-            f"[dim]by {moment.vector_name}[/dim]"
+            f"[dim]cosine {moment.cosine:.3f} by {moment.vector_name}[/dim]"
         )
         # On a line of its own and never cut: a shortened link plays nothing.
         link = play(moment) if play else moment.uri

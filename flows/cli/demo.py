@@ -1,7 +1,7 @@
 """`sensedex demo`: a bucket of real media, indexed and searched, on this machine alone.
 
-The same flow, graph, protocol and search as in production; only the S3 server is a small one in
-this process, and Qdrant is the client's local mode.
+The same flow, graph, protocol and search as in production; only the S3 server is a small one on
+this machine, and Qdrant is the client's local mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.rule import Rule
 
 from flows.cli.console import licence_note, meaning_note, render_moments, render_report
 from flows.cli.demo_bucket import Sync, sync_bucket
-from flows.cli.demo_server import DemoServer, demo_server
+from flows.cli.demo_server import DemoServer, demo_server, only_one
 from flows.cli.live import live_progress
 from flows.quiet import quiet_logs
 from pipeline.errors import SettingsError
@@ -38,7 +38,7 @@ AMONG = {
     MediaType.AUDIO: "the sounds",
     MediaType.VIDEO: "the videos",
 }
-# moto takes any; real ones never come near the demo.
+# The server's own, given to it when it starts; real ones never come near the demo.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
 
 
@@ -74,15 +74,16 @@ def demo(
             f"There is no demo media in {media}.",
             remedy="Run the demo from a checkout, or name a folder of media with --media.",
         )
-    if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
-    with _demo_environment(folder), demo_server() as server:
+    bucket_folder = folder / "s3"
+    if fresh and folder.exists():
+        with only_one(bucket_folder):
+            shutil.rmtree(folder)
+    with _demo_environment(folder), demo_server(bucket_folder) as server:
         console.print(Rule("[bold]1. A bucket", align="left"))
         queries = infra / "queries.jsonl" if media == infra / "media" else None
         settings = _settings(server, folder, weights, encoder, queries)
         sync = sync_bucket(settings.source, media)
-        _tell_bucket(console, server, sync)
-        server.requests.clear()
+        _tell_bucket(console, server, sync, bucket_folder)
 
         console.print(Rule("[bold]2. The flow `index`", align="left"))
         console.print(licence_note(check_settings(settings)))
@@ -112,6 +113,7 @@ def _settings(
             "source.region": "us-east-1",
             "encode.encoder": encoder or ("imagebind-huge" if weights else "sensedex-mini"),
             "encode.weights": weights,
+            "embed.engine": "ray",  # a run of so little would go through the loop
             "index.path": folder / "qdrant",
             "index.collection": "demo",
             "search.queries": queries,
@@ -123,10 +125,12 @@ def _settings(
     )
 
 
-def _tell_bucket(console: Console, server: DemoServer, sync: Sync) -> None:
+def _tell_bucket(console: Console, server: DemoServer, sync: Sync, folder: Path) -> None:
+    deleted = f", {sync.deleted} deleted" if sync.deleted else ""
     console.print(
-        f"S3-compatible server on {server.url}, bucket [bold]{BUCKET}[/bold]: {sync.objects} "
-        f"objects, {sync.bytes / 1e6:.1f} MB, put there with boto3 in {sync.seconds:.1f} s."
+        f"SeaweedFS, an S3 server, on {server.url} with its data in {folder}.\n"
+        f"Bucket [bold]{BUCKET}[/bold]: {sync.objects} objects, {sync.bytes / 1e6:.1f} MB; "
+        f"{sync.put} put with boto3{deleted}, in {sync.seconds:.1f} s."
     )
 
 
@@ -136,16 +140,18 @@ def _run(console: Console, settings: Settings, server: DemoServer, folder: Path)
         "(about 10 s); all of it ends with this command.[/dim]"
     )
     with quiet_logs(folder / "engines.log"), live_progress(console) as on_progress:
-        from flows.index import run_index
+        from flows.index import run_in_flow
 
-        report = run_index(settings, RunOptions(), on_progress)
+        gets_before = server.object_gets(BUCKET)
+        report = run_in_flow(settings, RunOptions(), on_progress)
+        gets = server.object_gets(BUCKET) - gets_before
     new = report.objects_by_action.get("new", 0)
     changed = report.objects_by_action.get("changed", 0)
     unchanged = report.objects_by_status.get("unchanged", 0)
     removed = report.objects_by_status.get("removed", 0)
     console.print(
         f"\n[bold]{new} new, {changed} changed, {removed} removed, {unchanged} unchanged[/bold]; "
-        f"the server saw {server.requests['GET object']} GETs of objects."
+        f"the server counted {gets} GETs of objects."
     )
     console.print(render_report(report))
     note = meaning_note(report.encoder, report.meaningful)
@@ -255,9 +261,13 @@ def _what_next(console: Console, folder: Path) -> None:
 def _demo_environment(folder: Path) -> Iterator[None]:
     """Credentials for the small server, and a home of its own for Prefect's ephemeral server."""
     home = {"PREFECT_HOME": str((folder / "prefect").resolve())}
+    # Where a proxy is set, what is on this machine is not asked for through it.
+    direct = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1", "localhost"]))
     wanted = {
         **CREDENTIALS,
         **home,
+        "no_proxy": direct,
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 are few on a busy machine
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }

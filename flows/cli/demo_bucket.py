@@ -1,9 +1,11 @@
-"""Puts a folder into the demo's bucket, with the same S3 calls that anybody would use."""
+"""Makes the demo's bucket equal to a folder, with the same S3 calls that anybody would use."""
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +15,36 @@ from pipeline.settings import SourceSettings
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What was put, and how long it took."""
+    """What the bucket holds now, what of it was put and deleted for that, and how long it took."""
 
     objects: int
     bytes: int
+    put: int
+    deleted: int
     seconds: float
 
 
 def sync_bucket(source: SourceSettings, folder: Path) -> Sync:
-    """Make the bucket and put every file of the folder; a file's path is its key."""
+    """Make the bucket where there is none, put every file that it has not, delete what the folder
+    has not; a file's path is its key."""
     started = time.perf_counter()
     client = s3.make_client(source)
-    client.create_bucket(Bucket=source.bucket)
-    objects = size = 0
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
+    with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket=source.bucket)
+    there = {obj.key: obj.etag for obj in s3.list_pages(client, source.bucket, "")}
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    size = put = 0
+    for key, path in files.items():
+        content = path.read_bytes()
+        size += len(content)
+        # The ETag of an object that was put in one piece is its MD5.
+        if there.get(key) == hashlib.md5(content, usedforsecurity=False).hexdigest():
             continue
-        key = path.relative_to(folder).as_posix()
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        client.put_object(Bucket=source.bucket, Key=key, Body=path.read_bytes(), ContentType=kind)
-        objects += 1
-        size += path.stat().st_size
-    return Sync(objects, size, time.perf_counter() - started)
+        client.put_object(Bucket=source.bucket, Key=key, Body=content, ContentType=kind)
+        put += 1
+    gone = there.keys() - files.keys()
+    for key in gone:
+        s3.delete(client, source.bucket, key)
+    return Sync(len(files), size, put, len(gone), time.perf_counter() - started)

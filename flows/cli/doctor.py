@@ -7,7 +7,10 @@ import os
 import platform
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,18 +24,21 @@ from encoders.catalogue import CARDS
 from encoders.errors import EncoderError
 from encoders.loading import expected_precisions
 from encoders.precision import TowerPrecision, fall_back_lines, precision_summary
-from pipeline import s3
+from flows import prefect_server
+from pipeline import ray_session, s3
 from pipeline.errors import SensedexError
 from pipeline.finish import read_status
 from pipeline.media.confinement import confinement
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.wire import BrokenWireError
 from pipeline.qdrant import open_index
+from pipeline.s3_answers import first_contact
 from pipeline.settings import DecodeSettings, Settings
 from pipeline.spaces import DECODED, cards_of
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
 GB = 2**30
+ANSWER_WITHIN_S = 8.0
 
 
 class Verdict(StrEnum):
@@ -52,7 +58,11 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Every finding in turn; nothing is written, no model is loaded."""
+    """Every finding in turn; nothing is written, no model is loaded. Others' answers are waited for
+    beside what takes its time here, and no longer than ANSWER_WITHIN_S."""
+    bucket = _asked("bucket", lambda: _bucket(settings))
+    qdrant = _asked("qdrant", lambda: _qdrant(settings))
+    state = _asked("state", lambda: _state(settings))
     yield _python()
     yield _machine()
     yield _disk()
@@ -60,13 +70,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("packages", Verdict.OK, ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
     yield _ffmpeg(settings)
     yield encoder_finding(settings)
-    yield _guarded("bucket", lambda: _bucket(settings))
-    yield _guarded("qdrant", lambda: _qdrant(settings))
-    yield _guarded("state", lambda: _state(settings))
-    api = os.environ.get("PREFECT_API_URL")
-    yield Finding("prefect", Verdict.OK, api or "no PREFECT_API_URL: a server of the run's own")
-    ray = os.environ.get("RAY_ADDRESS")
-    yield Finding("ray", Verdict.OK, ray or "no RAY_ADDRESS: a session of the run's own")
+    yield bucket()
+    yield qdrant()
+    yield state()
+    yield _guarded("prefect", _prefect)
+    yield _guarded("ray", _ray)
     decode = settings.decode
     yield Finding(
         "limits",
@@ -182,7 +190,9 @@ def _bucket(settings: Settings) -> Finding:
     source = settings.source
     if not source.bucket:
         return Finding("bucket", Verdict.WARN, "none named", "--bucket NAME, or `sensedex init`")
-    first = next(s3.list_pages(s3.make_client(source), source.bucket, source.prefix), None)
+    client = s3.make_client(source)
+    first_contact(client, source.bucket)
+    first = next(s3.list_pages(client, source.bucket, source.prefix), None)
     detail = f"{source.bucket} can be listed" + ("" if first else ", and is empty")
     return Finding("bucket", Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
 
@@ -202,6 +212,40 @@ def _state(settings: Settings) -> Finding:
     busy = f"; {status.lease_holder} is writing" if status.lease_holder else ""
     last = f"last run {status.run_id}" if status.run_id else "no run yet"
     return Finding("state", Verdict.OK, f"{status.location}: {last}{busy}")
+
+
+def _prefect() -> Finding:
+    api = os.environ.get("PREFECT_API_URL")
+    prefect_server.first_contact(api)
+    return Finding("prefect", Verdict.OK, api or "no PREFECT_API_URL: no server is needed")
+
+
+def _ray() -> Finding:
+    ray_session.first_contact()
+    address = os.environ.get("RAY_ADDRESS")
+    return Finding("ray", Verdict.OK, address or "no RAY_ADDRESS: a session of the run's own")
+
+
+def _asked(what: str, look: Callable[[], Finding]) -> Callable[[], Finding]:
+    """Begin to look, in a thread that dies with the process; the answer is for who calls."""
+    found: Future[Finding] = Future()
+    began = time.monotonic()
+
+    def ask() -> None:
+        try:
+            found.set_result(_guarded(what, look))
+        except BaseException as error:  # noqa: BLE001  a defect, for who waits for the answer
+            found.set_exception(error)
+
+    def answer() -> Finding:
+        try:
+            return found.result(max(0.0, began + ANSWER_WITHIN_S - time.monotonic()))
+        except TimeoutError:
+            said = f"no answer yet after {ANSWER_WITHIN_S:g} s"
+            return Finding(what, Verdict.FAIL, said, "It is slow, or hangs: look at its server.")
+
+    threading.Thread(target=ask, daemon=True, name=f"doctor-{what}").start()
+    return answer
 
 
 def _guarded(what: str, look: Callable[[], Finding]) -> Finding:

@@ -15,14 +15,11 @@ from flows.cli.facts import print_json
 out = Console(highlight=False)
 
 
+@o.with_settings
 def evaluate(
+    options: o.Options,
     queries: Annotated[Path, typer.Argument(help="JSON lines: query, modality, expected.")],
     over: Annotated[str, typer.Option(help="Vectors to search, with commas.")] = "",
-    file: o.SettingsFile = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    more: o.More = None,
     as_json: o.Json = False,
 ) -> None:
     """Recall of assets and of moments over a labelled list of queries, with intervals."""
@@ -30,9 +27,7 @@ def evaluate(
     from pipeline.search import open_searcher
     from pipeline.search_quality import measure
 
-    settings = o.settings_from(
-        file, collection=collection, encoder=encoder, weights=weights, more=more
-    )
+    settings = options.settings()
     labelled = read_queries(queries, tuple(name for name in over.split(",") if name))
     with open_searcher(settings) as searcher:
         quality = measure(searcher.ask, labelled, window_ms=settings.decode.window_ms)

@@ -14,7 +14,9 @@ from pipeline.errors import SettingsError
 out = Console(highlight=False)
 
 
+@o.with_settings
 def localise(
+    options: o.Options,
     picture: Annotated[Path, typer.Argument(help="The picture to look in.")],
     words: Annotated[str | None, typer.Option(help="What to look for.")] = None,
     sound: Annotated[Path | None, typer.Option(help="A sound to look for.")] = None,
@@ -22,10 +24,6 @@ def localise(
     target: Annotated[Path, typer.Option("--out", help="The picture to write.")] = Path(
         "localised.png"
     ),
-    file: o.SettingsFile = None,
-    weights: o.Weights = None,
-    encoder: o.EncoderName = None,
-    more: o.More = None,
 ) -> None:
     """Draw where in a picture a sound, words or another picture is (ImageBind encoders)."""
     given = [thing for thing in (words, sound, like) if thing is not None]
@@ -34,7 +32,7 @@ def localise(
             f"{len(given)} things to look for were given.",
             remedy="Give one of --words, --sound and --like.",
         )
-    settings = o.settings_from(file, weights=weights, encoder=encoder, more=more)
+    settings = options.settings()
     from encoders.applications.localise import localise as draw_over
     from pipeline.localise import LookFor, picture_and_query
 

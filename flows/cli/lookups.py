@@ -15,53 +15,50 @@ from flows.cli.facts import print_json
 OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
+@o.with_settings
 def status(
-    settings: o.SettingsFile = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     as_json: o.Json = False,
 ) -> None:
     """Say what the state knows: objects by status, the last run, who is writing."""
     from flows.cli.console import render_status
     from pipeline.finish import read_status
 
-    found = read_status(o.settings_from(settings, state=state, more=more))
+    found = read_status(options.settings())
     if as_json:
         print_json(asdict(found))
     else:
         _out().print(render_status(found))
 
 
+@o.with_settings
 def failures(
-    settings: o.SettingsFile = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     as_json: o.Json = False,
 ) -> None:
     """List the objects that did not get in: key, code, remedy."""
     from flows.cli.console import render_failures
     from pipeline.finish import read_failures
 
-    rows = list(read_failures(o.settings_from(settings, state=state, more=more)))
+    rows = list(read_failures(options.settings()))
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
         _out().print(render_failures(rows) if rows else "None.")
 
 
+@o.with_settings
 def report(
+    options: o.Options,
     run_id: Annotated[str | None, typer.Option("--run", help="A run; the last one else.")] = None,
     target: OutFile = Path("sensedex-report.html"),
-    settings: o.SettingsFile = None,
-    state: o.State = None,
-    more: o.More = None,
     as_json: o.Json = False,
 ) -> None:
     """Write a run's report as one HTML file with plots."""
     from pipeline.finish import read_report
     from pipeline.report_html import write_report_html
 
-    found = read_report(o.settings_from(settings, state=state, more=more), run_id)
+    found = read_report(options.settings(), run_id)
     if as_json:
         print_json(found.to_json())
         return

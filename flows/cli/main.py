@@ -1,11 +1,14 @@
 """The command `sensedex`. Each command is a few lines over `pipeline` and `flows`; what is heavy
 is imported inside them, so that `--help` is quick.
 
-A documented error ends the command with a message, a remedy and an exit status of `exit_codes`.
+A documented error ends the command with a message, a remedy and an exit status of `exit_codes`;
+with `--debug`, before or after the command's name, with a traceback, too.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,8 +20,10 @@ from encoders.errors import EncoderError
 from flows.cli import lookups
 from flows.cli import options as o
 from flows.cli.bind import bind
+from flows.cli.deploy import deploy
+from flows.cli.error_output import DEBUG_VARIABLE, print_error, print_usage_error
 from flows.cli.evaluate import evaluate
-from flows.cli.exit_codes import MEANINGS, Exit, exit_for, status_of
+from flows.cli.exit_codes import MEANINGS, Exit, status_of
 from flows.cli.facts import print_json
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.localise import localise
@@ -49,6 +54,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 app.add_typer(weights_app, name="weights")
 app.command()(bind)
+app.command()(deploy)
 app.command()(evaluate)
 app.command()(localise)
 app.command()(search)
@@ -78,17 +84,33 @@ def main() -> None:
 def _invoke() -> int:
     try:
         # What `typer.Exit` carries is returned here, not raised.
-        return app(standalone_mode=False) or Exit.OK
+        return app(_debug_first(sys.argv[1:]), standalone_mode=False) or Exit.OK
     except typer.Abort:
         return Exit.INTERRUPTED
     except (SensedexError, EncoderError) as error:
-        err.print(f"[bold red]sensedex:[/bold red] {_plain(error.message)}", soft_wrap=True)
-        if error.remedy:
-            err.print(f"  {_plain(error.remedy)}", soft_wrap=True)
-        return exit_for(error)
+        return print_error(err, error)
     except typer.TyperException as error:
-        err.print(f"[bold red]sensedex:[/bold red] {_plain(error.format_message())}")
-        return Exit.USAGE
+        return print_usage_error(err, error.format_message())
+
+
+def _debug_first(words: list[str]) -> list[str]:
+    """A person who has just seen an error adds `--debug` at the end of the line."""
+    before_dashes = words.index("--") if "--" in words else len(words)
+    if "--debug" not in words[:before_dashes]:
+        return words
+    words.remove("--debug")
+    return ["--debug", *words]
+
+
+@app.callback()
+def _before_any_command(
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Print the traceback of an error, too (SENSEDEX_DEBUG=1)."),
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"  # what this process starts heeds it as well
 
 
 @app.command()
@@ -111,22 +133,15 @@ def demo(
 
 
 @app.command()
+@o.with_settings
 def doctor(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    endpoint_url: o.Endpoint = None,
-    weights: o.Weights = None,
-    encoder: o.EncoderName = None,
-    more: o.More = None,
+    options: o.Options,
     as_json: o.Json = False,
 ) -> None:
     """Look at everything that a run needs."""
     from flows.cli.doctor import Verdict, examine, render_findings
 
-    chosen = o.settings_from(
-        settings, bucket, endpoint_url=endpoint_url, weights=weights, encoder=encoder, more=more
-    )
-    findings = list(examine(chosen))
+    findings = list(examine(options.settings()))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -149,51 +164,34 @@ def init(
 
 
 @app.command()
+@o.with_settings
 def plan(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     retry_failed: o.RetryFailed = False,
     limit: Limit = 30,
     as_json: o.Json = False,
 ) -> None:
     """Say what a run would do to which object, and why. Writes nothing."""
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
+    chosen = options.settings()
     from flows.cli.plan import show_plan
 
     show_plan(out, chosen, retry_failed=retry_failed, limit=limit, as_json=as_json)
 
 
 @app.command()
+@o.with_settings
 def run(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as plan.")] = False,
     retry_failed: o.RetryFailed = False,
     allow_removals: o.AllowRemovals = False,
     allow_denied: o.AllowDenied = False,
     allow_short_listing: o.AllowShortListing = False,
+    flow: o.InPrefect = None,
     as_json: o.Json = False,
 ) -> None:
     """Make the collection true to the bucket."""
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
+    chosen = options.settings()
     if dry_run:
         from flows.cli.plan import show_plan
 
@@ -201,55 +199,59 @@ def run(
         return
     from pipeline.planning import RunOptions
 
-    options = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
-    _run(chosen, options, as_json)
+    allowed = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
+    _run(chosen, allowed, as_json, flow)
 
 
 @app.command()
+@o.with_settings
 def retry(
+    options: o.Options,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys to try again.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    endpoint_url: o.Endpoint = None,
-    state: o.State = None,
-    more: o.More = None,
     as_json: o.Json = False,
 ) -> None:
     """Run again for objects that were rejected or failed: some keys, or all of them."""
     if not keys and not everything:
         raise typer.BadParameter("name keys, or give --all")
-    chosen = o.settings_from(settings, bucket, endpoint_url=endpoint_url, state=state, more=more)
+    chosen = options.settings()
     from pipeline.planning import RunOptions
 
     # Asking again for what was denied is no surprise when it is denied again.
     _run(chosen, RunOptions(everything, tuple(keys or ()), allow_denied=True), as_json)
 
 
-def _run(chosen: Settings, options: RunOptions, as_json: bool) -> None:
+def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None = None) -> None:
     from flows.cli.console import licence_note, meaning_note, render_report
     from flows.cli.live import live_progress
+    from flows.prefect_server import first_contact
     from flows.quiet import quiet_logs
     from pipeline.planning import check_settings
 
-    cards = check_settings(chosen)  # before Prefect takes its seconds to start
+    cards = check_settings(chosen)  # before anything takes its seconds to start
     screen = err if as_json else out
     screen.print(licence_note(cards))
-    screen.print("[dim]Starting Prefect (about 15 s where it has no server) ...[/dim]")
+    server = os.environ.get("PREFECT_API_URL")
+    in_prefect = server is not None if flow is None else flow
+    if in_prefect:
+        first_contact(server)
+        where = f"at {server}" if server else "with a server of its own (about 15 s to start)"
+        screen.print(f"[dim]The flow `index`, seen in Prefect {where}.[/dim]")
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
-        from flows.index import run_index
+        if in_prefect:
+            from flows.index import run_in_flow
 
-        done = run_index(chosen, options, on_progress)
+            done = run_in_flow(chosen, options, on_progress)
+        else:
+            from pipeline.whole_run import run_index
+
+            done = run_index(chosen, options, on_progress)
     if as_json:
         print_json(done.to_json())
     else:
         out.print(render_report(done))
         out.print(meaning_note(done.encoder, done.meaningful))
     raise typer.Exit(status_of(done))
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 if __name__ == "__main__":

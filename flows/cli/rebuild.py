@@ -29,13 +29,14 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+@o.with_settings
 def rebuild(
+    options: o.Options,
     quantization: Annotated[
         str | None, typer.Option(help="index.quantization: none, int8 or binary")
     ] = None,
     distance: Annotated[str | None, typer.Option(help="index.distance: cosine or dot")] = None,
     shards: Annotated[int | None, typer.Option(help="index.shards, on a cluster")] = None,
-    url: Annotated[str | None, typer.Option(help="index.url: the server to build on")] = None,
     recall: Annotated[
         float, typer.Option(min=0, max=1, help="Recall@10 that the new collection must reach.")
     ] = 0.98,
@@ -59,25 +60,16 @@ def rebuild(
         bool, typer.Option("--drop-old", help="Delete the collections that are no longer shown.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
-    file: o.SettingsFile = None,
-    collection: o.Collection = None,
-    state: o.State = None,
-    endpoint_url: o.Endpoint = None,
-    more: o.More = None,
     as_json: o.Json = False,
 ) -> None:
     """Build another collection from the embeddings that are kept, and flip the alias to it."""
     if rollback and drop_old:
         raise typer.BadParameter("--rollback and --drop-old are two steps")
-    given = {"quantization": quantization, "distance": distance, "shards": shards, "url": url}
+    given = {"quantization": quantization, "distance": distance, "shards": shards}
     given = {name: value for name, value in given.items() if value is not None}
-    chosen = o.settings_from(
-        file,
-        collection=collection,
-        state=state,
-        endpoint_url=endpoint_url,
-        more=[*(more or []), *(f"index.{name}={value}" for name, value in given.items())],
-    )
+    chosen = options.settings(**{f"index__{name}": value for name, value in given.items()})
+    if "index.url" in options.given:
+        given["url"] = options.given["index.url"]
     from pipeline.qdrant_collections import open_collections
     from pipeline.rebuild.alias import roll_back
     from pipeline.rebuild.begin import RebuildOptions, RebuildProgress
@@ -96,10 +88,10 @@ def rebuild(
 
                 back = roll_back(chosen, collections, copied)
             else:
-                options = RebuildOptions(
+                how = RebuildOptions(
                     recall, queries, fresh, allow_missing, new_vectors, float(wait)
                 )
-                done = build(chosen, options, collections, on_progress)
+                done = build(chosen, how, collections, on_progress)
     if rollback:
         _show_back(back, as_json=as_json)
     else:

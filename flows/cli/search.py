@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 LINK_LASTS_S = 3600
 
 
+@o.with_settings
 def search(
+    options: o.Options,
     words: Annotated[list[str] | None, typer.Argument(help="Words.")] = None,
     picture: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
     sound: Annotated[Path | None, typer.Option(help="A sound's file.")] = None,
@@ -33,25 +35,11 @@ def search(
     links: Annotated[
         bool, typer.Option("--links", help="Print links that play for an hour.")
     ] = False,
-    settings: o.SettingsFile = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    endpoint_url: o.Endpoint = None,
-    more: o.More = None,
     as_json: o.Json = False,
 ) -> None:
     """Find moments by words, a picture, a sound, a video, or a sum of them."""
     from pipeline.query import Asked
 
-    chosen = o.settings_from(
-        settings,
-        endpoint_url=endpoint_url,
-        collection=collection,
-        encoder=encoder,
-        weights=weights,
-        more=more,
-    )
     asked = Asked(
         " ".join(words) if words else None,
         picture,
@@ -62,7 +50,7 @@ def search(
         limit,
         among,
     )
-    rows, shown = answer(chosen, asked, links=links)
+    rows, shown = answer(options.settings(), asked, links=links)
     if as_json:
         print_json(rows)
     else:

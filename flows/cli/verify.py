@@ -34,16 +34,9 @@ STATUS = {
 STYLE = {"agree": "bold green", "disagree": "bold red", "behind": "yellow", "busy": "yellow"}
 
 
+@o.with_settings
 def verify(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Mend it: from Parquet; what Parquet has not, by a run."),
@@ -62,12 +55,10 @@ def verify(
     from pipeline.planning import check_settings
     from pipeline.verify.look import LookOptions
 
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
-    check_settings(chosen)
-    options = LookOptions(sample, seed, limit)
-    rounds = _mended(chosen, options) if repair else (_looked(chosen, options),)
+    settings = options.settings()
+    check_settings(settings)
+    look_for = LookOptions(sample, seed, limit)
+    rounds = _mended(settings, look_for) if repair else (_looked(settings, look_for),)
     report = rounds[-1].report
     if as_json:
         facts = report.to_json()
@@ -88,7 +79,7 @@ def _looked(settings: Settings, options: LookOptions) -> Round:
 
 
 def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
-    """Prefect, Ray and an encoder come only where Parquet has lost something, or the bucket has
+    """Ray and an encoder come only where Parquet has lost something, or the bucket has
     moved on."""
     from flows.cli.live import live_progress
     from flows.quiet import quiet_logs
@@ -98,8 +89,8 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
 
         def run(asked: RunOptions) -> RunReport:
-            err.print("[dim]An ordinary run; starting Prefect (about 15 s) ...[/dim]")
-            from flows.index import run_index
+            err.print("[dim]An ordinary run ...[/dim]")
+            from pipeline.whole_run import run_index
 
             return run_index(settings, asked, on_progress)
 

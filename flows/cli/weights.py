@@ -26,16 +26,17 @@ class Dtype(StrEnum):
 
 
 @app.command()
+@o.with_settings
 def get(
+    options: o.Options,
     address: Annotated[str, typer.Argument(help="s3://bucket/key or https://...")],
     sha256: Annotated[str, typer.Option(help="Digest that it must have, 64 hex digits.")],
-    file: o.SettingsFile = None,
     as_json: o.Json = False,
 ) -> None:
     """Fetch weights into the cache, check their digest, and print their path."""
     from pipeline.weights_source import fetch_weights
 
-    settings = o.settings_from(file)
+    settings = options.settings()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(address, total=None)
         path = fetch_weights(

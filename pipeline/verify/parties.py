@@ -17,6 +17,7 @@ from pipeline.plan import PlanSummary, RetryPolicy, plan_rows, read_plan
 from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.receipts import receipt_of, unfinished_runs
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
+from pipeline.s3_answers import first_contact
 from pipeline.settings import SourceSettings
 from pipeline.state import CurrentState, StateRow
 from pipeline.store import Store
@@ -46,7 +47,9 @@ def read_bucket_and_state(
             yield row
 
     summary = PlanSummary()
-    listed = s3.list_pages(s3.make_client(source), source.bucket, source.prefix)
+    client = s3.make_client(source)
+    first_contact(client, source.bucket)
+    listed = s3.list_pages(client, source.bucket, source.prefix)
     planned = plan_rows(
         select(listed, source, summary.selection),
         passing(),

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 BENCHMARKS = tuple(
-    "planning decode encode precision load rebuild verify pipeline protocol faults".split()  # noqa: SIM905
+    "start planning decode encode precision load rebuild verify pipeline protocol faults".split()  # noqa: SIM905
 )
 
 

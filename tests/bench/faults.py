@@ -16,13 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.cli.demo_server import demo_server
 from pipeline import s3
 from pipeline.planning import RunOptions
 from pipeline.settings import load_settings
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.faulty_s3 import Front, faulty_front
-from tests.plain_run import run_plainly
+from tests.s3_server import moto_server
 
 TARGET_RATIO = 1.3
 ONE_IN = 20
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
-    with demo_server() as server, tempfile.TemporaryDirectory() as folder:
+    with moto_server() as server, tempfile.TemporaryDirectory() as folder:
         _fill(server.url, options.objects)
         _timed(server.url, Path(folder) / "first", 0)  # what is read and compiled once
         clean_s, _ = _timed(server.url, Path(folder) / "clean", 0)
@@ -65,7 +65,7 @@ def _timed(behind: str, folder: Path, every: int) -> tuple[float, Front]:
             },
         )
         began = time.perf_counter()
-        report = run_plainly(settings, RunOptions())
+        report = run_index(settings, RunOptions())
         seconds = time.perf_counter() - began
     assert report.objects_by_status.keys() == {"indexed"}, report.objects_by_status
     return seconds, front

@@ -15,31 +15,29 @@ import argparse
 import json
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.cli.demo_server import demo_server
 from pipeline import s3
 from pipeline.decode_stage import DecodeStage, Shard
-from pipeline.lease import held
 from pipeline.load import load_shard
 from pipeline.parquet import read_segments
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, plan
 from pipeline.progress import RunProgress, Stage, StageProgress
 from pipeline.qdrant import open_index
-from pipeline.ray_session import prepare_environment, ray_session
+from pipeline.ray_session import prepare_environment
 from pipeline.receipts import RunFolder
 from pipeline.rows import decoded_table
-from pipeline.run import Run, embed, load, new_run_id, start
 from pipeline.settings import Settings, load_settings
 from pipeline.spaces import spaces_of
 from pipeline.store import open_store
 from pipeline.watch import Watch
+from pipeline.whole_run import run_index
 from tests.bench.decode import make_1080p
+from tests.s3_server import moto_server
 
 MEDIA = Path(__file__).resolve().parents[2] / "infra/demo/media"
 FOLDERS = ("videos", "sounds", "photos")
@@ -68,7 +66,7 @@ def measure(
     name: str, fill: Callable[[Settings, Path], None], folder: Path
 ) -> list[dict[str, Any]]:
     """The rows of one bucket, printed as they come."""
-    with demo_server() as server:
+    with moto_server() as server:
         settings = load_settings(
             None,
             {
@@ -78,6 +76,7 @@ def measure(
                 "index.path": folder / "qdrant",
                 "state.location": str(folder / "state"),
                 "state.shard_objects": 64,
+                "embed.engine": "ray",
             },
         )
         client = s3.make_client(settings.source)
@@ -87,7 +86,7 @@ def measure(
         fill(settings, folder)
         planned = plan(settings, RunOptions(), folder / "plan.parquet", Watch())
         alone = _alone(settings, planned, folder)
-        together = _together(settings, planned)
+        together = _together(settings)
     slowest = min(alone, key=lambda stage: alone[stage])
     # What the decoder did ahead while the encoder was starting took none of the time counted.
     ahead = together["ahead"] if slowest == "decode" else 0
@@ -148,12 +147,15 @@ def _alone(settings: Settings, planned: Planned, folder: Path) -> dict[str, floa
     """Windows a second of each stage by itself, on a third of the objects."""
     import torch
 
-    from pipeline.graph import GraphPlan
+    from pipeline.embed_job import EmbedJob
 
     torch.set_num_threads(1)
+    # In a state of its own: the whole run must not take over what is embedded here.
+    own = settings.state.model_copy(update={"location": str(folder / "alone-state")})
+    settings = settings.model_copy(update={"state": own})
     rows = [row for row in read_plan(planned.path) if row.shard >= 0][::3]
     spaces = spaces_of(planned.cards)
-    graph = GraphPlan(settings, RunFolder(1, "alone"), spaces, {0: len(rows)})
+    graph = EmbedJob(settings, RunFolder(1, "alone"), spaces, {0: len(rows)})
 
     def ignore(_stage: Stage, _progress: StageProgress) -> None:
         """The clock here is outside."""
@@ -190,42 +192,24 @@ def _alone(settings: Settings, planned: Planned, folder: Path) -> dict[str, floa
     return {name: windows / s for name, s in seconds.items()}
 
 
-def _together(settings: Settings, planned: Planned) -> dict[str, float]:
-    """The graph and the load as the flow runs them, from the encoder's start to the last point."""
+def _together(settings: Settings) -> dict[str, float]:
+    """A whole run by Ray, from the encoder's start to the last point."""
     ahead: list[int] = []
 
     def on_progress(progress: RunProgress) -> None:
         if progress.phase == "embedding" and not ahead:
             ahead.append(progress.of(Stage.DECODE).segments)
 
-    watch = Watch(on_progress)
-    store = planned.state.store
-    with held(store, settings.state, new_run_id(), after_sequence=1) as lease:
-        run: Run = start(settings, planned, lease)
-        watch.lap("before")
-        with open_index(settings.index) as index, ray_session(settings):
-            index.ensure_collection(run.spaces)
-            watch.lap("ray")
-            loaders = []
-            for receipt in embed(run, planned, watch):
-                loader = threading.Thread(target=load, args=(run, planned, index, receipt, watch))
-                loader.start()
-                loaders.append(loader)
-            for loader in loaders:
-                loader.join()
-            watch.lap("work")
-            points = index.count()
-    media_s = watch.latest.of(Stage.LOAD).media_ms / 1000
-    work = watch.seconds["work"]
-    facts: dict[str, Any] = {
-        "windows": points,
+    report = run_index(settings, on_progress=on_progress)
+    work_s = report.seconds_by_phase["embed and load"]
+    return {
+        "windows": report.segments,
         "ahead": ahead[0],
-        "work_s": work,
-        "ray_s": watch.seconds["ray"],
-        "actors_s": watch.seconds["start the decoder and the encoder"],
-        "media_s_per_s": media_s / work,
+        "work_s": work_s,
+        "ray_s": report.seconds_by_phase["start Ray"],
+        "actors_s": report.seconds_by_phase["start the decoder and the encoder"],
+        "media_s_per_s": report.media_seconds / work_s,
     }
-    return facts
 
 
 if __name__ == "__main__":

@@ -17,29 +17,28 @@ import json
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
-from flows.cli.demo_server import DemoServer
 from pipeline import s3
-from pipeline.lease import held
-from pipeline.planning import RunOptions, plan
-from pipeline.qdrant import VectorIndex, open_index
-from pipeline.ray_session import prepare_environment, ray_session
-from pipeline.receipts import RunFolder, commit_receipt
+from pipeline.qdrant import VectorIndex
+from pipeline.ray_session import prepare_environment
+from pipeline.receipts import RUNS, RunFolder, commit_receipt, open_receipts
 from pipeline.records import ShardReceipt
-from pipeline.run import commit, embed, load, new_run_id, start, sweep
 from pipeline.settings import Settings, load_settings
-from pipeline.store import FolderStore
-from pipeline.watch import Watch
+from pipeline.store import FolderStore, Store, open_store
+from pipeline.whole_run import run_index
+from tests.s3_server import S3Server
 
 TARGET_SHARE = 0.03
 BUCKET = "bench-protocol"
@@ -62,6 +61,7 @@ def main() -> None:
                 "source.region": "us-east-1",
                 "index.path": folder / "qdrant",
                 "state.location": str(folder / "state"),
+                "embed.engine": "ray",
             },
         )
         _fill(settings, options.objects)
@@ -75,45 +75,29 @@ def main() -> None:
 def measure(settings: Settings, folder: Path, objects: int) -> list[dict[str, Any]]:
     """One run; its steps as rows, each with its share of the run's seconds."""
     began = time.perf_counter()
-    watch = Watch()
-    planned = plan(settings, RunOptions(), folder / "plan.parquet", watch)
-    receipts: list[ShardReceipt] = []
-    with (
-        held(planned.state.store, settings.state, new_run_id()) as lease,
-        open_index(settings.index) as opened,
-        ray_session(settings),
-        ThreadPoolExecutor(4) as pool,
-    ):
-        run = start(settings, planned, lease)
-        index = opened.guarded(lease.in_time)
-        index.ensure_collection(run.spaces)
-        beside = Beside(index)
-        waiting = []
-        for receipt in embed(run, planned, watch):
-            receipts.append(receipt)
-            waiting.append(pool.submit(load, run, planned, index, receipt, watch))
-        loads = [one.result() for one in waiting]
-        watch.lap("embed and load")
-        sweep(run, planned, index, watch)
-        commit(run, planned, receipts)
-        watch.lap("state")
+    beside = Beside()
+    with beside.timed():
+        report = run_index(settings)
     whole_s = time.perf_counter() - began
+    store = open_store(settings.state.location, settings.source)
+    receipts = list(open_receipts(store, 0))
+    seconds = report.seconds_by_phase
     alone_s = {
-        "plan": watch.seconds["list and plan"],
-        "last sweep": watch.seconds["sweep"],
-        "state": watch.seconds["state"],
+        "plan": seconds["list and plan"],
+        "last sweep": seconds["sweep"],
+        "state": seconds["write the state"],
     }
     beside.wall_s["receipts"], beside.cpu_s["receipts"] = _receipts_s(receipts, folder)
-    for step, seconds in alone_s.items():
-        print(f"{step:<12}{seconds:>8.2f} s {seconds / whole_s:>8.2%}", flush=True)
-    for step, seconds in beside.wall_s.items():
-        print(f"{step:<12}{seconds:>8.2f} s {seconds / whole_s:>8.2%}  beside the encoder, "
+    for step, taken_s in alone_s.items():
+        print(f"{step:<12}{taken_s:>8.2f} s {taken_s / whole_s:>8.2%}", flush=True)
+    for step, taken_s in beside.wall_s.items():
+        print(f"{step:<12}{taken_s:>8.2f} s {taken_s / whole_s:>8.2%}  beside the encoder, "
               f"{beside.cpu_s[step]:.2f} s of a core", flush=True)  # fmt: skip
-    print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in watch.seconds.items()))
+    print("  ".join(f"{name} {s:.1f} s" for name, s in seconds.items()))
     cores = os.cpu_count() or 1
     longer_s = sum(alone_s.values()) + sum(beside.cpu_s.values()) / cores
     sum_s = sum(alone_s.values()) + sum(beside.wall_s.values())
-    upsert_s = sum(done.seconds_by_step.get("upsert", 0.0) for done in loads)
+    upsert_s = _upsert_s(store)
     print(f"protocol {longer_s:.1f} s of {whole_s:.0f} s: {longer_s / whole_s:.1%} "
           f"(at most {TARGET_SHARE:.0%} asked); all steps' seconds added up {sum_s:.1f} s, "
           f"{sum_s / whole_s:.1%}; upserts {upsert_s:.1f} s; "
@@ -127,13 +111,19 @@ def measure(settings: Settings, folder: Path, objects: int) -> list[dict[str, An
 
 
 class Beside:
-    """The seconds, and the processor's, of what an index is asked to do by the loads' threads."""
+    """The seconds, and the processor's, of what the index is asked to do by the loads' threads."""
 
-    def __init__(self, index: VectorIndex) -> None:
+    def __init__(self) -> None:
         self.wall_s: dict[str, float] = {}
         self.cpu_s: dict[str, float] = {}
-        for step, method in (("count", "count_points"), ("flip", "flip"), ("sweep", "sweep")):
-            setattr(index, method, self._timed(step, getattr(index, method)))
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        with ExitStack() as patched:
+            for step, method in (("count", "count_points"), ("flip", "flip"), ("sweep", "sweep")):
+                work = self._timed(step, getattr(VectorIndex, method))
+                patched.enter_context(patch.object(VectorIndex, method, work))
+            yield
 
     def _timed(self, step: str, work: Callable[..., Any]) -> Callable[..., Any]:
         self.wall_s[step] = self.cpu_s[step] = 0.0
@@ -147,6 +137,13 @@ class Beside:
                 self.cpu_s[step] += time.thread_time() - cpu
 
         return timed
+
+
+def _upsert_s(store: Store) -> float:
+    """Of all loads, by their receipts."""
+    found = [store.read(name) for name in store.list(RUNS) if "/loads/" in name]
+    loads = [json.loads(receipt.data) for receipt in found if receipt is not None]
+    return sum(done["seconds_by_step"].get("upsert", 0.0) for done in loads)
 
 
 def _receipts_s(receipts: list[ShardReceipt], folder: Path) -> tuple[float, float]:
@@ -174,9 +171,8 @@ def s3_process() -> Iterator[str]:
 
 
 def _serve(to: Connection) -> None:
-    server = DemoServer(_listing_kept)
-    to.send(server.url)
-    server.serve()
+    to.send(S3Server(_listing_kept).url)
+    threading.Event().wait()  # it serves in a thread of its own until the process is ended
 
 
 def _listing_kept(app: Any) -> Any:

@@ -18,12 +18,12 @@ from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.report import RunReport
 from pipeline.settings import Settings, load_settings
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
 from tests.chaos.real_run import Ended, PrefectServer, RealRun, free_port
 from tests.chaos.witness import Witness
-from tests.plain_run import run_plainly
 from tests.s3_server import S3Server
 
 OBJECTS = 72
@@ -112,12 +112,12 @@ class DisasterScene:
         self._fill(client)
         for engine in sorted(engines | {"local"}):
             with _Served(self._place(f"before-{engine}"), engine) as qdrant:
-                run_plainly(self._settings(f"before-{engine}", qdrant.url), RunOptions())
+                run_index(self._settings(f"before-{engine}", qdrant.url), RunOptions())
                 self.before = self._live(f"before-{engine}")
         self._change(client)
         shutil.copytree(self._place("before-local"), self._place("clean"))
         with _Served(self._place("clean"), "local") as qdrant:
-            run_plainly(self._settings("clean", qdrant.url), RunOptions())
+            run_index(self._settings("clean", qdrant.url), RunOptions())
             self.after = self._live("clean")
             self.wanted = self._everything("clean")
 
@@ -133,7 +133,7 @@ class DisasterScene:
             with witness.watching():
                 ended, struck = self._struck_run(disaster, qdrant, work)
                 qdrant.start()
-                following = run_plainly(settings, RunOptions())
+                following = run_index(settings, RunOptions())
             gets = Counter(
                 path
                 for method, path in self._s3.requests[first_request:]
@@ -243,7 +243,7 @@ class DisasterScene:
 
     def _start(self, name: str) -> RealRun:
         work = self._place(name)
-        environment = self._prefect.environment
+        environment = {**self._prefect.environment, "SENSEDEX_EMBED__ENGINE": "ray"}
         return RealRun(work / "run", work / "sensedex.toml", environment, LONGEST_RUN_S)
 
     def _live(self, name: str) -> Live:

@@ -132,6 +132,7 @@ class Place:
             "source.region": "us-east-1",
             "encode.encoder": "imagebind-demo",
             "encode.batch_size": 8,
+            "embed.engine": "loop",
             "index.path": str(self.folder / "qdrant"),
             "index.upsert_points": 4,
             "state.location": state,

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from flows.artifacts import report_markdown
 from flows.cli.console import render_failures
-from flows.index import run_index
+from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.finish import read_failures, read_report, read_status
 from pipeline.planning import RunOptions
@@ -64,6 +64,7 @@ def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
             "state.location": "s3://notes/of/sensedex",
             "state.shard_objects": 16,
             "encode.encoder": "imagebind-demo",
+            "embed.engine": "ray",
             **more,
         },
     )
@@ -103,7 +104,7 @@ def test_nasty_keys_little_rights_and_secrets(
         put(key, media_files.jpeg(number))
     put(NEW_LINE, media_files.jpeg(99))
     with temporary_settings({PREFECT_API_AUTH_STRING: PASSWORD}):
-        report = run_index(settings, RunOptions(), lambda _: None)
+        report = run_in_flow(settings, RunOptions(), lambda _: None)
 
     # Keys: as they are in the state and in the payload; the server's own 404 for a line break too.
     assert dict(report.objects_by_status) == {"indexed": len(KEYS), "failed": 1}
@@ -208,10 +209,10 @@ def test_too_many_denied_stop_the_run(
     assert whole is not None
     guard.policy = whole.without("media/3.jpg", "media/4.jpg")
     with pytest.raises(TooManyDenied, match=r"2 objects may not be read") as stopped:
-        run_index(settings, RunOptions(), lambda _: None)
+        run_in_flow(settings, RunOptions(), lambda _: None)
     assert "--allow-denied" in stopped.value.remedy
     assert read_status(settings).sequence == 0  # no state was written
-    report = run_index(settings, RunOptions(allow_denied=True), lambda _: None)
+    report = run_in_flow(settings, RunOptions(allow_denied=True), lambda _: None)
     assert dict(report.objects_by_status) == {"indexed": 6, "denied": 2}
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.index import given_fields, run_index
-from pipeline import run as steps
+from flows.index import given_fields, run_in_flow
 from pipeline.errors import (
     BucketNotFound,
     IndexMismatch,
@@ -25,16 +24,19 @@ from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
 from pipeline.qdrant import open_index
 from pipeline.query import Asked
-from pipeline.ray_session import ray_session
+from pipeline.receipts import RunFolder, open_receipts
 from pipeline.records import MediaType
 from pipeline.search import open_searcher
 from pipeline.search_quality import measure
 from pipeline.settings import Settings, SourceSettings, load_settings
+from pipeline.step_runner import STATE
 from pipeline.store import open_store
 from pipeline.watch import Watch
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.stopped_runs import stop_before
 
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
@@ -53,6 +55,7 @@ def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
             "state.max_removed_share": 0.5,
             # Made from a seed, it knows nothing and tells every picture from every other.
             "encode.encoder": "imagebind-demo",
+            "embed.engine": "ray",
             **more,
         },
     )
@@ -120,7 +123,7 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     settings = settings_for(bucket, tmp_path, **{"search.queries": queries})
 
     # First run: everything is new, every object ends in exactly one status.
-    report = run_index(settings, RunOptions(), lambda _: None)
+    report = run_in_flow(settings, RunOptions(), lambda _: None)
     assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
     assert report.objects_by_action == {"new": 13}  # a sidecar is one, too
     assert {f.key: f.code for f in report.failures} == {
@@ -158,7 +161,7 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     # Second run: nothing is fetched, nothing is written.
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if p.is_file())
     bucket.requests.clear()
-    again = run_index(settings, RunOptions(), lambda _: None)
+    again = run_in_flow(settings, RunOptions(), lambda _: None)
     assert dict(again.objects_by_status) == {"unchanged": 13}
     assert bucket.count("GET") == 0
     assert bucket.count("PUT") == 0
@@ -173,7 +176,7 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     client.delete_object(Bucket="media", Key="sounds/0.wav")
     old = keys_live(settings)
     bucket.requests.clear()
-    third = run_index(settings, RunOptions(), lambda _: None)
+    third = run_in_flow(settings, RunOptions(), lambda _: None)
     assert third.objects_by_action == {"new": 1, "changed": 3, "gone": 1, "unchanged": 9}
     fetched = {path for verb, path in bucket.requests if verb == "GET" and path.count("/") > 1}
     assert fetched == {
@@ -192,10 +195,10 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
 
     # Content that turned bad goes from the index, and `retry` names it.
     client.put_object(Bucket="media", Key="pictures/2.jpg", Body=b"no longer a picture")
-    run_index(settings, RunOptions(), lambda _: None)
+    run_in_flow(settings, RunOptions(), lambda _: None)
     assert "pictures/2.jpg" not in keys_live(settings)
     assert "pictures/2.jpg" in {failure.key for failure in read_failures(settings)}
-    retried = run_index(settings, RunOptions(retry_keys=("bad/text.mp4",)), lambda _: None)
+    retried = run_in_flow(settings, RunOptions(retry_keys=("bad/text.mp4",)), lambda _: None)
     assert retried.objects_by_action["retry"] == 1
     status = read_status(settings)
     assert status.objects_by_status == {"indexed": 8, "rejected": 4}
@@ -217,30 +220,26 @@ def _wav_of(samples: bytes) -> bytes:
 
 
 def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) -> None:
-    """Two shards are committed, one is loaded, nothing is written to the state; then it stops."""
+    """All shards are committed and loaded, nothing is written to the state; then it stops, and what
+    one shard had is lost."""
     settings = settings_for(bucket, tmp_path)
+    stop_before(STATE, settings)
     store = open_store(settings.state.location, settings.source)
-    planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", Watch())
-    with held(store, settings.state, steps.new_run_id()) as lease:
-        run = steps.start(settings, planned, lease)
-        with open_index(settings.index) as index, ray_session(settings):
-            index.ensure_collection(run.spaces)
-            receipts = list(steps.embed(run, planned, Watch()))
-            assert {r.shard for r in receipts} == {0, 1, 2}
-            steps.load(run, planned, index, receipts[0], Watch())
+    receipts = list(open_receipts(store, 0))
+    assert {r.shard for r in receipts} == {0, 1, 2}
     lost = next(r for r in receipts if r.shard == 2)
-    Path(settings.state.location, run.folder.receipt(2)).unlink()
+    Path(settings.state.location, RunFolder(lost.sequence, lost.run_id).receipt(2)).unlink()
     bucket.requests.clear()
-    report = run_index(settings, RunOptions(), lambda _: None)
+    report = run_in_flow(settings, RunOptions(), lambda _: None)
     assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
     assert report.recovered_objects == 8
     fetched = {p.removeprefix("/media/") for v, p in bucket.requests if v == "GET" and p[7:]}
     embedded_again = {outcome.key for outcome in lost.outcomes}
     assert fetched == embedded_again, "more than the lost shard was embedded again"
 
-    # The same as a clean run gives, point for point.
-    clean = settings_for(bucket, tmp_path / "clean")
-    run_index(clean, RunOptions(), lambda _: None)
+    # The same as a clean run gives, point for point, without Ray and Prefect.
+    clean = settings_for(bucket, tmp_path / "clean", **{"embed.engine": "loop"})
+    assert (report.engine, run_index(clean).engine) == ("ray", "loop")
     assert points_of(settings) == points_of(clean)
 
 
@@ -263,22 +262,22 @@ def test_what_is_wrong_is_named_before_anything_is_written(
     bucket: S3Server, tmp_path: Path
 ) -> None:
     with pytest.raises(BucketNotFound, match="nowhere"):
-        run_index(
+        run_in_flow(
             settings_for(bucket, tmp_path, **{"source.bucket": "nowhere"}),
             RunOptions(),
             lambda _: None,
         )
     settings = settings_for(bucket, tmp_path)
-    run_index(settings, RunOptions(), lambda _: None)
+    run_in_flow(settings, RunOptions(), lambda _: None)
     other = settings_for(
         bucket, tmp_path, **{"encode.seed": 1, "state.location": str(tmp_path / "b")}
     )
-    run_index(other, RunOptions(), lambda _: None)  # the same dimension: another generation
+    run_in_flow(other, RunOptions(), lambda _: None)  # the same dimension: another generation
     client = bucket.client()
     for number in range(5):
         client.delete_object(Bucket="media", Key=f"pictures/{number}.jpg")
     with pytest.raises(PlanRefused, match="--allow-removals"):
-        run_index(
+        run_in_flow(
             settings_for(bucket, tmp_path, **{"state.max_removed_share": 0.2}),
             RunOptions(),
             lambda _: None,
@@ -287,7 +286,7 @@ def test_what_is_wrong_is_named_before_anything_is_written(
         held(open_store(settings.state.location, settings.source), settings.state, "another"),
         pytest.raises(LeaseHeld, match="another"),
     ):
-        run_index(settings, RunOptions(), lambda _: None)
+        run_in_flow(settings, RunOptions(), lambda _: None)
     assert asset_id("media", "pictures/0.jpg") in {
         row.asset_id for row in read_plan_of(settings, tmp_path) if row.action == "gone"
     }
@@ -300,14 +299,14 @@ def read_plan_of(settings: Settings, folder: Path) -> list[Any]:
 
 
 def test_a_collection_of_another_dimension_is_refused(bucket: S3Server, tmp_path: Path) -> None:
-    settings = settings_for(bucket, tmp_path)
+    settings = settings_for(bucket, tmp_path, **{"embed.engine": "loop"})
     from encoders.modality import Modality
     from pipeline.records import VectorSpace
 
     with open_index(settings.index) as index:
         index.ensure_collection([VectorSpace("vision", Modality.VISION, 12, "other", "f")])
     with pytest.raises(IndexMismatch, match="12 dimensions"):
-        run_index(settings, RunOptions(), lambda _: None)
+        run_in_flow(settings, RunOptions(), lambda _: None)
     assert not Path(settings.state.location, "current.json").exists()
 
 
@@ -323,7 +322,7 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
     labels = ["a dog", "a bell", "rain"]
     more = {"encode.also": also, "decode.frames_per_window": 4, "tags.labels": labels}
     settings = settings_for(bucket, tmp_path, **more)
-    report = run_index(settings, RunOptions(), lambda _: None)
+    report = run_in_flow(settings, RunOptions(), lambda _: None)
     assert report.objects_by_status["indexed"] == 10
     picture = tmp_path / "asked.jpg"
     picture.write_bytes(media_files.jpeg(3))
@@ -343,6 +342,6 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
         ):
             with pytest.raises(SettingsError, match=said):
                 searcher.ask(Asked(picture=picture, over=over))
-    again = run_index(settings, RunOptions(), lambda _: None)
+    again = run_in_flow(settings, RunOptions(), lambda _: None)
     assert again.objects_by_action["unchanged"] > 0
     assert again.objects_by_action.get("new", 0) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -24,18 +25,18 @@ def listeners() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("ray_running", "prefect_running")
-def test_nothing_listens_to_the_network() -> None:
+def test_nothing_listens_to_the_network(tmp_path: Path) -> None:
     import ray
 
     @ray.remote
     def work() -> int:
         return 1
 
-    with demo_server():
+    with demo_server(tmp_path):
         assert ray.get(work.remote()) == 1
         found = list(listeners())
     names = {name for name, _ in found}
-    assert {"gcs_server", "raylet"} <= names  # they are seen at all
+    assert {"gcs_server", "raylet", "weed"} <= names  # they are seen at all
     assert len(found) >= 5
     plain = [(name, ipaddress.ip_address(ip.removeprefix("::ffff:"))) for name, ip in found]
     assert [(name, ip) for name, ip in plain if not ip.is_loopback] == []

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from flows.cli.exit_codes import Exit, status_of
-from flows.index import run_index
 from pipeline.index_check import IndexLost
-from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.report import RunReport
 from pipeline.report_html import report_html
 from pipeline.settings import Settings
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.flows.test_reconcile import indexed, parameters  # noqa: F401
 from tests.pipeline.test_verify import points_hide
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
 
 def run(settings: Settings) -> RunReport:
-    return run_index(settings, RunOptions(), lambda _: None)
+    return run_index(settings)
 
 
 def moved(settings: Settings, **index: object) -> Settings:

@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.flows import Flow
 
 from flows import artifacts, index
+from flows.prefect_server import PrefectUnavailable
 from flows.quiet import quiet_logs
 from pipeline.planning import RunOptions
-from pipeline.progress import ignore_progress
-from pipeline.report import RunReport
+from pipeline.progress import RunProgress, ignore_progress
 from pipeline.settings import Settings
-from pipeline.watch import Watch
 
 
 def away(*_: Any, **__: Any) -> Any:
@@ -24,30 +24,34 @@ def away(*_: Any, **__: Any) -> Any:
 
 def test_artifacts_do_not_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "create_progress_artifact", away)
-    with artifacts.ProgressArtifact(Watch()):
-        pass
+    monkeypatch.setattr(artifacts, "PROGRESS_EVERY_S", 0.01)
+    seen: list[RunProgress] = []
+    with artifacts.ProgressArtifact(seen.append) as see:
+        see(RunProgress("embedding", total_objects=4))
+    assert [progress.phase for progress in seen] == ["embedding"]
     monkeypatch.undo()
     monkeypatch.setattr(artifacts, "update_progress_artifact", away)
-    shown = artifacts.ProgressArtifact(Watch())
+    shown = artifacts.ProgressArtifact(ignore_progress)
     shown._id = artifacts.UUID(int=1)
-    shown._update(50.0)
+    shown._show(50.0)
 
 
 def test_a_run_that_is_done_has_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    def done_then_away(**_: Any) -> Any:
-        index.report_here.get([]).append({"the": "report"})
+    report: Any = object()
+    monkeypatch.setattr(index, "_run", lambda *_, **__: report)
+
+    def done_then_away(flow: Flow[Any, Any], *arguments: Any) -> Any:
+        flow.fn(*arguments)
         away()
 
-    monkeypatch.setattr(index, "index_flow", done_then_away)
-    monkeypatch.setattr(RunReport, "from_json", lambda plain: plain)
-    report: Any = index.run_index(Settings(), RunOptions(), ignore_progress)
-    assert report == {"the": "report"}
+    monkeypatch.setattr(Flow, "__call__", done_then_away)
+    assert index.run_in_flow(Settings(), RunOptions(), ignore_progress) is report
 
 
 def test_a_run_that_is_not_done_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "index_flow", away)
-    with pytest.raises(index.PrefectUnavailable, match="PREFECT_API_URL") as raised:
-        index.run_index(Settings(), RunOptions(), ignore_progress)
+    monkeypatch.setattr(Flow, "__call__", away)
+    with pytest.raises(PrefectUnavailable, match="PREFECT_API_URL") as raised:
+        index.run_in_flow(Settings(), RunOptions(), ignore_progress)
     assert raised.value.retryable
 
 

@@ -12,15 +12,14 @@ from typer.testing import CliRunner
 
 from flows.cli.exit_codes import Exit, exit_for
 from flows.cli.main import app
-from flows.index import run_index
 from pipeline.errors import SensedexError
 from pipeline.lease import held
-from pipeline.planning import RunOptions
 from pipeline.qdrant import VectorIndex
 from pipeline.qdrant_collections import open_collections
 from pipeline.search import Asked, open_searcher
 from pipeline.settings import Settings, load_settings
 from pipeline.store import open_store
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.flows.test_index import settings_for
@@ -135,10 +134,9 @@ def answers(settings: Settings, picture: Path, *over: str) -> list[tuple[str, fl
 
 
 def run(settings: Settings) -> dict[str, int]:
-    return dict(run_index(settings, RunOptions(), lambda _: None).objects_by_action)
+    return dict(run_index(settings).objects_by_action)
 
 
-@pytest.mark.usefixtures("ray_running", "prefect_running")
 def test_what_a_real_run_made_is_rebuilt_and_runs_go_on(
     pictures: tuple[S3Server, Path, Settings],
 ) -> None:
@@ -164,7 +162,6 @@ def test_what_a_real_run_made_is_rebuilt_and_runs_go_on(
     assert answers(settings, asked) == after
 
 
-@pytest.mark.usefixtures("ray_running", "prefect_running")
 def test_another_encoder_is_made_beside_and_then_shown(
     pictures: tuple[S3Server, Path, Settings], tmp_path: Path
 ) -> None:

@@ -23,9 +23,9 @@ from pipeline.verify.findings import (
     Verdict,
     VerifyReport,
 )
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.pipeline.test_verify import an_old_generation_is_left, fill, points_hide, settings_for
-from tests.plain_run import run_plainly
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 
@@ -35,7 +35,7 @@ def indexed(s3_server: S3Server, tmp_path: Path) -> tuple[S3Server, Settings]:  
     objects["films/one.mp4"] = media_files.mp4(tmp_path, 7)
     fill(s3_server, objects)
     settings = settings_for(s3_server, tmp_path)
-    run_plainly(settings, RunOptions())
+    run_index(settings, RunOptions())
     return s3_server, settings
 
 

@@ -114,7 +114,8 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
     )
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"0 new, 0 changed, 0 removed, {objects} unchanged" in again.stdout
-    assert "saw 0 GETs" in again.stdout
+    assert "; 0 put with boto3" in again.stdout
+    assert "counted 0 GETs" in again.stdout
 
     # The commands that look at it agree: every object ended in exactly one status.
     state = ["--state", str(folder / "state")]

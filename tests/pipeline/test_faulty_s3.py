@@ -7,10 +7,10 @@ from pathlib import Path
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.settings import Settings, load_settings
+from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.reading import everything, same
 from tests.faulty_s3 import faulty_front
-from tests.plain_run import run_plainly
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 LONG_SECONDS = 60.0  # 1.9 MB: several chunks of a GET
@@ -42,10 +42,10 @@ def test_gets_that_fail_or_break_off_lose_nothing(
         body = media_files.wav(number, LONG_SECONDS)
         client.put_object(Bucket="media", Key=f"{number}.wav", Body=body)
     clean = settings_at(s3_server.url, tmp_path / "clean")
-    run_plainly(clean, RunOptions())
+    run_index(clean, RunOptions())
     with faulty_front(s3_server.url, every=3) as front:
         faulty = settings_at(front.url, tmp_path / "faulty")
-        report = run_plainly(faulty, RunOptions())
+        report = run_index(faulty, RunOptions())
     assert report.objects_by_status == {"indexed": 16}
     with open_index(clean.index) as wanted, open_index(faulty.index) as found:
         assert same(everything(found), everything(wanted))

@@ -16,9 +16,10 @@ from pipeline.ids import asset_id
 from pipeline.lease import LEASE, LeaseLost, acquire, held
 from pipeline.load import load_shard
 from pipeline.parquet import read_segments, write_segments
-from pipeline.qdrant import Anchor, VectorIndex, open_index
+from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_embedded import JOURNAL
 from pipeline.qdrant_errors import IndexRefused
+from pipeline.qdrant_types import Anchor
 from pipeline.settings import IndexSettings, StateSettings
 from pipeline.store import FolderStore
 from tests.chaos.edge_engine import EdgeEngine

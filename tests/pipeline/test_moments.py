@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
 from pipeline.moments import format_span, moments_of
-from pipeline.qdrant import Hit
+from pipeline.qdrant_types import Hit
 
 
 def hit(asset: str, index: int, score: float) -> Hit:
@@ -46,7 +46,8 @@ def test_what_several_vectors_find_comes_first() -> None:
     heard = [hit("b", 0, 0.3), hit("d", 0, 0.2)]
     moments = moments_of({"vision": seen, "audio": heard}, 10)
     assert moments[0].key == "b"
-    assert moments[0].vector_name == "vision"  # where it scored best
+    assert (moments[0].vector_name, moments[0].cosine) == ("vision", 0.8)  # the closest
+    assert moments[0].score > 1  # no cosine: it stands out of both lists
     assert {m.key for m in moments} == {"a", "b", "c", "d"}
 
 
@@ -71,11 +72,12 @@ def test_moments_are_ordered_bounded_and_apart(
     hits = [hit(*window) for window in sorted(found, key=lambda w: -w[2])]
     moments = moments_of({"vision": hits}, limit, per_asset=per_asset)
     assert len(moments) <= limit
-    assert [m.rank_score for m in moments] == sorted((m.rank_score for m in moments), reverse=True)
+    assert [m.score for m in moments] == sorted((m.score for m in moments), reverse=True)
     for asset in "abc":
         mine = sorted((m.start_ms, m.end_ms) for m in moments if m.key == asset)
         assert len(mine) <= per_asset
         assert all(a[1] <= b[0] for a, b in pairwise(mine)), "they overlap"
+    assert all(m.score == m.cosine for m in moments)
     if hits:
         assert moments[0].score == hits[0].score
 

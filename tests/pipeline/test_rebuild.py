@@ -24,15 +24,17 @@ from pipeline.encode_stage import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, SettingsError, StateCorrupt
 from pipeline.lease import held
 from pipeline.parquet import read_segments, write_segments
-from pipeline.qdrant import Anchor, VectorIndex, open_index
+from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_collections import Collections, open_collections
+from pipeline.qdrant_types import Anchor
 from pipeline.rebuild.alias import drop, next_name, old_collections, roll_back
 from pipeline.rebuild.begin import RebuildOptions, begin
 from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
 from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.rebuild.run import Rebuilt, copy, finish, rebuild
 from pipeline.records import Status, VectorSpace
-from pipeline.settings import OptionalField, Settings, load_settings
+from pipeline.settings import Settings, load_settings
+from pipeline.settings_fields import OptionalField
 from pipeline.store import open_store
 from tests.pipeline.small_runs import run_of
 from tests.pipeline.test_load import SPACES, live, rows_of, unit, whole

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from encoders.catalogue import card_for
 from encoders.modality import Modality
 from pipeline.decode_stage import DecodeStage, Shard
+from pipeline.embed_job import EmbedJob
+from pipeline.embed_loop import run_in_loop
 from pipeline.encode_stage import EncodeStage
-from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.ids import asset_id
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan, recipe_of
@@ -206,7 +207,7 @@ def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:  # n
         },
     )
     planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", Watch())
-    graph = GraphPlan(settings, RunFolder(1, "r"), SPACES, dict(planned.objects_by_shard))
+    graph = EmbedJob(settings, RunFolder(1, "r"), SPACES, dict(planned.objects_by_shard))
     rows = (row for row in read_plan(planned.path) if row.shard >= 0)
     receipts = list(run_in_loop(graph, rows, ignore))
     assert [len(receipt.outcomes) for receipt in receipts] == [2, 1]

@@ -16,28 +16,27 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
-from pipeline import run as steps
 from pipeline import spaces
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
-from pipeline.graph import GraphPlan, run_in_loop
 from pipeline.ids import anchor_id, asset_id
 from pipeline.lease import held
 from pipeline.parquet import read_segments, read_spaces, write_segments
-from pipeline.plan import read_plan
-from pipeline.planning import RunOptions, plan
+from pipeline.planning import Planned, RunOptions
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.settings import Settings, load_settings
+from pipeline.step_runner import STATE
 from pipeline.store import open_store
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
 from pipeline.verify.look import LookOptions, verify
 from pipeline.verify.repair import Round, mend, rounds_of
 from pipeline.verify.sample import is_stored_as
 from pipeline.watch import Watch
+from pipeline.whole_run import run_index
 from tests import media_files
-from tests.plain_run import run_plainly
 from tests.s3_server import S3Server, reset_moto, s3_server  # noqa: F401
+from tests.stopped_runs import stop_before
 
 FILM = "films/one.mp4"
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
@@ -73,7 +72,7 @@ class Place:
     def repair(self) -> list[Round]:
         """Mend, run and look again, as `sensedex verify --repair` does."""
         self.server.requests.clear()
-        return list(rounds_of(self.mend, lambda asked: run_plainly(self.settings, asked)))
+        return list(rounds_of(self.mend, lambda asked: run_index(self.settings, asked)))
 
     def client(self) -> Any:
         return self.server.client()
@@ -133,7 +132,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         reset_moto(server.url)
         server.client().create_bucket(Bucket="media")
         fill(server, objects)
-        run_plainly(settings_for(server, folder), RunOptions())
+        run_index(settings_for(server, folder), RunOptions())
     finally:
         server.stop()
     return Made(folder, objects)
@@ -519,28 +518,12 @@ def test_a_run_at_work_is_said_and_not_judged(
     assert "quick-run" in str(report.writer)
 
 
-def stop_after_load(place: Place) -> None:
-    """A run that is killed when its shards are loaded, before it writes the state."""
-    settings = place.settings
-    store = open_store(settings.state.location, settings.source)
-    planned = plan(settings, RunOptions(), place.folder / "plan.parquet", Watch())
-    after = planned.state.sequence
-    with (
-        held(store, settings.state, "stopped", after_sequence=after) as lease,
-        open_index(settings.index) as index,
-    ):
-        run = steps.start(settings, planned, lease)
-        graph = GraphPlan(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
-        rows = (row for row in read_plan(planned.path) if row.shard >= 0)
-        for receipt in run_in_loop(graph, rows, lambda *_: None):
-            steps.load(run, planned, index, receipt, Watch())
-
-
 def test_what_a_stopped_run_left_is_the_next_runs(place: Place, made: Made) -> None:
     client = place.client()
     client.put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
     client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(98))
-    stop_after_load(place)
+    # Killed when its shards are loaded, before it writes the state.
+    stop_before(STATE, place.settings)
     # The index is ahead of the state, by exactly what the next run goes on with.
     report = place.look()
     assert report.verdict is Verdict.BEHIND
@@ -570,20 +553,11 @@ def test_older_content_of_what_failed_is_kept_whole(place: Place) -> None:
     settings = place.settings
     client = place.client()
     client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(98))
-    store = open_store(settings.state.location, settings.source)
-    planned = plan(settings, RunOptions(), place.folder / "plan.parquet", Watch())
-    client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(97))
-    with (
-        held(store, settings.state, "r2", after_sequence=planned.state.sequence) as lease,
-        open_index(settings.index) as index,
-    ):
-        run = steps.start(settings, planned, lease)
-        graph = GraphPlan(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
-        rows = (row for row in read_plan(planned.path) if row.shard >= 0)
-        receipts = list(run_in_loop(graph, rows, lambda *_: None))
-        for receipt in receipts:
-            steps.load(run, planned, index, receipt, Watch())
-        steps.commit(run, planned, receipts)
+
+    def change_once_more(_: Planned) -> None:
+        client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(97))
+
+    run_index(settings, on_plan=change_once_more)
     client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(98))
 
     report = place.look()

@@ -1,0 +1,63 @@
+"""What a person sees of an error that has a name: at most four lines on stderr, no traceback.
+
+    sensedex: There is no bucket 'films' (S3 says NoSuchBucket).
+      Check source.bucket, and source.endpoint_url or source.region.
+      [bucket_not_found, exit 4]
+
+Messages may hold what a stranger chose (a key, a server's answer): nothing in them is markup, makes
+a line of its own or steers the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from rich.console import Console
+from rich.text import Text
+
+from encoders.errors import EncoderError
+from flows.cli.exit_codes import Exit, exit_for
+from pipeline.errors import SensedexError, printable
+
+DEBUG_VARIABLE = "SENSEDEX_DEBUG"
+# What a server or an engine says can be a page; its first words say what it is about.
+MAX_MESSAGE_CHARACTERS = 500
+
+
+def debugging() -> bool:
+    """Whether tracebacks are asked for: by `--debug`, or the variable that it sets."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def print_error(console: Console, error: SensedexError | EncoderError) -> Exit:
+    """Print the error, under `--debug` with its traceback before it, and say the exit status."""
+    if debugging():
+        traceback.print_exception(error, file=sys.stderr)
+    status = exit_for(error)
+    _print(console, error.message, error.remedy, error.code, status)
+    return status
+
+
+def print_usage_error(console: Console, message: str) -> Exit:
+    """For what the command line's parser refuses: an unknown command, a flag without its value."""
+    _print(console, message, "`sensedex --help` lists what there is.", "usage", Exit.USAGE)
+    return Exit.USAGE
+
+
+def _print(console: Console, message: str, remedy: str, code: str, status: Exit) -> None:
+    lines = [Text.assemble(("sensedex:", "bold red"), " ", one_line(message))]
+    if remedy:
+        lines.append(Text(f"  {one_line(remedy)}"))
+    lines.append(Text(f"  [{code}, exit {status.value}]", style="dim"))
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def one_line(text: str) -> str:
+    """Line breaks become spaces, other control characters are written out, a page is cut."""
+    line = printable(" ".join(text.split()))
+    if len(line) <= MAX_MESSAGE_CHARACTERS:
+        return line
+    return line[: MAX_MESSAGE_CHARACTERS - 4] + " ..."

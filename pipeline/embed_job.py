@@ -1,0 +1,58 @@
+"""What the stages of a run need to know, wherever they run; and cutting rows into chunks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from encoders.protocol import Encoder
+from pipeline.decode_stage import AddProgress, DecodeStage, Shard
+from pipeline.encode_stage import EncodeStage
+from pipeline.receipts import RunFolder
+from pipeline.records import PlanRow, VectorSpace
+from pipeline.settings import Settings
+from pipeline.spaces import load_chosen
+from pipeline.store import Store, open_store
+from pipeline.write_stage import WriteStage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedJob:
+    """Everything that the stages need to know; it travels to every actor."""
+
+    settings: Settings
+    run: RunFolder
+    spaces: tuple[VectorSpace, ...]
+    objects_by_shard: dict[int, int]
+
+    def decode_stage(self, add_progress: AddProgress) -> DecodeStage:
+        fingerprints = tuple(sorted({space.fingerprint for space in self.spaces}))
+        encoder = self.settings.encode.encoder
+        return DecodeStage(
+            self.settings.source, self.settings.decode, encoder, fingerprints, add_progress
+        )
+
+    def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
+        return EncodeStage(self.load_encoders, self.spaces, add_progress, self.settings.tags)
+
+    def write_stage(self, add_progress: AddProgress) -> WriteStage:
+        return WriteStage(self.open_store, self.run, self.spaces, add_progress)
+
+    def load_encoders(self) -> list[Encoder]:
+        names = dict.fromkeys(space.encoder for space in self.spaces)
+        return [load_chosen(self.settings, name) for name in names]
+
+    def open_store(self) -> Store:
+        return open_store(self.settings.state.location, self.settings.source)
+
+    def shard_of(self, row: PlanRow) -> Shard:
+        return Shard(row.shard, self.objects_by_shard[row.shard])
+
+
+def chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk

@@ -1,0 +1,146 @@
+"""A whole run as one plain function: make the collection true to the bucket.
+
+    plan -> check -> lease -> embed -> load, shard by shard -> sweep -> state -> measure -> report
+
+The steps are `pipeline.run`'s, in the order of the protocol (docs/architecture.md). The command
+line, the Prefect flow, tests and benchmarks all call this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING
+
+from pipeline.engine import Engine, engine_for, engine_session
+from pipeline.finish import keep_report, report_of
+from pipeline.index_check import check_index
+from pipeline.planning import Planned, RunOptions, plan
+from pipeline.progress import OnProgress, ignore_progress
+from pipeline.report import RunReport
+from pipeline.scratch import scratch_folder
+from pipeline.settings import Settings
+from pipeline.step_runner import (
+    CHECK,
+    EMBED,
+    LOAD,
+    MEASURE,
+    PLAN,
+    STATE,
+    SWEEP,
+    Pending,
+    StepRunner,
+    plain_runner,
+)
+from pipeline.watch import Watch
+
+if TYPE_CHECKING:
+    from pipeline.load import LoadReceipt
+    from pipeline.qdrant import VectorIndex
+    from pipeline.records import ShardReceipt
+    from pipeline.run import Run
+
+
+def run_index(
+    settings: Settings,
+    options: RunOptions | None = None,
+    on_progress: OnProgress = ignore_progress,
+    *,
+    on_plan: Callable[[Planned], None] = lambda _: None,
+    runner: StepRunner | None = None,
+) -> RunReport:
+    """Plan, and do what is planned. `runner` calls the steps, by default in this process.
+
+    A run with nothing to do reads the listing and the state, and writes nothing; it imports no
+    torch, Ray or Qdrant client. Killed anywhere, the next call goes on from what is committed.
+
+    Raises what the steps raise: SensedexError, whose class says whether to call again.
+    """
+    watch = Watch(on_progress)
+    wanted = options or RunOptions()
+    with (
+        scratch_folder() as folder,
+        plain_runner(watch.phase) if runner is None else nullcontext(runner) as steps,
+    ):
+        planned = steps.call(PLAN, lambda: plan(settings, wanted, folder / "plan.parquet", watch))
+        steps.call(CHECK, lambda: check_index(settings, planned))
+        on_plan(planned)
+        if planned.nothing_to_do:
+            return report_of(settings, planned, (), watch)
+        return _write(settings, planned, watch, steps)
+
+
+def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner) -> RunReport:
+    """Everything that changes something, under the lease."""
+    from pipeline import run as protocol  # Qdrant's client takes a second to import
+    from pipeline.search_quality import measure_index
+    from pipeline.writing import writing
+
+    run_id, store, after = protocol.new_run_id(), planned.state.store, planned.state.sequence
+    engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
+    protocol.check_tools(settings, planned, engine)
+    with writing(settings, store, run_id, after_sequence=after) as (lease, index):
+        run = protocol.start(settings, planned, lease)
+        index.ensure_collection(run.spaces)
+        receipts = _embed_and_load(run, planned, index, watch, steps, engine)
+        steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, watch))
+        state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
+        watch.lap("write the state")
+        search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
+        if search:
+            watch.lap("measure search")
+        report = report_of(
+            settings,
+            planned,
+            receipts,
+            watch,
+            run=run,
+            points=index.count(),
+            known=state.totals.get("segments", 0),
+            search=search,
+            engine=engine if planned.to_embed else None,
+        )
+        keep_report(run, report)
+    return report
+
+
+def _embed_and_load(
+    run: Run,
+    planned: Planned,
+    index: VectorIndex,
+    watch: Watch,
+    steps: StepRunner,
+    engine: Engine,
+) -> list[ShardReceipt]:
+    """Each shard is loaded once it is committed: beside the embedding of later ones where that goes
+    on elsewhere, between them where this process does it. The receipts, when all are loaded."""
+    from pipeline import run as protocol
+
+    receipts: list[ShardReceipt] = []
+    loads: list[Pending[LoadReceipt]] = []
+
+    def load(receipt: ShardReceipt) -> None:
+        def loaded() -> LoadReceipt:
+            return protocol.load(run, planned, index, receipt, watch)
+
+        receipts.append(receipt)
+        if engine is Engine.RAY:
+            loads.append(steps.submit(LOAD, loaded, number=len(receipts)))
+        else:
+            steps.call(LOAD, loaded)
+
+    for receipt in planned.recovered:
+        load(receipt)
+    if planned.to_embed:
+        with (
+            engine_session(engine, run.settings, watch),
+            closing(protocol.embed(run, planned, engine, watch)) as embedded,
+        ):
+            for receipt in steps.stream(EMBED, lambda: embedded):
+                load(receipt)
+            watch.phase("loading")
+            for pending in loads:
+                pending.result()
+    for pending in loads:
+        pending.result()
+    return receipts

@@ -1,0 +1,176 @@
+"""The whole run as a plain function: where it works, what it waits for, what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import step_runner
+from pipeline.engine import Engine, choose_engine
+from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
+from pipeline.qdrant import open_index
+from pipeline.settings import EmbedSettings, Settings, load_settings
+from pipeline.step_runner import LOAD, PLAN, Step, plain_runner
+from pipeline.whole_run import run_index
+from tests import media_files
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+MB = 2**20
+CLUSTER = {"RAY_ADDRESS": "ray-head:6379"}
+# What a run with nothing to do has no use for, and what it takes seconds to import.
+HEAVY = ("torch", "ray", "prefect", "qdrant_client", "transformers")
+
+
+@pytest.mark.parametrize(
+    ("given", "objects", "size_bytes", "environment", "expected"),
+    [
+        ({}, 10, MB, {}, Engine.LOOP),
+        ({}, 400, MB, {}, Engine.RAY),
+        ({}, 10, 256 * MB, {}, Engine.RAY),
+        ({}, 10, MB, CLUSTER, Engine.RAY),
+        ({"engine": "loop"}, 10**6, MB, CLUSTER, Engine.LOOP),
+        ({"engine": "ray"}, 1, 1, {}, Engine.RAY),
+        ({"ray_from_objects": 5}, 5, 1, {}, Engine.RAY),
+        ({"ray_from_objects": 5}, 4, 1, {}, Engine.LOOP),
+    ],
+)
+def test_the_engine_fits_what_there_is_to_do(
+    given: dict[str, Any],
+    objects: int,
+    size_bytes: int,
+    environment: dict[str, str],
+    expected: Engine,
+) -> None:
+    assert choose_engine(EmbedSettings(**given), objects, size_bytes, environment) is expected
+
+
+def tried(errors: list[SensedexError]) -> Callable[[], int]:
+    """A function that raises these, one a call, and then says how often it was called."""
+    calls = []
+
+    def call() -> int:
+        calls.append(1)
+        if len(calls) <= len(errors):
+            raise errors[len(calls) - 1]
+        return len(calls)
+
+    return call
+
+
+AWAY = StoreUnavailable("No answer from the bucket.")
+
+
+def test_what_may_pass_is_waited_for_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(step_runner.time, "sleep", slept.append)
+    said: list[str] = []
+    with plain_runner(said.append) as runner:
+        assert runner.call(LOAD, tried([AWAY, AWAY])) == 3
+        assert slept == [1, 5]
+        assert said == [
+            "load: No answer from the bucket. Again in 1 s (1 of 5)",
+            "load: No answer from the bucket. Again in 5 s (2 of 5)",
+        ]
+        with pytest.raises(StoreUnavailable):
+            runner.call(Step("short", (1,)), tried([AWAY, AWAY]))
+        with pytest.raises(BucketNotFound):
+            runner.call(LOAD, tried([BucketNotFound("No such bucket.")]))
+        slept.clear()
+        with pytest.raises(StoreUnavailable):
+            runner.call(PLAN, tried([AWAY]))
+        assert slept == [], "nothing is done yet: whoever looks on is told at once"
+    with plain_runner(said.append, patient=True) as runner:
+        assert runner.call(PLAN, tried([AWAY])) == 2
+
+
+def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
+    return load_settings(
+        None,
+        {
+            "source.bucket": "media",
+            "source.endpoint_url": server.url,
+            "index.path": str(folder / "qdrant"),
+            "state.location": str(folder / "state"),
+            "encode.encoder": "imagebind-demo",
+            **more,
+        },
+    )
+
+
+def test_a_run_of_little_starts_nothing(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+    """The command, as a person types it: pictures in, and again with nothing to do."""
+    for number in range(3):
+        s3_server.client().put_object(
+            Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number)
+        )
+    code = (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "def ended(status):\n"
+        f"    print('imported:', *(name for name in {HEAVY} if name in sys.modules))\n"
+        "    sys.exit(status)\n"
+        "main.exit_with = ended\n"
+        "main.main()\n"
+    )
+    words = ["run", "--bucket", "media", "--endpoint-url", s3_server.url]
+    words += ["--encoder", "imagebind-demo", "--set", f"index.path={tmp_path / 'qdrant'}"]
+    words += ["--state", str(tmp_path / "state")]
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    first = run()
+    assert "indexed" in first
+    assert first.splitlines()[-1] == "imported: torch qdrant_client"
+    s3_server.requests.clear()
+    again = run()
+    assert "unchanged  3" in again
+    assert again.splitlines()[-1] == "imported:"
+    assert s3_server.count("GET") == 0
+    settings = settings_for(s3_server, tmp_path)
+    with open_index(settings.index) as index:
+        assert index.count() == 3
+
+
+def test_a_load_that_fails_ends_the_run_and_the_next_goes_on(
+    s3_server: S3Server,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was embedded before is committed, and is not embedded again."""
+    from pipeline.qdrant import VectorIndex
+
+    for number in range(4):
+        s3_server.client().put_object(
+            Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number)
+        )
+    settings = settings_for(s3_server, tmp_path, **{"state.shard_objects": 2})
+
+    def full(*_: Any, **__: Any) -> None:
+        raise BucketNotFound("a fault that no retry helps")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(VectorIndex, "flip", full)
+        with pytest.raises(BucketNotFound):
+            run_index(settings)
+    s3_server.requests.clear()
+    report = run_index(settings)
+    assert dict(report.objects_by_status) == {"indexed": 4}
+    assert report.recovered_objects == 2
+    assert s3_server.count("GET") == 2
+    assert report.points_in_index == 4
