@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from flows.cli import options as o
 from flows.cli.facts import print_json
+from flows.prefect_server import first_contact
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings, load_settings
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from flows.deployments import DeploymentsFile
 
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+ASKED = "Start it, or check PREFECT_API_URL."
 
 
 @o.with_settings
@@ -44,6 +46,7 @@ def deploy(
     chosen = options.settings()
     file = options.file or (o.DEFAULT_FILE if o.DEFAULT_FILE.is_file() else None)
     parameters = given_parameters(chosen, file)
+    first_contact(os.environ.get("PREFECT_API_URL"), ASKED)  # Prefect takes seconds to import
 
     from flows import deploy as steps
     from flows.deployments import find_deployments_file, read_deployments
