@@ -113,7 +113,7 @@ class DeploymentsFile(_Strict):
 def find_deployments_file() -> Path:
     """Raises SettingsError where neither the checkout nor the package has one."""
     package = Path(__file__).resolve().parent
-    for path in (package.parent / "prefect.yaml", package / "prefect.yaml"):
+    for path in (package / "prefect.yaml", package.parent / "prefect.yaml"):
         if path.is_file():
             return path
     raise SettingsError(

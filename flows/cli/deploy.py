@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from flows.cli import options as o
 from flows.cli.facts import print_json
+from flows.prefect_server import first_contact
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings, load_settings
 
@@ -19,19 +21,12 @@ if TYPE_CHECKING:
     from flows.deployments import DeploymentsFile
 
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+ASKED = "Start it, or check PREFECT_API_URL."
 
 
+@o.with_settings
 def deploy(
-    settings: o.SettingsFile = None,
-    bucket: o.Bucket = None,
-    prefix: o.Prefix = None,
-    endpoint_url: o.Endpoint = None,
-    collection: o.Collection = None,
-    encoder: o.EncoderName = None,
-    weights: o.Weights = None,
-    state: o.State = None,
-    more: o.More = None,
+    options: o.Options,
     cron: Annotated[
         str | None, typer.Option(help="When `nightly` runs, instead of prefect.yaml's schedule.")
     ] = None,
@@ -48,11 +43,10 @@ def deploy(
     May be run again: it says what is created, updated and unchanged. Settings that are given here
     become parameters of the deployments; the others are read where the runs work.
     """
-    chosen = o.settings_from(
-        settings, bucket, prefix, endpoint_url, collection, encoder, weights, state, more
-    )
-    file = settings or (o.DEFAULT_FILE if o.DEFAULT_FILE.is_file() else None)
+    chosen = options.settings()
+    file = options.file or (o.DEFAULT_FILE if o.DEFAULT_FILE.is_file() else None)
     parameters = given_parameters(chosen, file)
+    first_contact(os.environ.get("PREFECT_API_URL"), ASKED)  # Prefect takes seconds to import
 
     from flows import deploy as steps
     from flows.deployments import find_deployments_file, read_deployments
