@@ -12,6 +12,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell { cat requirements.lock pyproject.toml; pwd; } | sha256sum | cut -c1-16)
 
+IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py \
+	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
+
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
@@ -37,8 +40,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Then once more what depends on the precision, forced to bf16.
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
+	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest $(IN_BF16))
 
 eval: $(READY)
 	@$(BIN)/python -m tests.eval $(ARGS)

@@ -24,6 +24,7 @@ from encoders.card import EncoderCard
 from encoders.catalogue import CARDS
 from encoders.errors import InputError
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from tests.eval import held_out
 from tests.eval.figures import World, all_figures, read_paraphrases
 
@@ -178,6 +179,7 @@ class _Encoder:
     """Knows the answers: everything of a thing is one axis; `wrong` says what it takes for what."""
 
     card: EncoderCard = CARDS["sensedex-mini"]
+    precisions: tuple[TowerPrecision, ...] = ()
 
     def __init__(self, wrong: dict[str, str] | None = None) -> None:
         self._wrong = wrong or {}

@@ -21,6 +21,7 @@ from encoders.catalogue import CARDS
 from encoders.errors import InputError
 from encoders.imagebind import TINY, ImageBind
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from encoders.preprocess.image import normalize
 from tests import media_files
 from tests.encoders.standin import give_standin_weights
@@ -39,6 +40,7 @@ class WordList:
 
     known: dict[str, NDArray[np.float32]]
     card: EncoderCard = CARDS["imagebind-demo"]
+    precisions: tuple[TowerPrecision, ...] = ()
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]

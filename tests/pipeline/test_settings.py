@@ -28,6 +28,12 @@ WORDS = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the suite is run with (tests/conftest.py) is nothing that these tests set."""
+    monkeypatch.delenv("SENSEDEX_ENCODE__PRECISION", raising=False)
+
+
 @dataclass(frozen=True)
 class Case:
     """A field, and a value for it as JSON has it, other than its default."""

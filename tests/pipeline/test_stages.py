@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from encoders.catalogue import card_for
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from pipeline.decode_stage import DecodeStage, Shard
 from pipeline.embed_job import EmbedJob
 from pipeline.embed_loop import run_in_loop
@@ -40,6 +41,7 @@ class Picky:
     """An encoder that refuses every batch with a black picture in it, and counts its calls."""
 
     card = CARD
+    precisions: tuple[TowerPrecision, ...] = ()
 
     def __init__(self) -> None:
         self.batches: list[int] = []
