@@ -95,6 +95,7 @@ class PrefectScene:
     folder: Path
     root: Path
     database: Path  # copied
+    more_env: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -120,6 +121,7 @@ class PrefectScene:
             "DO_NOT_TRACK": "1",
             "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
+            **self.more_env,
         }
 
     @property
