@@ -25,7 +25,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner
 
+from flows.cli.main import app
 from pipeline.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -162,6 +165,13 @@ class PrefectScene:
 
     def deploy(self, *flags: str) -> list[str]:
         return self.run([*SENSEDEX, "deploy", *flags]).splitlines()
+
+    def deploy_here(self, *flags: str) -> list[str]:
+        """The same command in this process, which has Prefect imported."""
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            done = CliRunner().invoke(app, ["deploy", *flags], env={"PREFECT_API_URL": self.api})
+        assert done.exit_code == 0, done.output
+        return done.stdout.splitlines()
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
