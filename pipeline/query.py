@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from encoders.errors import InputError
 from encoders.modality import Modality
 from encoders.preprocess.sampling import spread
 from encoders.protocol import Encoder
-from pipeline.errors import SettingsError
+from pipeline.errors import MediaRejected, SettingsError
 from pipeline.media.child import decode_in_child
 from pipeline.media.decode import Window
 from pipeline.records import MediaType
@@ -91,7 +92,7 @@ def file_parts(
 ) -> list[Part]:
     """A part for each of the senses that the file has: the mean of its first windows.
 
-    Raises MediaRejected where the file is not media, SettingsError where it has none of the senses.
+    Raises SettingsError where the file is not media, or has none of the senses.
     """
     windows = list(first_windows(path, decode))
     parts = []
@@ -112,17 +113,18 @@ def file_parts(
 
 
 def first_windows(path: Path, decode: DecodeSettings) -> Iterator[Window]:
-    """Raises SettingsError where there is no file, MediaRejected where it is not media."""
+    """Raises SettingsError where there is no file, or it is not media."""
     if not path.is_file():
         raise SettingsError(f"There is no file {path}.", remedy="Check the name.")
-    found = 0
-    items = decode_in_child(path, decode)
-    for item in items:
-        if isinstance(item, Window):
-            yield item
-            found += 1
-            if found >= MAX_QUERY_WINDOWS:
-                return
+    try:
+        windows = (item for item in decode_in_child(path, decode) if isinstance(item, Window))
+        yield from islice(windows, MAX_QUERY_WINDOWS)
+    except MediaRejected as error:
+        raise SettingsError(
+            f"{path} cannot be searched by: {error.message}",
+            code=error.code,
+            remedy="Give a picture, a sound or a video.",
+        ) from error
 
 
 def default_over(part: Part, *, meaningful: bool, names: Sequence[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """The only module that talks to S3: listing, reading with a precondition, conditional writing.
 
-Every error that leaves here is one of `pipeline.errors`: `map_client_error` is the one place where
-a botocore error becomes one of ours. Its messages name bucket, key or endpoint and are made from
-S3's error codes; never from a request, which may carry a signature.
+Every error that leaves here is one of `pipeline.errors`: `s3_answers.map_client_error` is the one
+place where a botocore error becomes one of ours. Its messages name bucket, key or endpoint and are
+made from S3's error codes; never from a request, which may carry a signature.
 """
 
 from __future__ import annotations
@@ -23,22 +23,13 @@ from botocore import exceptions as aws
 from botocore.config import Config
 
 from pipeline.errors import (
-    CredentialsMissing,
     ObjectChanged,
-    SensedexError,
     SettingsError,
-    StoreUnavailable,
     Transient,
     printable,
 )
 from pipeline.records import MediaObject
-from pipeline.s3_answers import (
-    NO_CREDENTIALS,
-    error_for_answer,
-    host_of,
-    no_answer,
-    not_trusted,
-)
+from pipeline.s3_answers import answer_of, host_of, map_client_error, refuse_redirect
 from pipeline.s3_pages import ahead, check_page, timestamp
 from pipeline.settings import SourceSettings
 
@@ -94,9 +85,10 @@ def make_client(source: SourceSettings) -> S3Client:
         )
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
-        return session.client(
-            "s3", endpoint_url=source.endpoint_url, region_name=region, config=config
-        )
+        endpoint = source.endpoint_url
+        client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        client.meta.events.register_first("needs-retry.s3", refuse_redirect)
+        return client
     except aws.BotoCoreError as error:
         raise map_client_error(error, source.bucket) from error
     except ValueError as error:
@@ -223,10 +215,10 @@ def put_bytes(
         return client.put_object(Bucket=bucket, Key=key, Body=data, **condition)["ETag"].strip('"')
     except (aws.BotoCoreError, aws.ClientError) as error:
         # 409: another conditional write of the key is under way. 404: if_match, and it is deleted.
-        code, status = _answer(error)
+        code, status = answer_of(error)
         if condition and status in (404, 409, 412) and code != "NoSuchBucket":
             raise PreconditionFailed(f"s3://{bucket}/{key} was written by another.") from error
-        raise map_client_error(error, bucket, key) from error
+        raise map_client_error(error, bucket, key, "s3:PutObject") from error
 
 
 def put_file(client: S3Client, bucket: str, key: str, path: Path) -> None:
@@ -234,7 +226,7 @@ def put_file(client: S3Client, bucket: str, key: str, path: Path) -> None:
     try:
         client.upload_file(str(path), bucket, key)
     except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
-        raise map_client_error(error.__context__ or error, bucket, key) from error
+        raise map_client_error(error.__context__ or error, bucket, key, "s3:PutObject") from error
 
 
 def get_file(client: S3Client, bucket: str, key: str, path: Path) -> bool:
@@ -242,9 +234,9 @@ def get_file(client: S3Client, bucket: str, key: str, path: Path) -> bool:
     try:
         client.download_file(bucket, key, str(path))
     except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
-        if _answer(error)[0] in ("404", "NoSuchKey"):
+        if answer_of(error)[0] in ("404", "NoSuchKey"):
             return False
-        raise map_client_error(error, bucket, key) from error
+        raise map_client_error(error, bucket, key, "s3:GetObject") from error
     return True
 
 
@@ -255,45 +247,13 @@ def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | No
         with closing(answer["Body"]) as body:
             return body.read(), answer["ETag"].strip('"')
     except (aws.BotoCoreError, aws.ClientError) as error:
-        if _answer(error)[0] == "NoSuchKey":
+        if answer_of(error)[0] == "NoSuchKey":
             return None
-        raise map_client_error(error, bucket, key) from error
+        raise map_client_error(error, bucket, key, "s3:GetObject") from error
 
 
 def delete(client: S3Client, bucket: str, key: str) -> None:
     try:
         client.delete_object(Bucket=bucket, Key=key)
     except (aws.BotoCoreError, aws.ClientError) as error:
-        raise map_client_error(error, bucket, key) from error
-
-
-def map_client_error(error: BaseException, bucket: str, key: str | None = None) -> SensedexError:
-    """The one of our errors that says what `error` means for this bucket, or this object of it."""
-    what = f"s3://{bucket}" if key is None else printable(f"s3://{bucket}/{key}")
-    if isinstance(error, NO_CREDENTIALS):
-        return CredentialsMissing(
-            f"There are no usable AWS credentials to read {what} with ({type(error).__name__}).",
-            remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile.",
-        )
-    if isinstance(error, aws.ParamValidationError | aws.InvalidDNSNameError):
-        return SettingsError(
-            f"{bucket!r} cannot be the name of a bucket, or {key!r} not that of a key.",
-            remedy="Mend source.bucket.",
-        )
-    if isinstance(error, aws.NoRegionError | aws.InvalidRegionError):
-        return SettingsError("There is no usable AWS region.", remedy="Set source.region.")
-    if isinstance(error, aws.SSLError):
-        return not_trusted(error.kwargs.get("endpoint_url"), error.kwargs.get("error"))
-    if isinstance(error, aws.HTTPClientError | aws.ConnectionError | aws.IncompleteReadError):
-        return no_answer(error.kwargs.get("endpoint_url"), what, type(error).__name__)
-    if isinstance(error, aws.ClientError):
-        return error_for_answer(*_answer(error), bucket, what, one_object=key is not None)
-    return StoreUnavailable(f"{what}: {type(error).__name__} from the S3 client.")
-
-
-def _answer(error: BaseException) -> tuple[str, int]:
-    """S3's error code and the HTTP status; ("", 0) where there was no answer."""
-    if not isinstance(error, aws.ClientError):
-        return "", 0
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return error.response.get("Error", {}).get("Code", ""), status
+        raise map_client_error(error, bucket, key, "s3:DeleteObject") from error

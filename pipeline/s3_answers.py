@@ -1,4 +1,4 @@
-"""What S3's error codes mean to us: which of our errors an answer that is not a success becomes.
+"""What botocore's errors and S3's codes mean to us: which of our errors each becomes.
 
 Codes as in the S3 API reference's list of error codes; other vendors' servers use the same ones.
 """
@@ -19,6 +19,7 @@ from pipeline.errors import (
     SensedexError,
     SettingsError,
     StoreUnavailable,
+    printable,
 )
 from pipeline.first_contact import tls_reason, why_silent
 
@@ -60,10 +61,49 @@ _WRONG_REGION = {
 }
 
 
-def error_for_answer(
-    code: str, status: int, bucket: str, what: str, *, one_object: bool
+def map_client_error(
+    error: BaseException, bucket: str, key: str | None = None, action: str = ""
 ) -> SensedexError:
-    """`what` is shown: the URI of the bucket, or of one object of it (`one_object`)."""
+    """The one of our errors that says what `error` means for this bucket, or this object of it;
+    `action` as in `error_for_answer`."""
+    what = f"s3://{bucket}" if key is None else printable(f"s3://{bucket}/{key}")
+    if isinstance(error, NO_CREDENTIALS):
+        return CredentialsMissing(
+            f"There are no usable AWS credentials to read {what} with ({type(error).__name__}).",
+            remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile.",
+        )
+    if isinstance(error, aws.ParamValidationError | aws.InvalidDNSNameError):
+        return SettingsError(
+            f"{bucket!r} cannot be the name of a bucket, or {key!r} not that of a key.",
+            remedy="Mend source.bucket.",
+        )
+    if isinstance(error, aws.NoRegionError | aws.InvalidRegionError):
+        return SettingsError("There is no usable AWS region.", remedy="Set source.region.")
+    if isinstance(error, aws.SSLError):
+        return not_trusted(error.kwargs.get("endpoint_url"), error.kwargs.get("error"))
+    if isinstance(error, aws.HTTPClientError | aws.ConnectionError | aws.IncompleteReadError):
+        return no_answer(error.kwargs.get("endpoint_url"), what, type(error).__name__)
+    if isinstance(error, aws.ClientError):
+        one_object = key is not None
+        return sent_on(error) or error_for_answer(
+            *answer_of(error), bucket, what, one_object=one_object, action=action
+        )
+    return StoreUnavailable(f"{what}: {type(error).__name__} from the S3 client.")
+
+
+def answer_of(error: BaseException) -> tuple[str, int]:
+    """S3's error code and the HTTP status; ("", 0) where there was no answer."""
+    if not isinstance(error, aws.ClientError):
+        return "", 0
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error.response.get("Error", {}).get("Code", ""), status
+
+
+def error_for_answer(
+    code: str, status: int, bucket: str, what: str, *, one_object: bool, action: str = ""
+) -> SensedexError:
+    """`what` is shown: the URI of the bucket, or of one object of it (`one_object`). `action` is
+    the right that was needed, for what is no object of the media: without it nothing goes on."""
     said = f"(S3 says {code or status})"
     if code == "NoSuchBucket" or (status == 404 and not one_object):
         return BucketNotFound(
@@ -85,6 +125,10 @@ def error_for_answer(
         )
     if code in _THROTTLED or status >= 500 or status == 429:
         return StoreUnavailable(f"S3 is busy: {what} {said}.", remedy="Run again later.")
+    if status == 403 and action:
+        return CredentialsMissing(
+            f"{action} is denied for {what} {said}.", remedy="Allow it to these credentials."
+        )
     if status == 403 and one_object:
         return ObjectDenied(
             f"{what} may not be read {said}.", remedy="Allow s3:GetObject, then `sensedex retry`."
@@ -127,10 +171,34 @@ def no_answer(endpoint_url: Any, what: str, why: str) -> StoreUnavailable:
 def not_trusted(endpoint_url: Any, error: Any) -> SettingsError:
     """`error` is the TLS library's, with its reason somewhere within."""
     return SettingsError(
-        f"No trusted connection to {host_of(endpoint_url)}: {tls_reason(error)}.",
+        f"No trusted connection to {host_of(endpoint_url)}: {tls_reason(error) or error}.",
         code="tls",
         remedy="Mend source.endpoint_url (http:// or https://, the name in the certificate), or "
         "name the server's authority by AWS_CA_BUNDLE.",
+    )
+
+
+def refuse_redirect(response: Any, operation: Any, **_: Any) -> None:
+    """A handler of botocore's `needs-retry`: where a redirect names no region botocore would
+    ask for it without end."""
+    if response is None or response[0].status_code not in (301, 302, 307, 308):
+        return
+    http, parsed = response
+    if "x-amz-bucket-region" not in http.headers and not parsed.get("Error", {}).get("Region"):
+        raise aws.ClientError(parsed, operation.name)
+
+
+def sent_on(error: BaseException) -> SettingsError | None:
+    """For an answer that names another address, as a web server's does."""
+    answer = (
+        error.response.get("ResponseMetadata", {}) if isinstance(error, aws.ClientError) else {}
+    )
+    elsewhere = answer.get("HTTPHeaders", {}).get("location")
+    if not elsewhere:
+        return None
+    return SettingsError(
+        f"The endpoint sends on to {host_of(elsewhere)} (status {answer['HTTPStatusCode']}).",
+        remedy="Set source.endpoint_url to that, if it is yours.",
     )
 
 

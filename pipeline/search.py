@@ -41,8 +41,7 @@ class Searcher:
         self.card = cards[0]
 
     def ask(self, asked: Asked) -> list[Moment]:
-        """Raises SettingsError for a question that cannot be asked, MediaRejected for a file that
-        is not media."""
+        """Raises SettingsError for a question that cannot be asked, or a file that is not media."""
         over = asked.over
         unknown = [name for name in over if name not in self._encoder_of]
         if unknown:

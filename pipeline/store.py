@@ -7,6 +7,7 @@ relative POSIX paths, as in "runs/000001-ab12/plan.parquet".
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -24,6 +25,7 @@ from pipeline.s3_answers import first_contact
 from pipeline.scratch import scratch_folder
 from pipeline.settings import SourceSettings
 
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _PRIVATE = ".writing"  # half-written files and the lock of a folder; never listed
 
 
@@ -48,8 +50,8 @@ class Stored:
 
 
 class Store(Protocol):
-    """Raises StoreUnavailable and SettingsError (no permission, no such bucket) from every method;
-    ValueError for a name that is not a relative POSIX path."""
+    """Raises StoreUnavailable, SettingsError, CredentialsMissing and BucketNotFound from every
+    method; ValueError for a name that is not a relative POSIX path."""
 
     @property
     def location(self) -> str:
@@ -77,7 +79,8 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
-        """Names that begin with `prefix` and come after `start_after`, in their order."""
+        """Names that begin with `prefix` and come after `start_after`, in their order. It is not to
+        be a folder's own name: SeaweedFS leaves that folder out."""
         ...
 
     def delete(self, name: str) -> None:
@@ -215,16 +218,12 @@ class FolderStore:
             yield
         except SensedexError:
             raise
-        except (PermissionError, NotADirectoryError) as error:
-            raise SettingsError(
-                f"{name} in {self.location}: {error.strerror}.",
-                remedy="Set state.location to a folder that can be written.",
-            ) from error
         except OSError as error:
-            raise StoreUnavailable(
-                f"{name} in {self.location}: {error.strerror or error}.",
-                remedy="Look at the disk, then run again.",
-            ) from error
+            said = f"{name} in {self.location}: {error.strerror or error}."
+            if error.errno not in _NOT_ALLOWED:
+                raise StoreUnavailable(said, remedy="Look at the disk, then run again.") from error
+            remedy = "Set state.location to a folder that can be written."
+            raise SettingsError(said, remedy=remedy) from error
 
 
 class S3Store:

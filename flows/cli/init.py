@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from pipeline.errors import SettingsError
+from pipeline.out_file import writing_to
 from pipeline.settings import Settings
 
 HEADER = """\
@@ -49,7 +50,8 @@ def write_settings(path: Path, bucket: str, *, force: bool) -> None:
     """Raises SettingsError where the file is there already."""
     if path.exists() and not force:
         raise SettingsError(f"{path} is there already.", remedy="--force writes over it.")
-    path.write_text(settings_text(bucket), encoding="utf-8")
+    with writing_to(path):
+        path.write_text(settings_text(bucket), encoding="utf-8")
 
 
 def _toml(value: Any) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows.cli import options as o
 from pipeline.errors import SettingsError
+from pipeline.out_file import writing_to
 
 out = Console(highlight=False)
 
@@ -37,5 +38,7 @@ def localise(
     from pipeline.localise import LookFor, picture_and_query
 
     model, upright, query = picture_and_query(settings, picture, LookFor(words, sound, like))
-    draw_over(model, upright, query).save(target)
+    drawn = draw_over(model, upright, query)
+    with writing_to(target):
+        drawn.save(target)
     out.print(str(target), soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from flows.cli import options as o
 from flows.cli.facts import print_json
+from pipeline.out_file import writing_to
 
 OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
@@ -62,7 +63,8 @@ def report(
     if as_json:
         print_json(found.to_json())
         return
-    write_report_html(found, target)
+    with writing_to(target):
+        write_report_html(found, target)
     _out().print(f"Wrote {target}.")
 
 

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from encoders.errors import WeightsError
 from flows.cli import options as o
 from flows.cli.facts import print_json
+from pipeline.out_file import writing_to
 
 app = typer.Typer(help="Checkpoints: fetch one, or convert one.", no_args_is_help=True)
 out = Console(highlight=False)
@@ -68,8 +69,9 @@ def convert(
     from encoders.weights import read_state_dict, to_safetensors
 
     state = read_state_dict(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    to_safetensors(state, target, torch.bfloat16 if dtype is Dtype.BF16 else torch.float32)
+    with writing_to(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        to_safetensors(state, target, torch.bfloat16 if dtype is Dtype.BF16 else torch.float32)
     facts = {
         "path": str(target),
         "tensors": len(state),
