@@ -72,7 +72,7 @@ def test_a_run_comes_by_itself(
     assert found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_was_made_can_be_changed_and_undone(
     root_dir: Path, tmp_path: Path, prefect_database: Path
 ) -> None:
