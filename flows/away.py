@@ -12,19 +12,32 @@ from contextvars import ContextVar
 
 import httpx
 
+# What Prefect says of each event that it could not send, with a traceback.
+EVENT_LOGGERS = ("prefect.events.clients", "prefect._internal.concurrency")
+EVENT_LOST = ("Unable to connect to 'ws", "Service 'EventsWorker' failed")
 
-class _Notice:
+
+class _Notice(logging.Filter):
+    """Says the sentence the first time, and leaves out Prefect's own lines on lost events."""
+
     def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
         self._say = say
         self._said = False
 
-    def once(self, error: httpx.HTTPError) -> None:
+    def once(self, why: str) -> None:
         if not self._said:
             self._said = True
             self._say(
-                f"Prefect's server does not answer ({error}). The run goes on; what it cannot tell "
+                f"Prefect's server does not answer ({why}). The run goes on; what it cannot tell "
                 "now is missing in Prefect's pages."
             )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.getMessage().startswith(EVENT_LOST):
+            return True
+        self.once("its event stream is closed")
+        return False
 
 
 _notice: ContextVar[_Notice | None] = ContextVar("prefect_away", default=None)
@@ -33,13 +46,19 @@ _notice: ContextVar[_Notice | None] = ContextVar("prefect_away", default=None)
 @contextmanager
 def server_may_go_away(say: Callable[[str], None]) -> Iterator[None]:
     """Around a run, in the flow. `say` gets the one sentence, when there is something to say."""
-    token = _notice.set(_Notice(say))
+    notice = _Notice(say)
+    token = _notice.set(notice)
+    loggers = [logging.getLogger(name) for name in EVENT_LOGGERS]
+    for logger in loggers:
+        logger.addFilter(notice)
     # Prefect's log handler writes to standard error about each batch of lines that it cannot send.
     before, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
     finally:
         logging.raiseExceptions = before
+        for logger in loggers:
+            logger.removeFilter(notice)
         _notice.reset(token)
 
 
@@ -51,4 +70,4 @@ def if_prefect_answers() -> Iterator[None]:
     except httpx.HTTPError as error:
         notice = _notice.get()
         if notice is not None:
-            notice.once(error)
+            notice.once(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from prefect.flows import Flow
 
 from flows import artifacts, index
+from flows.away import if_prefect_answers, server_may_go_away
 from flows.prefect_server import PrefectUnavailable
 from flows.quiet import quiet_logs
 from pipeline.planning import RunOptions
@@ -34,6 +36,22 @@ def test_artifacts_do_not_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = artifacts.ProgressArtifact(ignore_progress)
     shown._id = artifacts.UUID(int=1)
     shown._show(50.0)
+
+
+def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    said: list[str] = []
+    events = logging.getLogger("prefect.events.clients")
+    with server_may_go_away(said.append):
+        for _ in range(3):
+            with if_prefect_answers():
+                away()
+            events.warning("Unable to connect to %r. Please check.", "ws://127.0.0.1:9/api")
+        events.warning("something else")
+    assert len(said) == 1
+    assert "Prefect's server does not answer (refused)" in said[0]
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
+    events.warning("Unable to connect to %r, after the run.", "ws://127.0.0.1:9/api")
+    assert len(caplog.records) == 2
 
 
 def test_a_run_that_is_done_has_its_report(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner
 
+from flows.cli.main import app
 from pipeline.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -95,6 +98,7 @@ class PrefectScene:
     folder: Path
     root: Path
     database: Path  # copied
+    more_env: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -120,6 +124,7 @@ class PrefectScene:
             "DO_NOT_TRACK": "1",
             "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
+            **self.more_env,
         }
 
     @property
@@ -160,6 +165,13 @@ class PrefectScene:
 
     def deploy(self, *flags: str) -> list[str]:
         return self.run([*SENSEDEX, "deploy", *flags]).splitlines()
+
+    def deploy_here(self, *flags: str) -> list[str]:
+        """The same command in this process, which has Prefect imported."""
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            done = CliRunner().invoke(app, ["deploy", *flags], env={"PREFECT_API_URL": self.api})
+        assert done.exit_code == 0, done.output
+        return done.stdout.splitlines()
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:

@@ -72,7 +72,7 @@ def test_a_run_comes_by_itself(
     assert found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_was_made_can_be_changed_and_undone(
     root_dir: Path, tmp_path: Path, prefect_database: Path
 ) -> None:
@@ -81,11 +81,11 @@ def test_what_was_made_can_be_changed_and_undone(
         with scene.client() as client:
             before = _objects(client)
         scene.run([*PREFECT, "work-pool", "create", "--type", "process", "media"])
-        made = scene.deploy("--bucket", "films")
+        made = scene.deploy_here("--bucket", "films")
         assert made[0].split() == ["unchanged", "work", "pool", "media"]
         assert sum(line.startswith("created") for line in made) == 4
 
-        changed = scene.deploy("--bucket", "films", "--timezone", "Europe/Berlin")
+        changed = scene.deploy_here("--bucket", "films", "--timezone", "Europe/Berlin")
         assert [line for line in changed if not line.startswith("unchanged")] == [
             "updated    deployment index/nightly (schedule)",
             "updated    deployment reconcile/weekly (schedule)",
@@ -94,15 +94,15 @@ def test_what_was_made_can_be_changed_and_undone(
             nightly = client.read_deployment_by_name("index/nightly")
             _looks_right(nightly)
 
-        would = scene.deploy("--remove", "--dry-run")
-        removed = scene.deploy("--remove")
+        would = scene.deploy_here("--remove", "--dry-run")
+        removed = scene.deploy_here("--remove")
         assert len(would) == len(removed) == 6  # two automations, deployments and flows
         assert all(line.startswith("removed") for line in removed)
         # What was there before is left.
         scene.run([*PREFECT, "work-pool", "delete", "--no-prompt", "media"])
         with scene.client() as client:
             assert _objects(client) == before
-        assert scene.deploy("--remove") == ["Nothing here was made by `sensedex deploy`."]
+        assert scene.deploy_here("--remove") == ["Nothing here was made by `sensedex deploy`."]
     assert scene.lines_at_error() == []
 
 
