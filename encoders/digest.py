@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
+from encoders.cache import cache_home, read_cached, write_cached
 from encoders.errors import WeightsError
 
 READ_BYTES = 8 * 2**20
@@ -24,14 +24,12 @@ def file_digest(path: Path) -> str:
             f"There is no weights file {path}.", remedy="Check encode.weights, or --weights."
         ) from error
     key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sensedex"
-    memo = home / "digests.json"
+    memo = cache_home() / "digests.json"
     known: dict[str, str] = {}
-    if memo.is_file():
-        try:
-            known = json.loads(memo.read_text())
-        except ValueError:
-            known = {}  # a half-written memo costs a digest, no more
+    try:
+        known = json.loads(read_cached(memo) or "{}")
+    except ValueError:
+        known = {}  # a half-written memo costs a digest, no more
     if key in known:
         return known[key]
     digest = hashlib.sha256()
@@ -39,10 +37,7 @@ def file_digest(path: Path) -> str:
         while chunk := file.read(READ_BYTES):
             digest.update(chunk)
     known[key] = f"sha256:{digest.hexdigest()}"
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = memo.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(known))
-    temporary.replace(memo)
+    write_cached(memo, json.dumps(known))
     return known[key]
 
 

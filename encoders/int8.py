@@ -8,15 +8,17 @@ overflow with 8-bit activations (cosine 0.96 to float32 was seen), so it gets 7.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from encoders.imagebind.trunk import Attention, Trunk
+from encoders.imagebind.model import ImageBind
+from encoders.imagebind.trunk import Attention
+from encoders.modality import Modality
 
 LEVELS = 127.0
-M = TypeVar("M", bound=nn.Module)
 
 
 class Int8Linear(nn.Module):
@@ -46,15 +48,16 @@ def has_vnni() -> bool:
     return bool(torch.cpu._is_vnni_supported())
 
 
-def to_int8(model: M) -> M:
-    """Replace, in place, what attention and the blocks' perceptrons multiply with.
+def to_int8(model: ImageBind, exact: Collection[Modality] = ()) -> ImageBind:
+    """Replace, in place, what attention and the blocks' perceptrons multiply with; `exact` towers
+    stay as they are.
 
     The last block of a trunk computes one token and costs nothing: it stays as it is, and so do
     stems and heads. What was replaced is let go, so that the weights are not in memory twice.
     """
-    for module in model.modules():
-        if isinstance(module, Trunk):
-            for block in list(module.blocks)[:-1]:
+    for modality, trunk in model.modality_trunks.items():
+        if modality not in exact:
+            for block in list(trunk.get_submodule("blocks").children())[:-1]:
                 _replace_block(block)
     return model
 

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from encoders.card import EncoderCard
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 
 
 class Encoder(Protocol):
-    """What the pipeline and the search ask of an encoder."""
+    """What the pipeline and the search ask of an encoder.
+
+    `precisions` says what each tower computes in; empty where nobody has said.
+    """
+
+    precisions: tuple[TowerPrecision, ...]
 
     @property
     def card(self) -> EncoderCard: ...

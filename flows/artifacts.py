@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -16,6 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.away import if_prefect_answers
 from pipeline.planning import Planned
 from pipeline.progress import OnProgress, RunProgress, Stage
 from pipeline.report import RunReport
@@ -25,11 +24,6 @@ PROGRESS_KEY = "index-progress"
 REPORT_KEY = "index-report"
 FAILURES_SHOWN = 50
 PROGRESS_EVERY_S = 5.0
-
-
-def if_prefect_answers() -> suppress:
-    """What is only looked at must not end a run: without Prefect's server, nobody looks."""
-    return suppress(httpx.HTTPError)
 
 
 def publish_plan(planned: Planned) -> None:

@@ -17,8 +17,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
+from flows.away import server_may_go_away
 from flows.error_logging import in_one_sentence
 from flows.prefect_server import UNREACHABLE, went_away
+from flows.retries import tried_again
+from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
 from pipeline.planning import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
@@ -74,6 +77,19 @@ def index_flow(
     """Fields that are given here win over the environment and the settings file.
 
     Returns the run's report as plain JSON values.
+
+    Args:
+        source: Which bucket, and which of its objects.
+        decode: How time is cut into windows, and the limits for hostile media.
+        encode: Which encoders, with which weights, on what device.
+        embed: Whether this process does the work, or Ray.
+        tags: Words that every window is compared with.
+        index: The Qdrant collection.
+        search: Labelled searches by which the run measures itself.
+        state: Where the state is kept, the size of a shard, and how much may be removed.
+        options: What this one run may do beyond a usual one.
+        settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
+            here.
     """
     parts: dict[str, BaseModel | None] = {
         "source": source,
@@ -86,10 +102,13 @@ def index_flow(
         "state": state,
     }
     asked = (options or Options()).for_run()
+    say = get_run_logger().warning
 
     def body() -> dict[str, Any]:
         settings = load_settings(settings_file, given_fields(parts))
-        return _run(settings, asked, ignore_progress, patient=True).to_json()
+        with run_outlives_its_slot(say):
+            report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
+        return report.to_json()
 
     return in_one_sentence(body)
 
@@ -104,11 +123,12 @@ def run_in_flow(
     """
     done: list[RunReport] = []
 
-    def index(settings: dict[str, Any], options: Options) -> None:  # noqa: ARG001  for Prefect's page
-        def body() -> None:
+    def index(settings: dict[str, Any], options: Options) -> int:  # noqa: ARG001  for Prefect's page
+        def body() -> int:
             done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+            return len(done)
 
-        in_one_sentence(body, on_screen=False)
+        return in_one_sentence(body, on_screen=False)  # the state that Prefect is to show
 
     chosen = settings
     in_this_process = Flow(
@@ -135,9 +155,10 @@ def _run(
     """`patient`: a nightly run waits for a bucket that is away for a moment; a person who looks on
     is told of it."""
     runner = TaskRunner(patient=patient)
-    with ProgressArtifact(on_progress) as see:
-        report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
-    publish_report(report)
+    with server_may_go_away(get_run_logger().warning):
+        with ProgressArtifact(on_progress) as see:
+            report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
+        publish_report(report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
 

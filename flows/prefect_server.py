@@ -14,7 +14,10 @@ class PrefectUnavailable(Transient):
     default_code = "prefect_unavailable"
 
 
-def first_contact(api_url: str | None) -> None:
+IN_A_RUN = "Check PREFECT_API_URL and that the server runs; --no-flow needs none."
+
+
+def first_contact(api_url: str | None, remedy: str = IN_A_RUN) -> None:
     """Call before Prefect takes its seconds to be imported; None is a server of the run's own.
 
     Raises PrefectUnavailable.
@@ -22,7 +25,7 @@ def first_contact(api_url: str | None) -> None:
     if api_url and (why := why_silent(api_url)):
         raise PrefectUnavailable(
             f"Prefect's server at {without_secrets(api_url)} does not answer ({why}).",
-            remedy="Check PREFECT_API_URL and that the server runs; --no-flow needs none.",
+            remedy=remedy,
         )
 
 

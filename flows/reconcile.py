@@ -92,6 +92,21 @@ def reconcile_flow(
 
     Returns the rounds as plain JSON values; the last one's report is how it stands. Raises
     IndexWrong where the index is wrong at the end, unless `fail_if_wrong` is false.
+
+    Args:
+        source: Which bucket, and which of its objects.
+        decode: How time is cut into windows, and the limits for hostile media.
+        encode: Which encoders, with which weights, on what device.
+        tags: Words that every window is compared with.
+        index: The Qdrant collection.
+        state: Where the state is kept.
+        repair: Mend what is found to be wrong.
+        sample: How many segments have their vectors compared.
+        seed: Of the sample; empty for another one each time.
+        examples: How many examples of each finding the report has.
+        fail_if_wrong: Whether the run fails where the index is wrong at the end.
+        settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
+            here.
     """
     parts: dict[str, BaseModel | None] = {
         "source": source,

@@ -55,7 +55,8 @@ class EncodeStage:
         self._schema = encoded_schema([space.vector_name for space in spaces])
         self._add_progress = add_progress
         # The model is there: from here on it is work, before it was the start.
-        add_progress(Stage.ENCODE, StageProgress())
+        precisions = tuple(p for encoder in encoders for p in encoder.precisions)
+        add_progress(Stage.ENCODE, StageProgress(precisions=precisions))
 
     def table(self, decoded: pa.Table) -> pa.Table:
         """A table of `rows.DECODED` in, one of `rows.encoded_schema` out, row for row."""

@@ -84,6 +84,7 @@ def report_of(
         recovered_objects=len(planned.taken_over),
         search=tuple(search),
         engine=str(engine or ""),
+        precisions=latest.of(Stage.ENCODE).precisions,
     )
 
 

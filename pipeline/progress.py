@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from encoders.precision import TowerPrecision
+
 
 class Stage(StrEnum):
     """The stages of the graph in their order, then the load."""
@@ -18,13 +20,15 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
-    """Counts since the run began. `busy_seconds` is time spent working, summed over workers."""
+    """Counts since the run began. `busy_seconds` is time spent working, summed over workers;
+    `precisions` what the encode stage's towers compute in, on every kind of device there is."""
 
     objects: int = 0
     segments: int = 0
     media_ms: int = 0
     bytes: int = 0
     busy_seconds: float = 0.0
+    precisions: tuple[TowerPrecision, ...] = ()
 
     def plus(self, other: StageProgress) -> StageProgress:
         return StageProgress(
@@ -33,6 +37,7 @@ class StageProgress:
             self.media_ms + other.media_ms,
             self.bytes + other.bytes,
             self.busy_seconds + other.busy_seconds,
+            tuple(dict.fromkeys((*self.precisions, *other.precisions))),
         )
 
 

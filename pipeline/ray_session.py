@@ -15,17 +15,20 @@ import queue
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
+from pipeline.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
 RAY_CLIENT_PORT = 10001
+DEATH_WITHIN_S = 1.0
 _abandoned = threading.Event()
 
 
@@ -53,9 +56,20 @@ def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
     start_ray(settings)
     try:
         yield ray.cluster_resources()
+    except Exception:
+        raise
+    except BaseException:
+        # Told to end. A signal to the whole group, as Prefect's worker sends it, has told Ray's
+        # processes too, and they go at once.
+        _wait_for_death()
+        raise
     finally:
+        if dead_processes():
+            _abandon()
         if not _abandoned.is_set():
-            ray.shutdown()
+            with own_sigterm():
+                ray.shutdown()
+        kill_marked_children()
 
 
 def prepare_environment() -> None:
@@ -92,17 +106,19 @@ def start_ray(settings: Settings) -> None:
 
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            with own_sigterm():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             return
         wanted = settings.decode.processes + settings.encode.processes
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, wanted),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_object_store_bytes(),
-        )
+        with own_sigterm(), marked_children():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, wanted),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_object_store_bytes(),
+            )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         what = f"the cluster at {address}" if address else "a private Ray session"
         raise RayUnavailable(
@@ -180,6 +196,7 @@ def _abandon() -> None:
     _abandoned.set()
     if worker._global_node is not None:
         worker._global_node.kill_all_processes(check_alive=False)
+    kill_marked_children()
 
 
 def exit_with(status: int) -> NoReturn:
@@ -199,6 +216,12 @@ def dead_processes() -> list[str]:
     if node is None:
         return []
     return sorted({str(name) for name, _ in node.dead_processes()} & {"raylet", "gcs_server"})
+
+
+def _wait_for_death() -> None:
+    until = time.monotonic() + DEATH_WITHIN_S
+    while not dead_processes() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _object_store_bytes() -> int:

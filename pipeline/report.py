@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from encoders.precision import TowerPrecision
 from pipeline.records import ObjectOutcome, Status
 
 
@@ -86,6 +87,7 @@ class RunReport:
     search: tuple[SearchRecall, ...] = ()
     segments_known: int = 0
     engine: str = ""
+    precisions: tuple[TowerPrecision, ...] = ()
 
     @property
     def segments_missing(self) -> int:
@@ -118,6 +120,7 @@ class RunReport:
         row["failures"] = tuple(FailureRow(**f) for f in row["failures"])
         row["stages"] = tuple(StageTime(**s) for s in row["stages"])
         row["search"] = tuple(SearchRecall(**s) for s in row.get("search", ()))
+        row["precisions"] = tuple(TowerPrecision.from_json(p) for p in row.get("precisions", ()))
         return cls(**row)
 
 

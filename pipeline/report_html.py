@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from encoders.precision import fall_back_lines
 from pipeline.report import RunReport
 from pipeline.report_plots import bars, phases, stages
 
@@ -31,7 +32,10 @@ def report_html(report: RunReport) -> str:
         "stages": Markup(stages(report.stages, "stages")) if report.stages else None,
     }
     return environment.get_template("report.html.j2").render(
-        report=report, plots=plots, by_status=by_status
+        report=report,
+        plots=plots,
+        by_status=by_status,
+        fall_backs=fall_back_lines(report.precisions),
     )
 
 

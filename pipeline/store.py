@@ -79,7 +79,8 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
-        """Names that begin with `prefix` and come after `start_after`, in their order."""
+        """Names that begin with `prefix` and come after `start_after`, in their order. It is not to
+        be a folder's own name: SeaweedFS leaves that folder out."""
         ...
 
     def delete(self, name: str) -> None:
@@ -220,8 +221,7 @@ class FolderStore:
         except OSError as error:
             said = f"{name} in {self.location}: {error.strerror or error}."
             if error.errno not in _NOT_ALLOWED:
-                remedy = "Look at the disk, then run again."
-                raise StoreUnavailable(said, remedy=remedy) from error
+                raise StoreUnavailable(said, remedy="Look at the disk, then run again.") from error
             remedy = "Set state.location to a folder that can be written."
             raise SettingsError(said, remedy=remedy) from error
 

@@ -20,6 +20,9 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
+# The suite must pass in every precision: `SENSEDEX_ENCODE__PRECISION=bf16 make test` reaches every
+# encoder that settings choose. Tests that load one themselves name its precision.
+LET_THROUGH = ("SENSEDEX_SHARED", "SENSEDEX_ENCODE__PRECISION")
 
 
 def pytest_configure() -> None:
@@ -49,7 +52,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "PREFECT_API_URL"):
         patch.delenv(name, raising=False)
-    for name in [n for n in os.environ if n.startswith("SENSEDEX_") and n != "SENSEDEX_SHARED"]:
+    for name in [n for n in os.environ if n.startswith("SENSEDEX_") and n not in LET_THROUGH]:
         patch.delenv(name)
     patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from encoders.batches import in_batches
 from encoders.card import EncoderCard
+from encoders.casting import to_dtype
 from encoders.frozen_in_time.model import FrozenInTime
 from encoders.inputs import unit_length
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from encoders.preprocess.image import check_windows, normalize
 from encoders.preprocess.text import check_words
 
@@ -26,7 +28,8 @@ MAX_TOKENS = 77
 
 
 class FrozenInTimeEncoder:
-    """Implements `encoders.protocol.Encoder` for vision (1 to 4 frames a window) and text."""
+    """Implements `encoders.protocol.Encoder` for vision (1 to 4 frames a window) and text;
+    `exact` towers stay float32."""
 
     def __init__(
         self,
@@ -36,13 +39,21 @@ class FrozenInTimeEncoder:
         device: torch.device,
         dtype: torch.dtype,
         max_batch: int = 32,
+        exact: Collection[Modality] = (),
     ) -> None:
         self.card = card
-        self._model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self.precisions: tuple[TowerPrecision, ...] = ()
+        self._model = model.eval().requires_grad_(False)
+        parts = {
+            Modality.VISION: [model.video_model, model.vid_proj],
+            Modality.TEXT: [model.text_model, model.txt_proj],
+        }
+        to_dtype(model, device, dtype, [part for m in exact for part in parts[m]])
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding()
-        self._device, self._dtype = device, dtype
+        self._device = device
+        self._pixels = torch.float32 if Modality.VISION in exact else dtype
         self._max_batch = max_batch
 
     def encode(
@@ -55,7 +66,7 @@ class FrozenInTimeEncoder:
     def _videos(self, windows: Any) -> Tensor:
         check_windows(windows, self._model.config.frames)
         frames = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
-        pixels = normalize(frames.flatten(0, 1)[:, None], self._dtype, MEAN, STD)
+        pixels = normalize(frames.flatten(0, 1)[:, None], self._pixels, MEAN, STD)
         clips = pixels.unflatten(0, windows.shape[:2])
         return unit_length(self._model.reference("video", clips), self.card.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from encoders.errors import WeightsError
 from encoders.frozen_in_time.config import BASE
 from encoders.frozen_in_time.encode import FrozenInTimeEncoder
 from encoders.frozen_in_time.model import FrozenInTime, fit_frames, is_beside
+from encoders.modality import Modality
 from encoders.weights import check_fit, load_into, read_state_dict
 
 VOCABULARY = "vocab.txt"
@@ -19,14 +21,18 @@ SPECIAL = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"}
 
 
 def build_frozen_in_time(
-    card: EncoderCard, weights: Path, device: torch.device, dtype: torch.dtype
+    card: EncoderCard,
+    weights: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    exact: Collection[Modality] = (),
 ) -> FrozenInTimeEncoder:
-    """Raises WeightsError that names the file and the tensor."""
+    """`exact` towers stay in float32. Raises WeightsError that names the file and the tensor."""
     tokenizer = read_vocabulary(weights.parent / VOCABULARY, BASE.text.vocabulary)
     state = fit_frames(read_state_dict(weights), BASE.frames)
     model = FrozenInTime(BASE)  # not on `meta`: the library fills buffers while it builds
     load_into(model, state, str(weights), is_beside)
-    return FrozenInTimeEncoder(model, tokenizer, card, device, dtype)
+    return FrozenInTimeEncoder(model, tokenizer, card, device, dtype, exact=exact)
 
 
 def check_frozen_in_time(weights: Path) -> None:

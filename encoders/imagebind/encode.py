@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.batches import Take, in_batches
 from encoders.card import EncoderCard
+from encoders.casting import to_dtype
 from encoders.imagebind.model import ImageBind
 from encoders.inputs import check_finite, check_shape, unit_length
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from encoders.preprocess.audio import log_mel_windows
 from encoders.preprocess.depth import prepare_depth
 from encoders.preprocess.image import at_side, check_windows, normalize
@@ -30,7 +32,7 @@ BATCH_OF_A_CORE = 16  # what lies between two layers of a small network has to f
 
 class ImageBindEncoder:
     """Implements `encoders.protocol.Encoder`. `max_batch` bounds what one forward takes; not given,
-    it is what the device is quickest with (docs/performance.md)."""
+    it is what the device is quickest with (docs/performance.md); `exact` towers stay float32."""
 
     def __init__(
         self,
@@ -39,11 +41,14 @@ class ImageBindEncoder:
         device: torch.device,
         dtype: torch.dtype,
         max_batch: int | None = None,
+        exact: Collection[Modality] = (),
     ) -> None:
         self.card = card
-        self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self.precisions: tuple[TowerPrecision, ...] = ()
+        self.model = model.eval().requires_grad_(False)
+        to_dtype(self.model, device, dtype, [part for m in exact for part in _parts(model, m)])
         self._device = device
-        self._dtype = dtype
+        self._dtypes = {m: torch.float32 if m in exact else dtype for m in Modality}
         if max_batch is None and device.type == "cpu":
             max_batch = min(BATCH_OF_A_CORE * self._cores, MOST_IN_A_BATCH)
         self._max_batch = MOST_IN_A_BATCH if max_batch is None else max_batch
@@ -80,12 +85,13 @@ class ImageBindEncoder:
 
     def _prepare(self, modality: Modality, batch: NDArray[Any]) -> Tensor:
         """Small integers go to the device; what floats come of them are made there."""
+        dtype = self._dtypes[modality]
         if modality is Modality.VISION:
             check_windows(batch, MOST_FRAMES)
             frames = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-            return at_side(normalize(frames, self._dtype), self.model.config.image_size)
+            return at_side(normalize(frames, dtype), self.model.config.image_size)
         if modality is Modality.AUDIO:
-            return log_mel_windows(batch, self._device).to(self._dtype)
+            return log_mel_windows(batch, self._device).to(dtype)
         if modality is Modality.DEPTH:
             prepared = prepare_depth(batch)
         elif modality is Modality.THERMAL:
@@ -94,7 +100,15 @@ class ImageBindEncoder:
             prepared = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32))
             check_shape("motion", prepared, (None, len(CHANNELS), STEPS))
             check_finite("motion", prepared)
-        return prepared.to(self._device, self._dtype)
+        return prepared.to(self._device, dtype)
 
     def _unit(self, modality: Modality, batch: Tensor) -> Tensor:
         return unit_length(self.model.tower(modality, batch), self.card.name)
+
+
+def _parts(model: ImageBind, modality: Modality) -> list[nn.Module]:
+    """What one modality's tower is made of; nothing where the network was built without it."""
+    if modality not in model.config.towers:
+        return []
+    towers = (model.modality_preprocessors, model.modality_trunks, model.modality_heads)
+    return [part[modality] for part in towers]

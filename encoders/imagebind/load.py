@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -30,8 +30,9 @@ def build_imagebind(
     precision: str,
     seed: int,
     senses: Sequence[Modality],
+    exact: Collection[Modality] = (),
 ) -> ImageBindEncoder:
-    """Raises WeightsError that names the file and the tensor."""
+    """`exact` towers stay in float32. Raises WeightsError that names the file and the tensor."""
     config = CONFIGS[card.name].only(tuple(senses))
     if weights is None:
         model = ImageBind(config)
@@ -43,9 +44,9 @@ def build_imagebind(
         load_into(model, read_state_dict(weights), str(weights), model.is_beside)
     model = model.eval().requires_grad_(False)
     if precision == "int8":
-        return ImageBindEncoder(to_int8(model.float()), card, device, torch.float32)
+        return ImageBindEncoder(to_int8(model.float(), exact), card, device, torch.float32)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return ImageBindEncoder(model, card, device, dtype)
+    return ImageBindEncoder(model, card, device, dtype, exact=exact)
 
 
 def check_imagebind(card: EncoderCard, weights: Path) -> None:

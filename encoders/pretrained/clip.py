@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,25 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from encoders.batches import in_batches
 from encoders.card import EncoderCard
+from encoders.casting import to_dtype
 from encoders.inputs import unit_length
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from encoders.preprocess.image import MEAN, STD, check_windows, normalize
 from encoders.preprocess.text import check_words
 from encoders.pretrained.folder import opened, read_json
 
 SIGLIP_TOKENS = 64
+# Only CLIP has projections of their own.
+PARTS = {
+    Modality.VISION: ("vision_model", "visual_projection"),
+    Modality.TEXT: ("text_model", "text_projection"),
+}
 
 
 class ClipEncoder:
-    """Implements `encoders.protocol.Encoder`; a window of several frames is the mean of them."""
+    """Implements `encoders.protocol.Encoder`; a window of several frames is the mean of them;
+    `exact` towers stay float32."""
 
     def __init__(
         self,
@@ -38,12 +46,19 @@ class ClipEncoder:
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
         max_batch: int = 64,
+        exact: Collection[Modality] = (),
     ) -> None:
         self.card = card
+        self.precisions: tuple[TowerPrecision, ...] = ()
         network: Any = model
-        self._model = network.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self._model = network.eval().requires_grad_(False)
+        kept = [
+            getattr(network, name) for m in exact for name in PARTS[m] if hasattr(network, name)
+        ]
+        to_dtype(network, device, dtype, kept)
         self._tokenizer = tokenizer
-        self._device, self._dtype = device, dtype
+        self._device = device
+        self._pixels = torch.float32 if Modality.VISION in exact else dtype
         self._mean, self._std = tuple(mean), tuple(std)
         self._kind = model.config.model_type
         self._max_batch = max_batch
@@ -62,7 +77,7 @@ class ClipEncoder:
         size = self.card.image_size
         if pixels.shape[-1] != size:
             pixels = F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True)
-        vectors = _pooled(self._model.get_image_features(**self._patched(pixels.to(self._dtype))))
+        vectors = _pooled(self._model.get_image_features(**self._patched(pixels.to(self._pixels))))
         apart = unit_length(vectors, self.card.name).unflatten(0, windows.shape[:2])
         return unit_length(apart.mean(1), self.card.name)
 
@@ -99,9 +114,13 @@ class ClipEncoder:
 
 
 def build_clip(
-    card: EncoderCard, folder: Path, device: torch.device, dtype: torch.dtype
+    card: EncoderCard,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    exact: Collection[Modality] = (),
 ) -> ClipEncoder:
-    """Raises WeightsError that names the folder and what it lacks."""
+    """`exact` towers stay float32. Raises WeightsError that names the folder and what it lacks."""
     model = opened(
         folder,
         "model",
@@ -112,7 +131,7 @@ def build_clip(
     )
     settings = read_json(folder / "preprocessor_config.json")
     mean, std = settings.get("image_mean", MEAN), settings.get("image_std", STD)
-    return ClipEncoder(model, tokenizer, card, device, dtype, mean=mean, std=std)
+    return ClipEncoder(model, tokenizer, card, device, dtype, mean=mean, std=std, exact=exact)
 
 
 def _pooled(features: Any) -> Tensor:

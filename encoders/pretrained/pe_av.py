@@ -4,11 +4,15 @@ The library's classes serve; some of their `get_*` methods do not (in transforme
 video calls one that is not there), so the encoders and heads are called themselves. Text has a head
 for what is seen and one for what is heard; both lead into the same space, and a text's vector is
 the mean of the two.
+
+The codec that sound goes through first stays in float32 whatever the rest computes in. Its Snake
+activations (Ziyin et al., 2020) add `sin(alpha x)^2`: of a phase of some hundred, bf16 keeps less
+than the half turn after which the sine repeats, and thirty of them stand one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +26,10 @@ from transformers import AutoTokenizer, PeAudioVideoModel
 
 from encoders.batches import in_batches
 from encoders.card import EncoderCard
+from encoders.casting import to_dtype
 from encoders.inputs import unit_length
 from encoders.modality import Modality
+from encoders.precision import TowerPrecision
 from encoders.preprocess.audio import INT16_SCALE, check_sounds
 from encoders.preprocess.audio import SAMPLE_RATE_HZ as WINDOW_RATE_HZ
 from encoders.preprocess.image import check_windows, normalize
@@ -34,7 +40,8 @@ HALF = (0.5, 0.5, 0.5)
 
 
 class PeAvEncoder:
-    """Implements `encoders.protocol.Encoder`; a window's frames are one short video."""
+    """Implements `encoders.protocol.Encoder`; a window's frames are one short video; `exact`
+    towers stay float32."""
 
     def __init__(
         self,
@@ -44,12 +51,25 @@ class PeAvEncoder:
         device: torch.device,
         dtype: torch.dtype,
         max_batch: int = 16,
+        exact: Collection[Modality] = (),
     ) -> None:
         self.card = card
+        self.precisions: tuple[TowerPrecision, ...] = ()
         network: Any = model
-        self._model = network.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self._model = network.eval().requires_grad_(False)
+        seen, heard = network.video_model, network.audio_model
+        parts = {
+            Modality.VISION: [seen.video_encoder, seen.video_head],
+            Modality.AUDIO: [heard.audio_encoder, heard.audio_head],
+            Modality.TEXT: [network.text_model, seen.text_video_head, heard.text_audio_head],
+        }
+        codec = heard.audio_encoder.embedder.dac_encoder
+        to_dtype(network, device, dtype, [codec, *(part for m in exact for part in parts[m])])
+        after = torch.float32 if Modality.AUDIO in exact else dtype
+        codec.register_forward_hook(lambda _codec, _waveforms, features: features.to(after))
         self._tokenizer = tokenizer
-        self._device, self._dtype = device, dtype
+        self._device = device
+        self._pixels = torch.float32 if Modality.VISION in exact else dtype
         self._max_batch = max_batch
 
     def encode(
@@ -71,7 +91,7 @@ class PeAvEncoder:
         if pixels.shape[-1] != size:
             pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
         video = self._model.video_model
-        clips = pixels.to(self._dtype).unflatten(0, windows.shape[:2])
+        clips = pixels.to(self._pixels).unflatten(0, windows.shape[:2])
         pooled = video.video_encoder(pixel_values_videos=clips).pooler_output
         return unit_length(video.video_head(pooled), self.card.name)
 
@@ -80,7 +100,7 @@ class PeAvEncoder:
         waveforms = torch.from_numpy(sounds).to(self._device).float() * INT16_SCALE
         waveforms = resample(waveforms, WINDOW_RATE_HZ, self.card.sample_rate_hz)
         audio = self._model.audio_model
-        pooled = audio.audio_encoder(input_values=waveforms[:, None].to(self._dtype)).pooler_output
+        pooled = audio.audio_encoder(input_values=waveforms[:, None]).pooler_output
         return unit_length(audio.audio_head(pooled), self.card.name)
 
     def _words(self, texts: Any) -> Tensor:
@@ -95,9 +115,13 @@ class PeAvEncoder:
 
 
 def build_pe_av(
-    card: EncoderCard, folder: Path, device: torch.device, dtype: torch.dtype
+    card: EncoderCard,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    exact: Collection[Modality] = (),
 ) -> PeAvEncoder:
-    """Raises WeightsError that names the folder and what it lacks."""
+    """`exact` towers stay float32. Raises WeightsError that names the folder and what it lacks."""
     model = opened(
         folder,
         "model",
@@ -108,4 +132,4 @@ def build_pe_av(
     tokenizer = opened(
         folder, "tokenizer", lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True)
     )
-    return PeAvEncoder(model, tokenizer, card, device, dtype)
+    return PeAvEncoder(model, tokenizer, card, device, dtype, exact=exact)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from encoders.card import EncoderCard
+from encoders.precision import fall_back_lines
 from pipeline.finish import RunStatus
 from pipeline.moments import Moment, format_span
 from pipeline.plan import PlanSummary
@@ -59,6 +60,7 @@ def render_report(report: RunReport) -> RenderableType:
             f"[red]The collection lacks {many} {'segment' if many == 1 else 'segments'}[/red] that "
             "the state knows: `sensedex verify` names them, --repair loads them again."
         )
+    parts += [f"[yellow]{escape(line)}[/yellow]" for line in fall_back_lines(report.precisions)]
     if report.search:
         parts.append(_search_line(report.search))
     parts.append(_phases(report))

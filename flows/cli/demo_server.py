@@ -38,6 +38,7 @@ FLAGS = (
     "-webdav=false",
     "-admin.ui=false",
     "-s3.iam=false",
+    "-s3.autoCreateBucket=false",  # a misspelt bucket is none, as elsewhere
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
 )

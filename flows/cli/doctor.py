@@ -19,8 +19,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from encoders.card import EncoderCard
 from encoders.catalogue import CARDS
 from encoders.errors import EncoderError
+from encoders.loading import expected_precisions
+from encoders.precision import TowerPrecision, fall_back_lines, precision_summary
 from flows import prefect_server
 from pipeline import ray_session, s3
 from pipeline.errors import SensedexError
@@ -31,7 +34,7 @@ from pipeline.media.wire import BrokenWireError
 from pipeline.qdrant import open_index
 from pipeline.s3_answers import first_contact
 from pipeline.settings import DecodeSettings, Settings
-from pipeline.spaces import cards_of
+from pipeline.spaces import DECODED, cards_of
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
 GB = 2**30
@@ -66,7 +69,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _gpu()
     yield Finding("packages", Verdict.OK, ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
     yield _ffmpeg(settings)
-    yield _encoder(settings)
+    yield encoder_finding(settings)
     yield bucket()
     yield qdrant()
     yield state()
@@ -115,7 +118,7 @@ def _gpu() -> Finding:
 
     if not torch.cuda.is_available():
         from encoders.int8 import has_vnni
-        from encoders.loading import has_fast_bf16
+        from encoders.processor import has_fast_bf16
 
         bf16, vnni = ("yes" if has else "no" for has in (has_fast_bf16(), has_vnni()))
         cpu = f"none; the encoder runs on the CPU (bf16 of its own: {bf16}, VNNI for int8: {vnni})"
@@ -152,16 +155,20 @@ def child_finding(decode: DecodeSettings) -> Finding:
     )
 
 
-def _encoder(settings: Settings) -> Finding:
+def encoder_finding(settings: Settings) -> Finding:
+    """The encoders of these settings, and what each of their towers runs in on this machine."""
     try:
         cards = cards_of(settings)
+        precisions = [_precisions(settings, card) for card in cards]
     except (EncoderError, SensedexError) as error:
         return Finding("encoder", Verdict.FAIL, error.message, error.remedy)
     detail = "; ".join(
         f"{card.name}: {', '.join(card.modalities)}; {card.dimension} dimensions; "
-        f"{card.weights_digest[:23]}"
-        for card in cards
+        f"{card.weights_digest[:23]}; precision: {precision_summary(used)}"
+        for card, used in zip(cards, precisions, strict=True)
     )
+    if fallen := fall_back_lines([one for used in precisions for one in used]):
+        return Finding("encoder", Verdict.WARN, detail, " ".join(fallen))
     if cards[0].meaningful:
         return Finding("encoder", Verdict.OK, detail)
     return Finding(
@@ -170,6 +177,13 @@ def _encoder(settings: Settings) -> Finding:
         f"{detail}; untrained, its vectors carry no meaning",
         "--weights imagebind_huge.pth --encoder imagebind-huge",
     )
+
+
+def _precisions(settings: Settings, card: EncoderCard) -> list[TowerPrecision]:
+    """What each tower computes in on this machine, as far as it has been proved."""
+    encode = settings.encode
+    found = expected_precisions(card, device=encode.device, precision=encode.precision)
+    return [one for one in found if one.modality in DECODED]
 
 
 def _bucket(settings: Settings) -> Finding:

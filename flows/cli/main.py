@@ -20,6 +20,7 @@ from encoders.errors import EncoderError
 from flows.cli import lookups
 from flows.cli import options as o
 from flows.cli.bind import bind
+from flows.cli.deploy import deploy
 from flows.cli.error_output import DEBUG_VARIABLE, print_error, print_usage_error
 from flows.cli.evaluate import evaluate
 from flows.cli.exit_codes import MEANINGS, Exit, status_of
@@ -53,6 +54,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 app.add_typer(weights_app, name="weights")
 app.command()(bind)
+app.command()(deploy)
 app.command()(evaluate)
 app.command()(localise)
 app.command()(search)

@@ -23,10 +23,10 @@ from torch.nn import functional as F
 
 from encoders.imagebind import HUGE, ImageBind
 from encoders.int8 import has_vnni, to_int8
-from encoders.loading import has_fast_bf16
 from encoders.modality import Modality
 from encoders.preprocess.image import normalize
 from encoders.preprocess.text import CONTEXT, token_ids
+from encoders.processor import has_fast_bf16
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
 from tests import media_files

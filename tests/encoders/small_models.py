@@ -20,6 +20,14 @@ from transformers import (
     SiglipModel,
 )
 
+from encoders.catalogue import CARDS
+from encoders.frozen_in_time import TINY, FrozenInTime
+from encoders.frozen_in_time.encode import FrozenInTimeEncoder
+from encoders.frozen_in_time.load import read_vocabulary
+from tests.encoders.standin import give_standin_weights
+
+# Some of the words of `bert-base-uncased`, each in a place of its own.
+KNOWN = ["a", "dog", "bark", "##s", "!", "two", "people", "on", "beach"]
 WORDS = [
     "<pad>",
     "<s>",
@@ -27,6 +35,7 @@ WORDS = [
     "<unk>",
     *["a", "dog", "cat", "barks", "on", "the", "beach", "at", "night", "two", "people"],
 ]
+LABELS = 24  # of PE-AV's picture tower, whose answer to a frame they are
 TOWER: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -60,6 +69,25 @@ def clip_folder(folder: Path, kind: str) -> Path:
     return folder
 
 
+def bert_vocabulary(folder: Path) -> Path:
+    """As large as that of `bert-base-uncased`, with its special words in their places."""
+    words = [f"[unused{n}]" for n in range(30_522)]
+    words[0], words[100:104] = "[PAD]", ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words[1037 : 1037 + len(KNOWN)] = KNOWN
+    path = folder / "vocab.txt"
+    path.write_text("\n".join(words) + "\n")
+    return path
+
+
+def frozen_in_time(folder: Path, dtype: torch.dtype) -> FrozenInTimeEncoder:
+    """The smallest network, with its vocabulary in that folder."""
+    tokenizer = read_vocabulary(bert_vocabulary(folder), 30_522)
+    model = FrozenInTime(TINY)
+    give_standin_weights(model)
+    card = CARDS["frozen-in-time"].with_weights("seed:0", meaningful=False)
+    return FrozenInTimeEncoder(model, tokenizer, card, torch.device("cpu"), dtype)
+
+
 def pe_av_folder(folder: Path) -> Path:
     torch.manual_seed(0)
     small = {**TOWER, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 16}
@@ -74,7 +102,7 @@ def pe_av_folder(folder: Path) -> Path:
     }
     seen = {
         "architecture": "test_vit",
-        "num_classes": 24,
+        "num_labels": LABELS,
         "model_args": {"img_size": 64},
         "do_pooling": True,
         "global_pool": "token",
@@ -90,8 +118,17 @@ def pe_av_folder(folder: Path) -> Path:
     model = PeAudioVideoModel(config)
     _spread(model)
     model.save_pretrained(folder)
+    # What is saved says `num_classes`, which is not read back: pictures would pass through the
+    # library's two labels, and of two numbers a unit vector keeps one, or in bf16 none.
+    saved = folder / "config.json"
+    saved.write_text(json.dumps(_with_labels(json.loads(saved.read_text()))))
     _tokenizer().save_pretrained(folder)
     return folder
+
+
+def _with_labels(config: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: _with_labels(v) if isinstance(v, dict) else v for k, v in config.items()}
+    return {**inner, "num_labels": LABELS} if "architecture" in config else inner
 
 
 def _spread(model: Any) -> None:

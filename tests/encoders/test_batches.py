@@ -19,7 +19,7 @@ from tests import media_files
 
 @pytest.fixture(scope="module")
 def card() -> EncoderCard:
-    return load_encoder("imagebind-demo", device="cpu").card
+    return load_encoder("imagebind-demo", device="cpu", precision="fp32").card
 
 
 class Noting:
@@ -79,7 +79,7 @@ def test_what_fails_in_a_thread_is_raised_and_the_cores_come_back(card: EncoderC
 
 
 def test_a_picture_has_one_vector_alone_and_among_many() -> None:
-    encoder = load_encoder("sensedex-mini", device="cpu")
+    encoder = load_encoder("sensedex-mini", device="cpu", precision="fp32")
     frames = np.stack([media_files.picture_array(n, (224, 224)) for n in range(9)])[:, None]
     many = encoder.encode(Modality.VISION, frames)
     each = np.concatenate([encoder.encode(Modality.VISION, frame[None]) for frame in frames])

@@ -27,7 +27,7 @@ from tests import media_files
 
 @pytest.fixture(scope="module")
 def demo() -> Encoder:
-    return load_encoder("imagebind-demo", device="cpu")
+    return load_encoder("imagebind-demo", device="cpu", precision="fp32")
 
 
 def test_a_card_needs_no_torch(root_dir: Path) -> None:
@@ -51,18 +51,18 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="--weights"):
         card_for("imagebind-huge")
     with pytest.raises(WeightsError, match="nowhere"):
-        load_encoder("imagebind-huge", tmp_path / "nowhere.pth")
+        load_encoder("imagebind-huge", tmp_path / "nowhere.pth", precision="fp32")
     small = tmp_path / "small.safetensors"
     save_file(ImageBind(TINY).state_dict(), small)
     with pytest.raises(WeightsError, match=r"is \(1, 1, 64\) and should be \(1, 1, 192\)"):
-        load_encoder("imagebind-demo", small, device="cpu")
+        load_encoder("imagebind-demo", small, device="cpu", precision="fp32")
     for load in (check_weights, load_encoder):
         with pytest.raises(WeightsError, match="another network"):
             load("imagebind-huge", small)
     other = tmp_path / "other.safetensors"
     save_file({"layer.weight": torch.zeros(2)}, other)
     with pytest.raises(WeightsError, match="lacks"):
-        load_encoder("imagebind-demo", other, device="cpu")
+        load_encoder("imagebind-demo", other, device="cpu", precision="fp32")
     text = tmp_path / "text.pth"
     text.write_text("not weights")
     with pytest.raises(WeightsError, match="cannot be read"):
@@ -99,8 +99,8 @@ def test_a_checkpoint_comes_back(tmp_path: Path, suffix: str) -> None:
     else:
         save_file(state, path)
     load_into(model, read_state_dict(path), "it")
-    encoder = load_encoder("imagebind-demo", path, device="cpu")
-    seeded = load_encoder("imagebind-demo", seed=3, device="cpu")
+    encoder = load_encoder("imagebind-demo", path, device="cpu", precision="fp32")
+    seeded = load_encoder("imagebind-demo", seed=3, device="cpu", precision="fp32")
     words = ["a dog", "a cat"]
     got, want = (e.encode(Modality.TEXT, words) for e in (encoder, seeded))
     assert np.allclose(got, want, atol=1e-6)

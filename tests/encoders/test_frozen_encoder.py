@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import BertTokenizer
 
-from encoders.catalogue import CARDS
 from encoders.errors import InputError, WeightsError
 from encoders.frozen_in_time import BASE, TINY, FrozenInTime
 from encoders.frozen_in_time.encode import FrozenInTimeEncoder
@@ -18,29 +17,14 @@ from encoders.loading import check_weights, load_encoder
 from encoders.modality import Modality
 from encoders.seeded import seeded_state_dict
 from tests import media_files
-from tests.encoders.standin import give_standin_weights
+from tests.encoders.small_models import bert_vocabulary, frozen_in_time
 
 TEXTS = ["A dog barks!", "two people on a beach", "a dog"]
-KNOWN = ["a", "dog", "bark", "##s", "!", "two", "people", "on", "beach"]
-
-
-def vocabulary(folder: Path) -> Path:
-    """As large as that of `bert-base-uncased`, with its special words in their places."""
-    words = [f"[unused{n}]" for n in range(30_522)]
-    words[0], words[100:104] = "[PAD]", ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words[1037 : 1037 + len(KNOWN)] = KNOWN
-    path = folder / "vocab.txt"
-    path.write_text("\n".join(words) + "\n")
-    return path
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> FrozenInTimeEncoder:
-    tokenizer = read_vocabulary(vocabulary(tmp_path_factory.mktemp("words")), 30_522)
-    model = FrozenInTime(TINY)
-    give_standin_weights(model)
-    card = CARDS["frozen-in-time"].with_weights("seed:0", meaningful=False)
-    return FrozenInTimeEncoder(model, tokenizer, card, torch.device("cpu"), torch.float32)
+    return frozen_in_time(tmp_path_factory.mktemp("words"), torch.float32)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
@@ -59,7 +43,7 @@ def test_windows_in_unit_vectors_out(tiny: FrozenInTimeEncoder, frames: int) -> 
 
 
 def test_words_are_cut_as_bert_does(tiny: FrozenInTimeEncoder, tmp_path: Path) -> None:
-    path = vocabulary(tmp_path)
+    path = bert_vocabulary(tmp_path)
     theirs = BertTokenizer(str(path))(TEXTS, padding=True, return_tensors="pt")
     mine = read_vocabulary(path, 30_522)
     mine.enable_padding()
@@ -88,7 +72,7 @@ def test_a_published_kind_of_checkpoint_by_its_name(tmp_path: Path) -> None:
     torch.save({"epoch": 1, "state_dict": halves}, weights)
     with pytest.raises(WeightsError, match=r"vocab\.txt"):
         check_weights("frozen-in-time", weights)
-    vocabulary(tmp_path)
+    bert_vocabulary(tmp_path)
     check_weights("frozen-in-time", weights)
     encoder = load_encoder("frozen-in-time", weights, device="cpu", precision="fp32")
     rows = encoder.encode(Modality.TEXT, TEXTS)
@@ -97,4 +81,4 @@ def test_a_published_kind_of_checkpoint_by_its_name(tmp_path: Path) -> None:
     assert encoder.encode(Modality.VISION, window).shape == (1, 256)
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(WeightsError, match="30522"):
-        load_encoder("frozen-in-time", weights, device="cpu")
+        load_encoder("frozen-in-time", weights, device="cpu", precision="fp32")

@@ -1,23 +1,32 @@
-"""Lower precision says the same: bf16 and int8 beside float32, each tower, whatever the batch."""
+"""Lower precision says the same: bf16 and int8 beside float32, each encoder and each modality."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from encoders.catalogue import CARDS
 from encoders.errors import WeightsError
 from encoders.imagebind import DEMO, TINY, ImageBind, ImageBindConfig
+from encoders.imagebind.encode import ImageBindEncoder
 from encoders.int8 import Int8Linear, has_vnni, to_int8
-from encoders.loading import has_fast_bf16, load_encoder
+from encoders.loading import load_encoder
 from encoders.modality import Modality
+from encoders.precision import MIN_COSINE, Precision
 from encoders.preprocess.text import token_ids
+from encoders.processor import has_fast_bf16
+from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
 from tests import media_files
+from tests.encoders.small_models import clip_folder, frozen_in_time, pe_av_folder
 from tests.encoders.standin import give_standin_weights, noise
 
 SHAPES = {
@@ -71,8 +80,115 @@ def test_lower_precision_says_the_same(
         int8 = float((whole[modality] * want).sum(1).min())
         with capsys.disabled():
             print(f"\n  {modality}: cosine to float32, bf16 {bf16:.5f}, int8 {int8:.5f}", end="")
-        assert bf16 >= 0.999, modality
-        assert int8 >= 0.99, modality
+        assert bf16 >= MIN_COSINE["bf16"], modality
+        assert int8 >= MIN_COSINE["int8"], modality
+
+
+def test_the_bounds_are_those_that_are_promised() -> None:
+    assert MIN_COSINE == {"bf16": 0.999, "int8": 0.99}
+
+
+def six_senses(_: Path, precision: Precision) -> Encoder:
+    """ImageBind with all its towers, as raw windows meet it."""
+    card = replace(CARDS["imagebind-huge"], dimension=TINY.dimension)
+    model = standin(TINY)
+    if precision == "int8":
+        to_int8(model)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return ImageBindEncoder(model, card, torch.device("cpu"), dtype)
+
+
+def video_and_text(folder: Path, precision: Precision) -> Encoder:
+    return frozen_in_time(folder, torch.bfloat16 if precision == "bf16" else torch.float32)
+
+
+def by_name(name: str, _: Path, precision: Precision) -> Encoder:
+    return load_encoder(name, device="cpu", precision=precision)
+
+
+def of_a_folder(kind: str, folder: Path, precision: Precision) -> Encoder:
+    if not any(folder.iterdir()):
+        _ = pe_av_folder(folder) if kind == "pe-av" else clip_folder(folder, kind)
+    name = "pe-av" if kind == "pe-av" else "clip"
+    return load_encoder(name, folder, device="cpu", precision=precision)
+
+
+def windows(frames: int) -> Any:
+    return np.stack(
+        [
+            np.stack([media_files.picture_array(9 * n + f, (224, 224)) for f in range(frames)])
+            for n in range(3)
+        ]
+    )
+
+
+STILL, SHORT, LONG = windows(1), windows(2), windows(4)
+SOUND = np.stack([media_files.sound_array(n, 2.0) for n in range(3)])
+SAID = ["a dog", "two people on the beach at night", "a cat barks on " + "the beach at night " * 30]
+RAW: dict[Modality, list[Any]] = {
+    Modality.VISION: [STILL, SHORT],
+    Modality.AUDIO: [SOUND, SOUND[:, :8_000]],
+    Modality.TEXT: [SAID],
+    Modality.DEPTH: [np.abs(noise("d", (3, 60, 80))) * 3 + 0.5],
+    Modality.THERMAL: [(noise("t", (3, 60, 80)) * 40 + 128).clip(0, 255).astype(np.uint8)],
+    Modality.IMU: [noise("i", (3, 6, 2000)) * 3],
+}
+SEEN_HEARD_SAID = ("vision", "audio", "text")
+TABLE: list[tuple[str, Callable[[Path, Precision], Encoder], tuple[str, ...], bool]] = [
+    # what, how it is made, which modalities, whether there is int8
+    ("ImageBind", six_senses, tuple(Modality), True),
+    ("sensedex-mini", partial(by_name, "sensedex-mini"), SEEN_HEARD_SAID, True),
+    ("Frozen in Time", video_and_text, ("vision", "text"), False),
+    ("CLIP", partial(of_a_folder, "clip"), ("vision", "text"), False),
+    ("SigLIP", partial(of_a_folder, "siglip"), ("vision", "text"), False),
+    ("SigLIP 2", partial(of_a_folder, "siglip2"), ("vision", "text"), False),
+    ("PE-AV", partial(of_a_folder, "pe-av"), SEEN_HEARD_SAID, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "modalities", "precision"),
+    [
+        pytest.param(make, modalities, precision, id=f"{what}-{precision}")
+        for what, make, modalities, has_int8 in TABLE
+        for precision in (("bf16", "int8") if has_int8 else ("bf16",))
+    ],
+)
+def test_every_encoder_and_every_modality(
+    make: Callable[[Path, Precision], Encoder],
+    modalities: tuple[str, ...],
+    precision: Precision,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exact, less = make(tmp_path, "fp32"), make(tmp_path, precision)
+    assert set(exact.card.modalities) == set(modalities)
+    for one in less.precisions:  # none of them has fallen back to what it is compared with
+        assert (one.requested, one.used) == (precision, precision)
+    for modality in map(Modality, modalities):
+        batches = list(RAW[modality])
+        if modality is Modality.VISION and exact.card.frames_per_clip >= 4:
+            batches.append(LONG)
+        smallest = min(
+            float((exact.encode(modality, batch) * less.encode(modality, batch)).sum(1).min())
+            for batch in batches
+        )
+        with capsys.disabled():
+            print(f"\n  {modality}: smallest cosine to float32 {smallest:.5f}", end="")
+        assert smallest >= MIN_COSINE[precision], modality
+
+
+def test_what_bf16_cannot_hold_stays_in_float32(tmp_path: Path) -> None:
+    """PE-AV's codec, by its phases, and the frequencies of every rotary table."""
+    encoder: Any = of_a_folder("pe-av", tmp_path, "bf16")
+    model = encoder._model
+    codec = {id(p) for p in model.audio_model.audio_encoder.embedder.dac_encoder.parameters()}
+    for name, parameter in model.named_parameters():
+        wanted = torch.float32 if id(parameter) in codec else torch.bfloat16
+        assert parameter.dtype == wanted, name
+    rotary = [buffer for name, buffer in model.named_buffers() if name.endswith("inv_freq")]
+    assert len(rotary) > 0
+    assert {buffer.dtype for buffer in rotary} == {torch.float32}
 
 
 def test_int8_is_what_its_sums_say() -> None:

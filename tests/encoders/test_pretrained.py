@@ -41,7 +41,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2", "pe-av"])
 def test_one_protocol_for_all(folders: Callable[[str], Path], kind: str) -> None:
     name = "pe-av" if kind == "pe-av" else "clip"
-    encoder = load_encoder(name, folders(kind), device="cpu")
+    encoder = load_encoder(name, folders(kind), device="cpu", precision="fp32")
     card = encoder.card
     inputs: dict[Modality, Any] = {Modality.VISION: WINDOWS, Modality.TEXT: TEXTS}
     if kind == "pe-av":
@@ -73,7 +73,7 @@ def refused(encoder: Encoder) -> None:
 
 def test_clip_is_what_the_library_computes(folders: Callable[[str], Path]) -> None:
     folder = folders("clip")
-    encoder = load_encoder("clip", folder, device="cpu")
+    encoder = load_encoder("clip", folder, device="cpu", precision="fp32")
     assert encoder.card.dimension == 24
     assert encoder.card.image_size == 64
     model: Any = CLIPModel.from_pretrained(folder, local_files_only=True).eval()
@@ -89,7 +89,7 @@ def test_clip_is_what_the_library_computes(folders: Callable[[str], Path]) -> No
 
 def test_pe_av_is_what_the_library_computes(folders: Callable[[str], Path]) -> None:
     folder = folders("pe-av")
-    encoder = load_encoder("pe-av", folder, device="cpu")
+    encoder = load_encoder("pe-av", folder, device="cpu", precision="fp32")
     model: Any = PeAudioVideoModel.from_pretrained(folder, local_files_only=True).eval()
     with torch.inference_mode():
         from torchaudio.functional import resample
@@ -114,9 +114,9 @@ def test_what_is_wrong_with_a_folder_is_named(
     folders: Callable[[str], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="no folder"):
-        load_encoder("clip", tmp_path / "nowhere")
+        load_encoder("clip", tmp_path / "nowhere", precision="fp32")
     with pytest.raises(WeightsError, match="pe_audio_video"):
-        load_encoder("clip", folders("pe-av"))
+        load_encoder("clip", folders("pe-av"), precision="fp32")
     with pytest.raises(WeightsError, match="int8"):
         load_encoder("clip", folders("clip"), device="cpu", precision="int8")
     broken = tmp_path / "broken"
@@ -125,7 +125,7 @@ def test_what_is_wrong_with_a_folder_is_named(
         (broken / path.name).write_bytes(path.read_bytes())
     (broken / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(WeightsError, match="broken"):
-        load_encoder("clip", broken, device="cpu")
+        load_encoder("clip", broken, device="cpu", precision="fp32")
     (broken / "config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"config\.json"):
-        load_encoder("clip", broken, device="cpu")
+        load_encoder("clip", broken, device="cpu", precision="fp32")

@@ -47,7 +47,7 @@ def main() -> int:
     console = Console(highlight=False, width=wide)
     try:
         stamps = read_stamps(options.stamps)
-        encoder = load_encoder(options.encoder, options.weights)
+        encoder = load_encoder(options.encoder, options.weights, precision="fp32")
     except EncoderError as error:
         print(f"{error}", file=sys.stderr)
         return 2

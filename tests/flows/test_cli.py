@@ -271,7 +271,9 @@ def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> No
     for said in ("epoch 2: loss", "text -> vision @1", "audio -> text (emergent) @1", "Use it:"):
         assert said in done.stdout
     assert not (tmp_path / "b.training").exists()
-    bound = load_encoder("sensedex-mini", tmp_path / "b.safetensors", device="cpu")
+    bound = load_encoder(
+        "sensedex-mini", tmp_path / "b.safetensors", device="cpu", precision="fp32"
+    )
     assert bound.encode(Modality.TEXT, ["picture number 1"]).shape == (1, 192)
     for wrong, message in (
         (("bind", "--pairs", "no.csv", "--out", "x.safetensors"), "no.csv"),

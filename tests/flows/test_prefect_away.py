@@ -11,6 +11,7 @@ import pytest
 from prefect.flows import Flow
 
 from flows import artifacts, index
+from flows.prefect_server import PrefectUnavailable
 from flows.quiet import quiet_logs
 from pipeline.planning import RunOptions
 from pipeline.progress import RunProgress, ignore_progress
@@ -49,7 +50,7 @@ def test_a_run_that_is_done_has_its_report(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_run_that_is_not_done_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Flow, "__call__", away)
-    with pytest.raises(index.PrefectUnavailable, match="PREFECT_API_URL") as raised:
+    with pytest.raises(PrefectUnavailable, match="PREFECT_API_URL") as raised:
         index.run_in_flow(Settings(), RunOptions(), ignore_progress)
     assert raised.value.retryable
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_deployment import free_port, running, wait_for
+from tests.integration.prefect_scene import free_port, running, until
 
 PASSWORD = "admin:a-word-of-the-test"
 
@@ -29,6 +29,13 @@ def asked(url: str, password: str | None) -> int:
         return error.code
 
 
+def answers(url: str) -> bool:
+    try:
+        return asked(url, PASSWORD) == 200
+    except OSError:
+        return False
+
+
 def test_prefect_wants_its_password(tmp_path: Path, root_dir: Path) -> None:
     port = free_port()
     env = {**os.environ, "PREFECT_HOME": str(tmp_path), "DO_NOT_TRACK": "1"}
@@ -36,7 +43,7 @@ def test_prefect_wants_its_password(tmp_path: Path, root_dir: Path) -> None:
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
     with running([*command, "--no-ui"], tmp_path / "log", root_dir, env):
         url = f"http://127.0.0.1:{port}/api"
-        wait_for(f"{url}/health", 120, tmp_path / "log")
+        until("Prefect's server", lambda: answers(f"{url}/health"), 120, tmp_path / "log")
         assert asked(f"{url}/admin/version", PASSWORD) == 200
         assert asked(f"{url}/admin/version", None) == 401
         assert asked(f"{url}/admin/version", "admin:another") == 401

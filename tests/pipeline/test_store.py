@@ -1,25 +1,45 @@
-"""The two stores keep the same promises: a folder, and a bucket of a real S3 server."""
+"""The two stores keep the same promises: a folder, and a bucket of moto and of a real S3 server."""
 
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flows.cli.demo_server import DemoServer
+from pipeline import s3
 from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.settings import SourceSettings
 from pipeline.store import AlreadyThere, FolderStore, Store, VersionConflict, open_store
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "seaweed", "moto"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return open_store(str(tmp_path / "state"), SourceSettings())
+    if request.param == "seaweed":
+        return open_store(*in_new_bucket(request.getfixturevalue("seaweed_server")))
     server: S3Server = request.getfixturevalue("s3_server")
     return open_store("s3://media/some/state/", server.settings())
+
+
+@pytest.fixture(params=["folder", "seaweed"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Opens the same store anew. Not moto's: it checks its conditions and writes in two steps."""
+    if request.param == "folder":
+        return lambda: FolderStore(tmp_path)
+    place = in_new_bucket(request.getfixturevalue("seaweed_server"))
+    return lambda: open_store(*place)
+
+
+def in_new_bucket(server: DemoServer) -> tuple[str, SourceSettings]:
+    source = SourceSettings(bucket=f"state-{uuid.uuid4().hex}", endpoint_url=server.url)
+    s3.make_client(source).create_bucket(Bucket=source.bucket)
+    return f"s3://{source.bucket}/some/state/", source
 
 
 def test_create_read_replace_delete(store: Store) -> None:
@@ -50,7 +70,10 @@ def test_list_is_sorted_and_by_prefix(store: Store) -> None:
     assert list(store.list()) == sorted(names)
     assert list(store.list("runs/1")) == ["runs/1/a", "runs/1/b", "runs/10/a"]
     assert list(store.list("runs/1/")) == ["runs/1/a", "runs/1/b"]
-    assert list(store.list("runs/", start_after="runs/10")) == ["runs/10/a", "runs/2/a"]
+    assert list(store.list("runs/", start_after="runs/10/")) == ["runs/10/a", "runs/2/a"]
+    store.create("runs/03-x/a", b"")
+    assert list(store.list("runs/0", start_after="runs/03")) == ["runs/03-x/a"]
+    assert list(store.list("runs/0", start_after="runs/04")) == []
     assert list(store.list("nothing/")) == []
 
 
@@ -97,9 +120,8 @@ def winners(count: int, attempt: Callable[[int], object], lost: type[Exception])
     return won
 
 
-def test_one_of_many_creates(tmp_path: Path) -> None:
-    """A folder only: moto checks its conditions and writes in two steps."""
-    stores = [FolderStore(tmp_path) for _ in range(8)]
+def test_one_of_many_creates(opener: Callable[[], Store]) -> None:
+    stores = [opener() for _ in range(8)]
     won = winners(8, lambda n: stores[n].create("lease", str(n).encode()), AlreadyThere)
     assert len(won) == 1
     found = stores[0].read("lease")
@@ -107,8 +129,8 @@ def test_one_of_many_creates(tmp_path: Path) -> None:
     assert found.data == str(won[0]).encode()
 
 
-def test_one_of_many_replaces(tmp_path: Path) -> None:
-    stores = [FolderStore(tmp_path) for _ in range(8)]
+def test_one_of_many_replaces(opener: Callable[[], Store]) -> None:
+    stores = [opener() for _ in range(8)]
     version = stores[0].create("lease", b"start")
     won = winners(
         8, lambda n: stores[n].replace("lease", str(n).encode(), version), VersionConflict
@@ -117,8 +139,8 @@ def test_one_of_many_replaces(tmp_path: Path) -> None:
     assert list(stores[0].list()) == ["lease"]
 
 
-def test_counting_up_by_many_loses_nothing(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
+def test_counting_up_by_many_loses_nothing(opener: Callable[[], Store]) -> None:
+    store = opener()
     store.create("n", b"0")
 
     def count(_: int) -> None:

@@ -1,0 +1,261 @@
+"""A real Prefect server and process workers, each in a process of its own, and a small bucket."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+
+from pipeline.settings import Settings, load_settings
+
+T = TypeVar("T")
+PREFECT = [sys.executable, "-m", "prefect"]
+SENSEDEX = [sys.executable, "-m", "flows.cli.main"]
+AT_ERROR = re.compile(
+    r"\| (ERROR|CRITICAL) |^(ERROR|CRITICAL):|Traceback \(most recent call last\)"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: list[str], log: Path, cwd: Path, env: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a group of its own, which is ended with all that it started."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        started = family(process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for one in started:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process and all that it started, as far as they are there."""
+    try:
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def until(what: str, look: Callable[[], T | None], within_s: float, log: Path | None = None) -> T:
+    """What `look` finds. Fails, with the end of the log, where that takes too long."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.5)
+    said = log.read_text(errors="replace")[-3000:] if log is not None and log.exists() else ""
+    raise AssertionError(f"{what}: not within {within_s:.0f} s\n{said}")
+
+
+@dataclass
+class PrefectScene:
+    """`folder` is where the runs work; their state, index and logs are in it."""
+
+    folder: Path
+    root: Path
+    database: Path  # copied
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        home = self.folder / "prefect"
+        home.mkdir()
+        shutil.copy(self.database, home / "prefect.db")
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT_", "RAY_"))}
+        return {
+            **kept,
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # SQLite's writers wait for one another, on a busy machine for longer than ten seconds.
+            "PREFECT_SERVER_DATABASE_TIMEOUT": "100",
+            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "100",
+            "DO_NOT_TRACK": "1",
+            "PYTHONPATH": str(self.root),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    @property
+    def server_log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def worker_log(self) -> Path:
+        return self.folder / "worker.log"
+
+    @contextmanager
+    def server(self) -> Iterator[subprocess.Popen[bytes]]:
+        command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with running(command, self.server_log, self.folder, self.env) as process:
+            until("Prefect's server", self.answers, 120, self.server_log)
+            yield process
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.api}/health", timeout=2):
+                return True
+        except OSError:
+            return False
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        command = [*PREFECT, "worker", "start", "--pool", "media"]
+        with running(command, self.worker_log, self.folder, self.env) as process:
+            yield process
+
+    def run(self, command: list[str], within_s: float = 300) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False,
+            timeout=within_s,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def deploy(self, *flags: str) -> list[str]:
+        return self.run([*SENSEDEX, "deploy", *flags]).splitlines()
+
+    @contextmanager
+    def client(self) -> Iterator[SyncPrefectClient]:
+        with SyncPrefectClient(api=self.api) as client:
+            yield client
+
+    def ask_for_a_run(self) -> UUID:
+        """As `prefect deployment run index/nightly`, which takes seconds to import."""
+        with self.client() as client:
+            one = client.read_deployment_by_name("index/nightly")
+            return client.create_flow_run_from_deployment(one.id).id
+
+    def flow_run(self, run_id: UUID) -> FlowRun:
+        with self.client() as client:
+            return client.read_flow_run(run_id)
+
+    def runs(self, deployment: str = "index/nightly") -> list[FlowRun]:
+        """The deployment's runs that are due or were, the earliest first."""
+        with self.client() as client:
+            one = client.read_deployment_by_name(deployment)
+            return client.read_flow_runs(
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[one.id])),
+                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+                limit=50,
+            )
+
+    def in_state(self, *names: str) -> list[FlowRun]:
+        return [run for run in self.runs() if run.state is not None and run.state.name in names]
+
+    def lines_at_error(self) -> list[str]:
+        """What server and worker logged at ERROR or above."""
+        return [
+            f"{log.name}: {line}"
+            for log in (self.server_log, self.worker_log)
+            if log.exists()
+            for line in log.read_text(errors="replace").splitlines()
+            if AT_ERROR.search(line)
+        ]
+
+
+class Gate:
+    """Stands before a bucket: lets so many GETs of objects by, and holds the others until it is
+    opened. So a run is in its middle for as long as a test looks at it."""
+
+    def __init__(self, let_by: int) -> None:
+        self._left = let_by
+        self._lock = threading.Lock()
+        self._open = threading.Event()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._left -= 1
+            held = self._left < 0
+        if held:
+            self._open.wait()
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def settings_of(url: str, folder: Path, **fields: Any) -> Settings:
+    """Settings of a run that works in `folder`, on the bucket `demo`."""
+    return load_settings(
+        None,
+        {
+            "source.bucket": "demo",
+            "source.endpoint_url": url,
+            "source.region": "us-east-1",
+            "index.path": str(folder / "qdrant"),
+            "state.location": str(folder / "state"),
+            **{name.replace("__", "."): value for name, value in fields.items()},
+        },
+    )
+
+
+def flags_of(settings: Settings) -> list[str]:
+    """The same for `sensedex deploy`, relative to the folder in which the runs work."""
+    assert settings.source.endpoint_url is not None
+    return [
+        *("--bucket", settings.source.bucket),
+        *("--endpoint-url", settings.source.endpoint_url),
+        *("--state", "state"),
+        *("--set", "source.region=us-east-1"),
+        *("--set", "index.path=qdrant"),
+        *("--set", f"state.shard_objects={settings.state.shard_objects}"),
+        *("--set", f"embed.engine={settings.embed.engine}"),
+        *("--set", f"encode.batch_size={settings.encode.batch_size}"),
+    ]
+
+
+def fill_bucket(client: Any, media: Path, pattern: str, most: int) -> int:
+    """Put some of the demo's media into the bucket `demo`; how many."""
+    client.create_bucket(Bucket="demo")
+    files = sorted(media.glob(pattern))[:most]
+    for path in files:
+        client.upload_file(str(path), "demo", path.relative_to(media).as_posix())
+    if not files:
+        pytest.fail(f"nothing in {media} is {pattern}")
+    return len(files)

@@ -1,0 +1,53 @@
+"""Prefect's server is killed and started again while a run is at work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.finish import read_status
+from tests.integration.prefect_scene import (
+    Gate,
+    PrefectScene,
+    fill_bucket,
+    flags_of,
+    settings_of,
+    until,
+)
+from tests.s3_server import S3Server, s3_server  # noqa: F401
+
+OBJECTS = 12
+AWAY_S = 10
+
+
+@pytest.mark.timeout(600)
+def test_the_run_ends_well_and_says_once_what_it_could_not_tell(
+    root_dir: Path,
+    tmp_path: Path,
+    prefect_database: Path,
+    s3_server: S3Server,  # noqa: F811
+) -> None:
+    scene = PrefectScene(tmp_path, root_dir, prefect_database)
+    settings = settings_of(s3_server.url, tmp_path, state__shard_objects=2)
+    fill_bucket(s3_server.client(), root_dir / "infra/demo/media", "photos/*.jpg", OBJECTS)
+    gate = Gate(let_by=6)
+    s3_server.before_object_get = gate
+    with scene.server() as server:
+        scene.deploy(*flags_of(settings))
+        with scene.worker():
+            scene.ask_for_a_run()
+            at_work = lambda: s3_server.count("GET") >= OBJECTS // 2  # noqa: E731
+            until("a run in its middle", at_work, 240, scene.worker_log)
+            os.killpg(server.pid, signal.SIGKILL)
+            time.sleep(AWAY_S)
+            with scene.server():
+                gate.open()
+                until("the end", lambda: scene.in_state("Completed"), 240, scene.worker_log)
+    assert read_status(settings).objects_by_status == {"indexed": OBJECTS}
+    log = scene.worker_log.read_text()
+    assert log.count("Prefect's server does not answer") == 1
+    assert "Error logging to API" not in log
