@@ -455,6 +455,7 @@ ELSEWHERE = {
     "ReceiptGone": "a receipt that was removed by hand, tests/pipeline/test_receipts.py",
     "CopyIncomplete": "another run's doing, tests/pipeline/test_rebuild.py",
     "RebuildOvertaken": "another run's doing, tests/pipeline/test_rebuild.py",
+    "PrefectRefused": "of `sensedex deploy`, whose tests have a Prefect server",
     "IndexWrong": "of the flow `reconcile`, tests/flows/test_reconcile.py",
     "BrokenWeights": "a network whose answer is not finite, tests/encoders",
 }
