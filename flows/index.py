@@ -123,11 +123,12 @@ def run_in_flow(
     """
     done: list[RunReport] = []
 
-    def index(settings: dict[str, Any], options: Options) -> None:  # noqa: ARG001  for Prefect's page
-        def body() -> None:
+    def index(settings: dict[str, Any], options: Options) -> int:  # noqa: ARG001  for Prefect's page
+        def body() -> int:
             done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+            return len(done)
 
-        in_one_sentence(body, on_screen=False)
+        return in_one_sentence(body, on_screen=False)  # the state that Prefect is to show
 
     chosen = settings
     in_this_process = Flow(

@@ -19,7 +19,13 @@ from qdrant_client.http.exceptions import (
     UnexpectedResponse,
 )
 
-from pipeline.errors import IndexMismatch, IndexUnavailable, Permanent, SensedexError
+from pipeline.errors import (
+    IndexMismatch,
+    IndexUnavailable,
+    Permanent,
+    SensedexError,
+    SettingsError,
+)
 from pipeline.first_contact import tls_reason, why_silent, without_secrets
 from pipeline.qdrant_embedded import EngineFolder
 from pipeline.settings import IndexSettings
@@ -202,7 +208,7 @@ def _mapped(error: Exception, what: str, where: str) -> SensedexError:
         return _unavailable(what, where, f"{name}: {details}" if details else name)
     reason = error.source if isinstance(error, ResponseHandlingException) else error
     if tls := tls_reason(reason):
-        return IndexRefused(
+        return SettingsError(
             f"No trusted connection to Qdrant at {where}: {tls}.",
             code="tls",
             remedy="Mend index.url (http:// or https://, the name in the certificate), or name the "
