@@ -32,8 +32,11 @@ else
   say "About 3 GB are downloaded, most of it torch: 3 to 5 minutes on a fast line. Only this once."
 fi
 started=$SECONDS
+# pip 23 holds a package that is locked with extras to its version only where it is wanted with
+# them, and takes the newest one elsewhere: the same versions once more, without the extras.
+sed -E 's/^([A-Za-z0-9._-]+)\[[^]]*\]==/\1==/' "$here/requirements.lock" > "$venv/constraints.txt"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
-  --requirement "$here/requirements.lock" 2> >(grep -v 'is ignored: it is' >&2)
+  --requirement "$here/requirements.lock" --constraint "$venv/constraints.txt" 2> >(grep -v 'is ignored: it is' >&2)
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
   --no-build-isolation --editable "$here" 2> >(grep -v 'is ignored: it is' >&2)
 say "Installed in $((SECONDS - started)) s."
