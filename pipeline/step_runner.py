@@ -63,11 +63,17 @@ class PlainRunner:
     """In this process. `say` is told, in a sentence, of each wait before another try."""
 
     def __init__(
-        self, threads: ThreadPoolExecutor, say: Callable[[str], None], *, patient: bool = False
+        self,
+        threads: ThreadPoolExecutor,
+        say: Callable[[str], None],
+        *,
+        patient: bool = False,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._threads = threads
         self._say = say
         self._patient = patient
+        self._wait = wait
 
     def call(self, step: Step, function: Callable[[], T]) -> T:
         delays_s = step.delays_s(patient=self._patient)
@@ -81,7 +87,7 @@ class PlainRunner:
                     f"{step.name}: {error.message} Again in {delay_s:g} s ({number} of "
                     f"{len(delays_s)})"
                 )
-                time.sleep(delay_s)
+                self._wait(delay_s)
         return function()
 
     def stream(self, step: Step, function: Callable[[], Iterator[T]]) -> Iterator[T]:
@@ -94,10 +100,15 @@ class PlainRunner:
 
 
 @contextmanager
-def plain_runner(say: Callable[[str], None], *, patient: bool = False) -> Iterator[PlainRunner]:
+def plain_runner(
+    say: Callable[[str], None],
+    *,
+    patient: bool = False,
+    wait: Callable[[float], None] = time.sleep,
+) -> Iterator[PlainRunner]:
     """Where the block ends by an error, what was submitted and has not begun is not begun."""
     threads = ThreadPoolExecutor(LOAD_THREADS, thread_name_prefix="sensedex-load")
     try:
-        yield PlainRunner(threads, say, patient=patient)
+        yield PlainRunner(threads, say, patient=patient, wait=wait)
     finally:
         threads.shutdown(cancel_futures=True)

@@ -14,6 +14,7 @@ from pipeline.errors import IndexUnavailable
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.settings import Settings, load_settings
+from pipeline.step_runner import LOAD, plain_runner
 from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
@@ -72,10 +73,17 @@ def test_qdrant_killed_in_an_upsert(
         after, wanted = seen_in(theirs)
 
         witness = Witness(ours.index)
+        waits: list[str] = []
         with witness.watching():
             struck.arm("upsert")
-            with pytest.raises(IndexUnavailable, match="upserting"):
-                run_index(ours, RunOptions())
+            with (
+                plain_runner(waits.append, wait=lambda _: None) as runner,
+                pytest.raises(IndexUnavailable, match="cannot be reached"),
+            ):
+                run_index(ours, runner=runner)
+            said = [line for line in waits if line.startswith("load: ")]
+            assert "upserting" in said[0]
+            assert len(said) == len(LOAD.retry_delays_s), "it is tried again, and says so"
             assert struck.wait_dead(20)
             struck.start()
             run_index(ours, RunOptions())

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from pipeline import step_runner
 from pipeline.engine import Engine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.qdrant import open_index
@@ -66,11 +65,10 @@ def tried(errors: list[SensedexError]) -> Callable[[], int]:
 AWAY = StoreUnavailable("No answer from the bucket.")
 
 
-def test_what_may_pass_is_waited_for_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_pass_is_waited_for_and_said() -> None:
     slept: list[float] = []
-    monkeypatch.setattr(step_runner.time, "sleep", slept.append)
     said: list[str] = []
-    with plain_runner(said.append) as runner:
+    with plain_runner(said.append, wait=slept.append) as runner:
         assert runner.call(LOAD, tried([AWAY, AWAY])) == 3
         assert slept == [1, 5]
         assert said == [
@@ -85,7 +83,7 @@ def test_what_may_pass_is_waited_for_and_said(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(StoreUnavailable):
             runner.call(PLAN, tried([AWAY]))
         assert slept == [], "nothing is done yet: whoever looks on is told at once"
-    with plain_runner(said.append, patient=True) as runner:
+    with plain_runner(said.append, patient=True, wait=slept.append) as runner:
         assert runner.call(PLAN, tried([AWAY])) == 2
 
 
