@@ -119,7 +119,7 @@ class EmbedSettings(_Part):
         "auto", description="loop: in this process; auto: loop for a run of little, else ray"
     )
     ray_from_objects: int = Field(
-        400, ge=1, description="auto starts Ray for so many objects to embed, or for"
+        1200, ge=1, description="auto starts Ray for so many objects to embed, or for"
     )
     ray_from_mb: int = Field(256, ge=1, description="so many megabytes; RAY_ADDRESS always does")
 

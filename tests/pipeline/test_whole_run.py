@@ -30,7 +30,8 @@ HEAVY = ("torch", "ray", "prefect", "qdrant_client", "transformers")
     ("given", "objects", "size_bytes", "environment", "expected"),
     [
         ({}, 10, MB, {}, Engine.LOOP),
-        ({}, 400, MB, {}, Engine.RAY),
+        ({}, 1200, MB, {}, Engine.RAY),
+        ({}, 1199, MB, {}, Engine.LOOP),
         ({}, 10, 256 * MB, {}, Engine.RAY),
         ({}, 10, MB, CLUSTER, Engine.RAY),
         ({"engine": "loop"}, 10**6, MB, CLUSTER, Engine.LOOP),
