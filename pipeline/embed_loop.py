@@ -1,4 +1,5 @@
-"""The main path without Ray: decode, encode and write in this process, one after the other.
+"""The main path without Ray, in this process: a thread decodes, a few windows ahead of encode and
+write, and begins while the encoder's library is imported.
 
 The same stages and the same receipts as `pipeline.graph`, for a run of little, which is done before
 Ray would have started.
@@ -6,14 +7,15 @@ Ray would have started.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
+from pipeline.ahead import ahead
 from pipeline.decode_stage import AddProgress
 from pipeline.embed_job import EmbedJob, chunks
 from pipeline.media.child import prepare_children
 from pipeline.progress import Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
-from pipeline.rows import decoded_table
+from pipeline.rows import DecodedRow, decoded_table
 from pipeline.watch import Watch
 
 
@@ -21,13 +23,19 @@ def run_in_loop(
     job: EmbedJob, rows: Iterator[PlanRow], add_progress: AddProgress
 ) -> Iterator[ShardReceipt]:
     """Receipts, as their shards are committed. No object's own fault raises."""
-    prepare_children()  # half a second, while the encoder loads its model
-    encode = job.encode_stage(add_progress)
+    prepare_children()  # half a second
     decode = job.decode_stage(add_progress)
-    write = job.write_stage(add_progress)
-    decoded = (item for row in rows for item in decode.rows(row, job.shard_of(row)))
-    for chunk in chunks(decoded, job.settings.encode.batch_size):
-        yield from write.receipts(encode.table(decoded_table(chunk)))
+    batch = job.settings.encode.batch_size
+
+    def decoded() -> Generator[DecodedRow, None, None]:
+        for row in rows:
+            yield from decode.rows(row, job.shard_of(row))
+
+    with ahead(decoded(), most=2 * batch) as windows:
+        encode = job.encode_stage(add_progress)
+        write = job.write_stage(add_progress)
+        for chunk in chunks(windows, batch):
+            yield from write.receipts(encode.table(decoded_table(chunk)))
 
 
 def receipts_in_loop(
