@@ -5,6 +5,7 @@
 # make bench  speed and memory: a table, and JSON under build/bench/
 #
 # VENV may name another folder for the virtual environment; PYTHON another Python >= 3.11.
+# make test ARGS=tests/pipeline/test_plan.py runs only that, in one process.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -14,6 +15,8 @@ READY := $(VENV)/.ready-$(shell { cat requirements.lock pyproject.toml; pwd; } |
 
 IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py \
 	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
+
+SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -40,10 +43,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Then once more what depends on the precision, forced to bf16.
+# Two files at a time, since many tests wait for a server or a clock. Then once more what depends on
+# the precision, forced to bf16.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
-	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest $(IN_BF16))
+	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE) --durations=20)
+	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_BF16))
 
 eval: $(READY)
 	@$(BIN)/python -m tests.eval $(ARGS)
