@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from flows.cli.demo_server import DemoServer
+from pipeline import run as steps
 from pipeline import s3
-from pipeline.embed_loop import receipts_in_loop
 from pipeline.parquet import read_segments
 from pipeline.qdrant import open_index
 from pipeline.query import Asked
@@ -60,7 +60,7 @@ def nothing_embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise AssertionError("something is embedded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"pipeline.run.{receipts_in_loop.__name__}", embedded)
+        patch.setattr(steps, "receipts_in_loop", embedded)
         yield
 
 
