@@ -24,7 +24,7 @@ CARDS = {
             dimension=192,
             licence="Weights: GPL-2.0-or-later, as the Tux Paint stamps that "
             "they were trained on. The code that runs and makes them is Apache-2.0.",
-            source="in the package; made by python -m encoders.bind.mini",
+            source="in the package; made by python -m encoders.mini.train",
             paper="Girdhar et al., ImageBind: One Embedding Space To Bind Them All, CVPR 2023",
             preprocessing_version="imagebind/2",
             weights_digest="shipped",

@@ -19,7 +19,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from encoders.errors import EncoderError
-from flows.cli.error_output import debugging
+from flows.debugging import debugging
 from pipeline.errors import SensedexError, printable
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 from pipeline.spaces import load_imagebind
 
 if TYPE_CHECKING:
-    from encoders.imagebind import ImageBind
+    from encoders.imagebind.model import ImageBind
 
 
 @dataclass(frozen=True, slots=True)

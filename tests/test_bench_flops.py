@@ -7,7 +7,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from encoders.imagebind import TINY, ImageBind
+from encoders.imagebind.config import TINY
+from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from tests.bench.flops import flop_an_embedding
 from tests.bench.gpu import CONTEXT, inputs

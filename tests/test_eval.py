@@ -16,13 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from encoders.bind import augment, mini
+from encoders.bind import augment
 from encoders.bind.augment import Augmentation, without_article
 from encoders.bind.inputs import Inputs
-from encoders.bind.stamps import STAMPS, Stamps, draw, pairs_of, read_stamps, unseen
 from encoders.card import EncoderCard
 from encoders.catalogue import CARDS
 from encoders.errors import InputError
+from encoders.mini import train
+from encoders.mini.stamps import STAMPS, Stamps, draw, pairs_of, read_stamps, unseen
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
 from tests.eval import held_out
@@ -108,17 +109,17 @@ def assert_held_out(stamps: Stamps, folder: Path) -> None:
         picture = np.asarray(Image.open(draw(other, folder)))
         assert held_out.digest(picture) not in trained, f"{other.name} is a known picture"
 
-    size = mini.MINI.image_size
+    size = train.MINI.image_size
     seen: set[str] = set()
     heard: set[str] = set()
     for number, pair in enumerate(pairs):
         random = np.random.default_rng([5, number])
         if pair.modality is Modality.TEXT:
-            crop = augment.picture(Image.open(pair.image), size, mini.VARIED, random)
+            crop = augment.picture(Image.open(pair.image), size, train.VARIED, random)
             seen.add(held_out.digest(np.asarray(crop)))
         else:
-            samples = mini.load_sound(Path(pair.other))
-            window = augment.sound(samples, held_out.WINDOW_SAMPLES, mini.VARIED, random)
+            samples = train.load_sound(Path(pair.other))
+            window = augment.sound(samples, held_out.WINDOW_SAMPLES, train.VARIED, random)
             heard.add(held_out.digest(window))
     for number, one in enumerate(stamps.learned):
         cut_out = Image.open(draw(one, folder))
@@ -127,7 +128,7 @@ def assert_held_out(stamps: Stamps, folder: Path) -> None:
             small_one = np.asarray(Image.fromarray(window[0]).resize((size, size)))
             assert held_out.digest(small_one) not in seen
         if one.sound is not None:
-            window = held_out.heard(mini.load_sound(one.sound), number)
+            window = held_out.heard(train.load_sound(one.sound), number)
             assert held_out.digest(window) not in heard
 
 
@@ -142,7 +143,7 @@ def test_no_paraphrase_is_a_training_text(root_dir: Path, small: Path, tmp_path:
     }
     assert len(said) > 3
     for caption in world.captions:
-        for template in (*mini.TEMPLATES, *mini.STRANGE_TEMPLATES):
+        for template in (*train.TEMPLATES, *train.STRANGE_TEMPLATES):
             before, _, after = template.replace("{noun}", "{}").partition("{}")
             for words in said:
                 if words.startswith(before) and words.endswith(after):
@@ -227,7 +228,7 @@ def test_forms_are_the_same_every_time_and_differ_from_each_other(small: Path) -
     again = [held_out.digest(held_out.window_of(cut_out, form, 3)) for form in held_out.FORMS]
     assert made == again
     assert len({*made, held_out.digest(held_out.plain(cut_out))}) == len(held_out.FORMS) + 1
-    samples = mini.load_sound(small / "animals" / "cow.ogg")
+    samples = train.load_sound(small / "animals" / "cow.ogg")
     assert held_out.heard(samples, 1).shape == (held_out.WINDOW_SAMPLES,)
     assert held_out.digest(held_out.heard(samples, 1)) != held_out.digest(
         held_out.heard(samples, 2)
@@ -237,7 +238,7 @@ def test_forms_are_the_same_every_time_and_differ_from_each_other(small: Path) -
 def test_pictures_are_varied_by_level(small: Path, tmp_path: Path) -> None:
     """At level 0 a picture is nearly what it is; at 1 it is never twice alike."""
     pairs = pairs_of(read_stamps(small), tmp_path)[:1]
-    inputs = Inputs(28, mini.load_sound, Augmentation())
+    inputs = Inputs(28, train.load_sound, Augmentation())
     plain = inputs.pictures(pairs, None)
 
     def moved(level: float) -> float:

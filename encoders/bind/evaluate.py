@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from encoders.bind.inputs import Inputs
 from encoders.bind.pairs import Pair
 from encoders.bind.recall import Recall, recalls
-from encoders.imagebind import ImageBind
+from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 
 BATCH = 64

@@ -24,7 +24,7 @@ from encoders.bind.loss import info_nce
 from encoders.bind.optimizers import height_at, load_optimizers, optimizers_for, step_by
 from encoders.bind.pairs import Pair
 from encoders.errors import InputError
-from encoders.imagebind import ImageBind
+from encoders.imagebind.model import ImageBind
 from encoders.inputs import unit_length
 from encoders.modality import Modality
 

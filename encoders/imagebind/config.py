@@ -84,7 +84,7 @@ DEMO = ImageBindConfig(
     },
 )
 
-# Trained by encoders/bind/mini.py; its vocabulary is what its captions are made of.
+# Trained by encoders/mini/train.py; its vocabulary is what its captions are made of.
 MINI = ImageBindConfig(
     192,
     {

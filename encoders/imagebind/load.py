@@ -10,8 +10,8 @@ import torch
 from encoders.card import EncoderCard
 from encoders.imagebind.config import DEMO, HUGE, MINI, ImageBindConfig
 from encoders.imagebind.encode import ImageBindEncoder
+from encoders.imagebind.int8 import to_int8
 from encoders.imagebind.model import ImageBind
-from encoders.int8 import to_int8
 from encoders.modality import Modality
 from encoders.seeded import seeded_state_dict
 from encoders.weights import check_fit, load_into, read_state_dict

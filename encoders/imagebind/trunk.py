@@ -27,7 +27,7 @@ class Attention(nn.Module):
         self.bias_k = nn.Parameter(torch.zeros(1, 1, width)) if config.bias_kv else None
         self.bias_v = nn.Parameter(torch.zeros(1, 1, width)) if config.bias_kv else None
         self.out_proj = nn.Linear(width, width)
-        self.in_proj: nn.Module | None = None  # takes the place of the two above: encoders.int8
+        self.in_proj: nn.Module | None = None  # takes the place of the two above: int8.py
 
     def forward(self, x: Tensor, pool: Tensor | None, causal: bool) -> Tensor:
         """x (B,L,D) to (B,L,D); with `pool` (B,) to (B,1,D), the query at that token alone."""

@@ -18,11 +18,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
-from flows.cli.console import licence_note, meaning_note, render_moments, render_report
 from flows.cli.demo_bucket import Sync, sync_bucket
 from flows.cli.demo_server import DemoServer, demo_server, only_one
-from flows.cli.live import live_progress
-from flows.quiet import quiet_logs
+from flows.cli.progress_bars import live_progress
+from flows.cli.render import licence_note, meaning_note, render_moments, render_report
+from flows.log_redirect import quiet_logs
 from pipeline.errors import SettingsError
 from pipeline.moments import Moment, format_span
 from pipeline.planning import RunOptions, check_settings

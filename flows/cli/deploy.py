@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from flows.cli import options as o
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
 from flows.prefect_server import first_contact
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings, load_settings

@@ -117,7 +117,7 @@ def _gpu() -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        from encoders.int8 import has_vnni
+        from encoders.imagebind.int8 import has_vnni
         from encoders.processor import has_fast_bf16
 
         bf16, vnni = ("yes" if has else "no" for has in (has_fast_bf16(), has_vnni()))

@@ -10,7 +10,6 @@ a line of its own or steers the terminal.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 
@@ -19,16 +18,11 @@ from rich.text import Text
 
 from encoders.errors import EncoderError
 from flows.cli.exit_codes import Exit, exit_for
+from flows.debugging import debugging
 from pipeline.errors import SensedexError, printable
 
-DEBUG_VARIABLE = "SENSEDEX_DEBUG"
 # What a server or an engine says can be a page; its first words say what it is about.
 MAX_MESSAGE_CHARACTERS = 500
-
-
-def debugging() -> bool:
-    """Whether tracebacks are asked for: by `--debug`, or the variable that it sets."""
-    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
 def print_error(console: Console, error: SensedexError | EncoderError) -> Exit:

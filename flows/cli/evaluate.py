@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import options as o
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
 
 out = Console(highlight=False)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from flows.cli.console import render_plan
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
+from flows.cli.render import render_plan
 from pipeline.errors import SettingsError
 from pipeline.finish import read_report
 from pipeline.plan import TO_EMBED, PlanSummary, read_plan

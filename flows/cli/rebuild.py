@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.cli import options as o
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:

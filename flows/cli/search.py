@@ -10,7 +10,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 
 from flows.cli import options as o
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
 from pipeline.records import MediaObject, MediaType
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def answer(
     settings: Settings, asked: Asked, *, links: bool
 ) -> tuple[list[dict[str, Any]], RenderableType]:
     """The moments as JSON values, and the same for a person."""
-    from flows.cli.console import meaning_note, render_moments
+    from flows.cli.render import meaning_note, render_moments
     from pipeline import s3
     from pipeline.search import open_searcher
 

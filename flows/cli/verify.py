@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flows.cli import options as o
 from flows.cli.exit_codes import Exit
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
 
 if TYPE_CHECKING:
     from pipeline.planning import RunOptions
@@ -69,7 +69,7 @@ def verify(
 
 
 def _looked(settings: Settings, options: LookOptions) -> Round:
-    from flows.cli.live import live_progress
+    from flows.cli.progress_bars import live_progress
     from pipeline.verify.look import verify as look
     from pipeline.verify.repair import Round
     from pipeline.watch import Watch
@@ -81,8 +81,8 @@ def _looked(settings: Settings, options: LookOptions) -> Round:
 def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
     """Ray and an encoder come only where Parquet has lost something, or the bucket has
     moved on."""
-    from flows.cli.live import live_progress
-    from flows.quiet import quiet_logs
+    from flows.cli.progress_bars import live_progress
+    from flows.log_redirect import quiet_logs
     from pipeline.verify.repair import mend, rounds_of
     from pipeline.watch import Watch
 
@@ -98,7 +98,7 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
 
 
 def render_verify(report: VerifyReport) -> RenderableType:
-    from flows.cli.console import shown
+    from flows.cli.render import shown
     from pipeline.verify.findings import VERDICTS, Verdict
 
     lines: list[RenderableType] = []
@@ -162,7 +162,7 @@ def _sample(report: VerifyReport) -> str:
 
 
 def _findings(rows: Sequence[FindingRow]) -> RenderableType:
-    from flows.cli.console import shown
+    from flows.cli.render import shown
 
     table = Table("found", "objects", "points", "what", box=None, pad_edge=False)
     table.columns[0].no_wrap = True

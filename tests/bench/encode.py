@@ -22,8 +22,9 @@ import torch
 from torch.nn import functional as F
 
 from encoders.catalogue import CARDS
-from encoders.imagebind import DEMO, HUGE, ImageBind
+from encoders.imagebind.config import DEMO, HUGE
 from encoders.imagebind.encode import ImageBindEncoder
+from encoders.imagebind.model import ImageBind
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.preprocess.audio import log_mel_windows

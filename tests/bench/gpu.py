@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.imagebind import HUGE, TINY, ImageBind
+from encoders.imagebind.config import HUGE, TINY
+from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.preprocess.text import CONTEXT, END_ID
 from tests.bench.flops import flop_an_embedding

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from encoders.imagebind import HUGE, ImageBind
-from encoders.int8 import has_vnni, to_int8
+from encoders.imagebind.config import HUGE
+from encoders.imagebind.int8 import has_vnni, to_int8
+from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.preprocess.image import normalize
 from encoders.preprocess.text import CONTEXT, token_ids

@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from encoders.catalogue import CARDS
-from encoders.frozen_in_time import TINY, FrozenInTime
+from encoders.frozen_in_time.config import TINY
 from encoders.frozen_in_time.encode import FrozenInTimeEncoder
 from encoders.frozen_in_time.load import read_vocabulary
+from encoders.frozen_in_time.model import FrozenInTime
 from tests.encoders.standin import give_standin_weights
 
 # Some of the words of `bert-base-uncased`, each in a place of its own.

@@ -19,7 +19,8 @@ from encoders.applications.zero_shot import embed_labels
 from encoders.card import EncoderCard
 from encoders.catalogue import CARDS
 from encoders.errors import InputError
-from encoders.imagebind import TINY, ImageBind
+from encoders.imagebind.config import TINY
+from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
 from encoders.preprocess.image import normalize

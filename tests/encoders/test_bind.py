@@ -22,10 +22,11 @@ from encoders.bind.inputs import Inputs
 from encoders.bind.loss import info_nce
 from encoders.bind.pairs import Pair, read_pairs
 from encoders.bind.recall import recalls
-from encoders.bind.start import fresh_state_dict
 from encoders.bind.train import BindSettings, Epoch, Training
 from encoders.errors import InputError
-from encoders.imagebind import ImageBind, ImageBindConfig, TowerConfig
+from encoders.imagebind.config import ImageBindConfig, TowerConfig
+from encoders.imagebind.model import ImageBind
+from encoders.mini.init import fresh_state_dict
 from encoders.modality import Modality
 from encoders.preprocess.text import token_ids
 from encoders.weights import load_into

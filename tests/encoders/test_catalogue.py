@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from encoders.catalogue import CARDS, card_for
 from encoders.digest import file_digest
 from encoders.errors import InputError, UnknownEncoder, WeightsError
-from encoders.imagebind import DEMO, TINY, ImageBind
+from encoders.imagebind.config import DEMO, TINY
+from encoders.imagebind.model import ImageBind
 from encoders.loading import check_weights, load_encoder
 from encoders.modality import Modality
 from encoders.preprocess.image import still_windows

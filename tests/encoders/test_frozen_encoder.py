@@ -10,9 +10,10 @@ import torch
 from transformers import BertTokenizer
 
 from encoders.errors import InputError, WeightsError
-from encoders.frozen_in_time import BASE, TINY, FrozenInTime
+from encoders.frozen_in_time.config import BASE, TINY
 from encoders.frozen_in_time.encode import FrozenInTimeEncoder
 from encoders.frozen_in_time.load import read_vocabulary
+from encoders.frozen_in_time.model import FrozenInTime
 from encoders.loading import check_weights, load_encoder
 from encoders.modality import Modality
 from encoders.seeded import seeded_state_dict

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from encoders.errors import InputError, WeightsError
-from encoders.frozen_in_time import BASE, TINY, FrozenInTime, FrozenInTimeConfig
-from encoders.frozen_in_time.model import TEMPORAL, fit_frames
+from encoders.frozen_in_time.config import BASE, TINY, FrozenInTimeConfig
+from encoders.frozen_in_time.model import TEMPORAL, FrozenInTime, fit_frames
 from encoders.weights import load_into, read_state_dict
 from tests.encoders.standin import give_standin_weights, noise
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from encoders.errors import BrokenWeights, InputError, WeightsError
-from encoders.imagebind import HUGE, TINY, ImageBind, ImageBindConfig
+from encoders.imagebind.config import HUGE, TINY, ImageBindConfig
+from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.preprocess.text import token_ids
 from encoders.weights import load_into

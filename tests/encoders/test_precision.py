@@ -14,9 +14,10 @@ import torch
 
 from encoders.catalogue import CARDS
 from encoders.errors import WeightsError
-from encoders.imagebind import DEMO, TINY, ImageBind, ImageBindConfig
+from encoders.imagebind.config import DEMO, TINY, ImageBindConfig
 from encoders.imagebind.encode import ImageBindEncoder
-from encoders.int8 import Int8Linear, has_vnni, to_int8
+from encoders.imagebind.int8 import Int8Linear, has_vnni, to_int8
+from encoders.imagebind.model import ImageBind
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.precision import MIN_COSINE, Precision

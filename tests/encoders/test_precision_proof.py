@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 
 from encoders import cache, precision_proof, processor
 from encoders.cache import cache_home, write_cached
-from encoders.imagebind import DEMO, ImageBind
+from encoders.imagebind.config import DEMO
 from encoders.imagebind.encode import ImageBindEncoder
+from encoders.imagebind.model import ImageBind
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.precision import Precision, TowerPrecision, fall_back_lines

@@ -16,11 +16,12 @@ from encoders.bind.inputs import Inputs
 from encoders.bind.muon import orthogonal
 from encoders.bind.optimizers import height_at, optimizers_for
 from encoders.bind.pairs import Pair
-from encoders.bind.start import fresh_state_dict, spread
-from encoders.bind.tell_apart import TellApartSettings, TellingApart
 from encoders.bind.train import BindSettings, Training
 from encoders.errors import InputError, WeightsError
-from encoders.imagebind import ImageBind, ImageBindConfig, TowerConfig
+from encoders.imagebind.config import ImageBindConfig, TowerConfig
+from encoders.imagebind.model import ImageBind
+from encoders.mini.init import fresh_state_dict, spread
+from encoders.mini.pretrain_vision import TellApartSettings, TellingApart
 from encoders.modality import Modality
 from encoders.weights import load_into
 from tests import media_files

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from encoders.bind.recall import Recall
-from encoders.bind.stamps import STAMPS, read_stamps
 from encoders.errors import EncoderError
 from encoders.loading import load_encoder
+from encoders.mini.stamps import STAMPS, read_stamps
 from tests.eval.figures import Figure, World, all_figures
 from tests.eval.plot import plot
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.bind.mini import load_sound
 from encoders.bind.recall import Recall, recalls
-from encoders.bind.stamps import Stamp, Stamps, draw, unseen
+from encoders.mini.stamps import Stamp, Stamps, draw, unseen
+from encoders.mini.train import load_sound
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from tests.eval import held_out

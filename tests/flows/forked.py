@@ -69,7 +69,7 @@ def commands(root: Path) -> Iterator[Commands]:
 
 
 def _serve() -> None:
-    for name in ("torch", "pipeline.search", "pipeline.whole_run", "flows.cli.console",
+    for name in ("torch", "pipeline.search", "pipeline.whole_run", "flows.cli.render",
                  "flows.cli.doctor", "pipeline.run", "pipeline.writing"):  # fmt: skip
         __import__(name)
     for line in sys.stdin:

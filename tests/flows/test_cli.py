@@ -17,9 +17,9 @@ from rich.console import Console
 
 from encoders.loading import load_encoder
 from encoders.modality import Modality
-from flows.cli.console import render_failures, render_report, shown
 from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.init import settings_text
+from flows.cli.render import render_failures, render_report, shown
 from pipeline.report import FailureRow, RunReport, StageTime
 from pipeline.report_html import report_html
 from pipeline.settings import Settings, load_settings

@@ -25,7 +25,7 @@ from prefect.settings import (
 from rich.console import Console
 
 from flows.artifacts import report_markdown
-from flows.cli.console import render_failures
+from flows.cli.render import render_failures
 from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.finish import read_failures, read_report, read_status

@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 from safetensors.torch import save_file
 
-from encoders.imagebind import DEMO, ImageBind
+from encoders.imagebind.config import DEMO
+from encoders.imagebind.model import ImageBind
 from encoders.seeded import seeded_state_dict
-from flows.cli.console import render_report
+from flows.cli.render import render_report
 from pipeline.report import RunReport
 from pipeline.report_html import report_html
 from pipeline.settings import load_settings

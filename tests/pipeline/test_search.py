@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from encoders.modality import Modality
-from flows.cli.console import render_moments
+from flows.cli.render import render_moments
 from pipeline.moments import Moment
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.query import Part, Query

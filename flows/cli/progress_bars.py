@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from flows.cli.console import STAGES_SHOWN
+from flows.cli.render import STAGES_SHOWN
 from pipeline.progress import OnProgress, RunProgress, Stage
 
 LINE_EVERY_S = 5.0

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from encoders.imagebind import ImageBind
+from encoders.imagebind.model import ImageBind
 from encoders.imagebind.trunk import EPS
 from encoders.modality import Modality
 from encoders.seeded import seeded_state_dict

@@ -23,10 +23,10 @@ from encoders.bind.augment import some_tokens, torch_seed
 from encoders.bind.inputs import Inputs
 from encoders.bind.optimizers import height_at, load_optimizers, optimizers_for, step_by
 from encoders.bind.pairs import Pair
-from encoders.bind.start import spread
 from encoders.errors import InputError
-from encoders.imagebind import ImageBind
+from encoders.imagebind.model import ImageBind
 from encoders.inputs import unit_length
+from encoders.mini.init import spread
 from encoders.modality import Modality
 
 SCALE = 16.0

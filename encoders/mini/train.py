@@ -1,6 +1,6 @@
 """`sensedex-mini`: ImageBind's architecture made small, and how its weights are made again.
 
-    python -m encoders.bind.mini --out encoders/imagebind/sensedex-mini.safetensors
+    python -m encoders.mini.train --out encoders/imagebind/sensedex-mini.safetensors
 
 In the paper's order: a picture tower that tells things apart, then words bound to pictures, then
 sounds bound to pictures; words and sounds are never a pair. A stopped run goes on where it was.
@@ -25,13 +25,13 @@ from encoders.bind.checkpoint import Resumable, resume_training, save_training
 from encoders.bind.evaluate import evaluate
 from encoders.bind.inputs import Inputs
 from encoders.bind.pairs import Pair
-from encoders.bind.stamps import STAMPS, pairs_of, read_stamps
-from encoders.bind.start import fresh_state_dict, spread
-from encoders.bind.tell_apart import TellApartSettings, TellingApart
 from encoders.bind.train import BindSettings, Training
 from encoders.errors import InputError
-from encoders.imagebind import ImageBind
 from encoders.imagebind.config import MINI
+from encoders.imagebind.model import ImageBind
+from encoders.mini.init import fresh_state_dict, spread
+from encoders.mini.pretrain_vision import TellApartSettings, TellingApart
+from encoders.mini.stamps import STAMPS, pairs_of, read_stamps
 from encoders.modality import Modality
 from encoders.preprocess.audio import SAMPLE_RATE_HZ
 from encoders.preprocess.text import token_ids

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.cli import options as o
-from flows.cli.facts import print_json
+from flows.cli.json_output import print_json
 from pipeline.out_file import writing_to
 
 OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
@@ -22,7 +22,7 @@ def status(
     as_json: o.Json = False,
 ) -> None:
     """Say what the state knows: objects by status, the last run, who is writing."""
-    from flows.cli.console import render_status
+    from flows.cli.render import render_status
     from pipeline.finish import read_status
 
     found = read_status(options.settings())
@@ -38,7 +38,7 @@ def failures(
     as_json: o.Json = False,
 ) -> None:
     """List the objects that did not get in: key, code, remedy."""
-    from flows.cli.console import render_failures
+    from flows.cli.render import render_failures
     from pipeline.finish import read_failures
 
     rows = list(read_failures(options.settings()))

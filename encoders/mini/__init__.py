@@ -1,0 +1,1 @@
+"""How the bundled checkpoint, sensedex-mini, was made."""
