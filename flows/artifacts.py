@@ -17,7 +17,7 @@ from prefect.artifacts import (
 from flows.away import if_prefect_answers
 from pipeline.planning import Planned
 from pipeline.progress import OnProgress, RunProgress, Stage
-from pipeline.report import RunReport
+from pipeline.report.record import RunReport
 
 PLAN_KEY = "index-plan"
 PROGRESS_KEY = "index-progress"

@@ -1,4 +1,4 @@
-"""The flow `index`: a whole run of `pipeline.whole_run`, whose steps Prefect sees as tasks.
+"""The flow `index`: a whole run of `pipeline.run.whole_run`, whose steps Prefect sees as tasks.
 
 Prefect sees plan, embed, one load a shard, sweep and state; never one task a file.
 """
@@ -25,7 +25,9 @@ from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
 from pipeline.planning import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
-from pipeline.report import RunReport
+from pipeline.report.record import RunReport
+from pipeline.run.step_runner import LOAD_THREADS
+from pipeline.run.whole_run import run_index
 from pipeline.settings import (
     DecodeSettings,
     EmbedSettings,
@@ -38,8 +40,6 @@ from pipeline.settings import (
     TagSettings,
     load_settings,
 )
-from pipeline.step_runner import LOAD_THREADS
-from pipeline.whole_run import run_index
 
 
 class Options(BaseModel):

@@ -28,8 +28,8 @@ from pipeline.settings import (
     TagSettings,
     load_settings,
 )
+from pipeline.verify.audit import SAMPLE_SEGMENTS, LookOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
-from pipeline.verify.look import SAMPLE_SEGMENTS, LookOptions, verify
 from pipeline.verify.repair import Round, mend, rounds_of
 from pipeline.watch import Watch
 

@@ -1,4 +1,4 @@
-"""Steps of a run as Prefect tasks: the seam between `pipeline.whole_run` and Prefect."""
+"""Steps of a run as Prefect tasks: the seam between `pipeline.run.whole_run` and Prefect."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from pipeline.errors import SensedexError
-from pipeline.step_runner import Pending, Step
+from pipeline.run.step_runner import Pending, Step
 
 T = TypeVar("T")
 JITTER = 0.3
 
 
 class TaskRunner:
-    """A `pipeline.step_runner.StepRunner`: each step is a task of the flow that is running.
+    """A `pipeline.run.step_runner.StepRunner`: each step is a task of the flow that is running.
 
     `patient`: a first contact with bucket and index is tried again too.
     """

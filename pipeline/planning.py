@@ -84,18 +84,14 @@ class Planned:
         return self.summary.nothing_to_do and not self.leftovers
 
 
-def check_settings(settings: Settings) -> tuple[EncoderCard, ...]:
-    """What can be known to be wrong before anything starts; no model is loaded. The encoders'
-    cards, the first one's first."""
+def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
+    """A bucket is named, and the encoders are there; no model is loaded. The encoders' cards, the
+    first one's first. Raises SettingsError."""
     if not settings.source.bucket:
         raise SettingsError(
             "Setting source.bucket: no bucket is named.",
             remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
         )
-    if settings.search.queries is not None:
-        from pipeline.labelled import read_queries  # what reads a query's media takes its time
-
-        read_queries(settings.search.queries)
     return cards_of(settings)
 
 
@@ -117,7 +113,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     StoreUnavailable.
     """
     watch.phase("listing and planning")
-    cards = check_settings(settings)
+    cards = check_source_and_encoders(settings)
     recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
     recovered: dict[str, ShardReceipt] = {}

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -62,6 +63,10 @@ class RunFolder:
     def new_shard_data(self, shard: int) -> str:
         """A name that no other writer of the same shard has."""
         return f"{self.root}/shards/{shard:06d}-{uuid.uuid4().hex[:12]}.parquet"
+
+
+def new_run_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def put_shard_data(store: Store, run: RunFolder, shard: int, path: Path) -> str:

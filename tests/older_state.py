@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.qdrant import open_index
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.whole_run import run_index
 
 BUCKET = "before-rooms"
 MEDIA = Path(__file__).parent.parent / "infra" / "demo" / "media"

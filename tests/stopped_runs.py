@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import pytest
 
+from pipeline.run.step_runner import Pending, PlainRunner, Step, plain_runner
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
-from pipeline.step_runner import Pending, PlainRunner, Step, plain_runner
-from pipeline.whole_run import run_index
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class StoppedError(Exception):
 
 
 class StopsBefore:
-    """A `pipeline.step_runner.StepRunner` that never does one step."""
+    """A `pipeline.run.step_runner.StepRunner` that never does one step."""
 
     def __init__(self, step: Step, runner: PlainRunner) -> None:
         self._step = step

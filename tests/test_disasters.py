@@ -13,9 +13,9 @@ import pytest
 from pipeline.errors import IndexUnavailable
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
+from pipeline.run.step_runner import LOAD, plain_runner
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.step_runner import LOAD, plain_runner
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same

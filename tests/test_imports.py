@@ -25,7 +25,7 @@ HOMES = {
     "torchaudio": ("encoders/preprocess/audio.py", "encoders/pretrained/pe_av.py"),
     "OpenEXR": ("encoders/preprocess/depth.py",),
     "pysubs2": ("pipeline/sidecars.py",),
-    "matplotlib": ("pipeline/report_",),
+    "matplotlib": ("pipeline/report/",),
     "moto": (),  # for tests alone
 }
 

@@ -24,12 +24,13 @@ from flows.cli.progress_bars import live_progress
 from flows.cli.render import licence_note, meaning_note, render_moments, render_report
 from flows.log_redirect import quiet_logs
 from pipeline.errors import SettingsError
-from pipeline.moments import Moment, format_span
-from pipeline.planning import RunOptions, check_settings
-from pipeline.query import Asked
+from pipeline.planning import RunOptions
 from pipeline.records import MediaType
-from pipeline.report_html import write_report_html
-from pipeline.search import open_searcher
+from pipeline.report.html import write_report_html
+from pipeline.run.preflight import check_settings
+from pipeline.search.moments import Moment, format_span
+from pipeline.search.query import Asked
+from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, load_settings
 
 BUCKET = "demo"

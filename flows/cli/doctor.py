@@ -27,11 +27,11 @@ from encoders.precision import TowerPrecision, fall_back_lines, precision_summar
 from flows import prefect_server
 from pipeline import ray_session, s3
 from pipeline.errors import SensedexError
-from pipeline.finish import read_status
 from pipeline.media.confinement import confinement
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.wire import BrokenWireError
 from pipeline.qdrant import open_index
+from pipeline.report.read import read_status
 from pipeline.s3_answers import first_contact
 from pipeline.settings import DecodeSettings, Settings
 from pipeline.spaces import DECODED, cards_of

@@ -23,9 +23,9 @@ def evaluate(
     as_json: o.Json = False,
 ) -> None:
     """Recall of assets and of moments over a labelled list of queries, with intervals."""
-    from pipeline.labelled import read_queries
-    from pipeline.search import open_searcher
-    from pipeline.search_quality import measure
+    from pipeline.search.evaluate import measure
+    from pipeline.search.labelled import read_queries
+    from pipeline.search.searcher import open_searcher
 
     settings = options.settings()
     labelled = read_queries(queries, tuple(name for name in over.split(",") if name))

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from encoders.errors import EncoderError
 from pipeline.errors import SensedexError, SettingsError
-from pipeline.report import RunReport
+from pipeline.report.record import RunReport
 
 
 class Exit(IntEnum):

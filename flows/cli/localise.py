@@ -35,7 +35,7 @@ def localise(
         )
     settings = options.settings()
     from encoders.applications.localise import localise as draw_over
-    from pipeline.localise import LookFor, picture_and_query
+    from pipeline.search.localise import LookFor, picture_and_query
 
     model, upright, query = picture_and_query(settings, picture, LookFor(words, sound, like))
     drawn = draw_over(model, upright, query)

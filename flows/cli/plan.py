@@ -9,9 +9,10 @@ from rich.console import Console, RenderableType
 from flows.cli.json_output import print_json
 from flows.cli.render import render_plan
 from pipeline.errors import SettingsError
-from pipeline.finish import read_report
 from pipeline.plan import TO_EMBED, PlanSummary, read_plan
 from pipeline.planning import RunOptions, plan
+from pipeline.report.read import read_report
+from pipeline.run.preflight import check_queries
 from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
 from pipeline.watch import Watch
@@ -34,6 +35,7 @@ def dry_plan(
     with scratch_folder() as folder:
         # A plan that removes too much is shown, not refused: showing is what it is asked for.
         options = RunOptions(retry_failed=retry_failed, allow_removals=True)
+        check_queries(settings)
         planned = plan(settings, options, folder / "plan.parquet", Watch())
         rows = list(read_plan(planned.path))
     summary = planned.summary

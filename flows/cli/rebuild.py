@@ -19,9 +19,9 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from pipeline.qdrant_collections import Collections
     from pipeline.rebuild.alias import RolledBack
-    from pipeline.rebuild.begin import OnRebuild, RebuildProgress
     from pipeline.rebuild.copy import Copied
-    from pipeline.rebuild.run import Rebuilt
+    from pipeline.rebuild.prepare import OnRebuild, RebuildProgress
+    from pipeline.rebuild.rebuild import Rebuilt
     from pipeline.settings import Settings
 
 LINE_EVERY_S = 5.0
@@ -72,8 +72,8 @@ def rebuild(
         given["url"] = options.given["index.url"]
     from pipeline.qdrant_collections import open_collections
     from pipeline.rebuild.alias import roll_back
-    from pipeline.rebuild.begin import RebuildOptions, RebuildProgress
-    from pipeline.rebuild.run import rebuild as build
+    from pipeline.rebuild.prepare import RebuildOptions, RebuildProgress
+    from pipeline.rebuild.rebuild import rebuild as build
 
     _check_something_is_there(chosen)
     with open_collections(chosen.index) as collections:
@@ -99,7 +99,7 @@ def rebuild(
 
 
 def _check_something_is_there(settings: Settings) -> None:
-    from pipeline.finish import read_status
+    from pipeline.report.read import read_status
 
     if read_status(settings).sequence == 0:  # before a folder is made for a collection
         raise SettingsError(

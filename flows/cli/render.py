@@ -11,12 +11,13 @@ from rich.text import Text
 
 from encoders.card import EncoderCard
 from encoders.precision import fall_back_lines
-from pipeline.finish import RunStatus
-from pipeline.moments import Moment, format_span
 from pipeline.plan import PlanSummary
 from pipeline.progress import Stage
 from pipeline.records import PlanRow
-from pipeline.report import FailureRow, RunReport, SearchRecall
+from pipeline.report.read import RunStatus
+from pipeline.report.record import FailureRow, RunReport
+from pipeline.search.moments import Moment, format_span
+from pipeline.search.recall import SearchRecall
 
 STATUS_STYLE = {
     "indexed": "green",

@@ -67,7 +67,7 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
     from flows.cli.render import licence_note, meaning_note, render_report
     from flows.log_redirect import quiet_logs
     from flows.prefect_server import first_contact
-    from pipeline.planning import check_settings
+    from pipeline.run.preflight import check_settings
 
     cards = check_settings(chosen)  # before anything takes its seconds to start
     screen = err if as_json else out
@@ -84,7 +84,7 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
 
             done = run_in_flow(chosen, options, on_progress)
         else:
-            from pipeline.whole_run import run_index
+            from pipeline.run.whole_run import run_index
 
             done = run_index(chosen, options, on_progress)
     if as_json:

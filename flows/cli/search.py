@@ -14,8 +14,8 @@ from flows.cli.json_output import print_json
 from pipeline.records import MediaObject, MediaType
 
 if TYPE_CHECKING:
-    from pipeline.moments import Moment
-    from pipeline.query import Asked
+    from pipeline.search.moments import Moment
+    from pipeline.search.query import Asked
     from pipeline.settings import Settings
 
 LINK_LASTS_S = 3600
@@ -38,7 +38,7 @@ def search(
     as_json: o.Json = False,
 ) -> None:
     """Find moments by words, a picture, a sound, a video, or a sum of them."""
-    from pipeline.query import Asked
+    from pipeline.search.query import Asked
 
     asked = Asked(
         " ".join(words) if words else None,
@@ -63,7 +63,7 @@ def answer(
     """The moments as JSON values, and the same for a person."""
     from flows.cli.render import meaning_note, render_moments
     from pipeline import s3
-    from pipeline.search import open_searcher
+    from pipeline.search.searcher import open_searcher
 
     with open_searcher(settings) as searcher:
         moments = searcher.ask(asked)

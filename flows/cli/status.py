@@ -23,7 +23,7 @@ def status(
 ) -> None:
     """Say what the state knows: objects by status, the last run, who is writing."""
     from flows.cli.render import render_status
-    from pipeline.finish import read_status
+    from pipeline.report.read import read_status
 
     found = read_status(options.settings())
     if as_json:
@@ -39,7 +39,7 @@ def failures(
 ) -> None:
     """List the objects that did not get in: key, code, remedy."""
     from flows.cli.render import render_failures
-    from pipeline.finish import read_failures
+    from pipeline.report.read import read_failures
 
     rows = list(read_failures(options.settings()))
     if as_json:
@@ -56,8 +56,8 @@ def report(
     as_json: o.Json = False,
 ) -> None:
     """Write a run's report as one HTML file with plots."""
-    from pipeline.finish import read_report
-    from pipeline.report_html import write_report_html
+    from pipeline.report.html import write_report_html
+    from pipeline.report.read import read_report
 
     found = read_report(options.settings(), run_id)
     if as_json:

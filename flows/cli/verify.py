@@ -17,10 +17,10 @@ from flows.cli.json_output import print_json
 
 if TYPE_CHECKING:
     from pipeline.planning import RunOptions
-    from pipeline.report import RunReport
+    from pipeline.report.record import RunReport
     from pipeline.settings import Settings
+    from pipeline.verify.audit import LookOptions
     from pipeline.verify.findings import FindingRow, VerifyReport
-    from pipeline.verify.look import LookOptions
     from pipeline.verify.repair import Round
 
 out = Console(highlight=False)
@@ -52,8 +52,8 @@ def verify(
     as_json: o.Json = False,
 ) -> None:
     """Prove that bucket, state, Parquet and Qdrant agree. Writes nothing without --repair."""
-    from pipeline.planning import check_settings
-    from pipeline.verify.look import LookOptions
+    from pipeline.run.preflight import check_settings
+    from pipeline.verify.audit import LookOptions
 
     settings = options.settings()
     check_settings(settings)
@@ -70,7 +70,7 @@ def verify(
 
 def _looked(settings: Settings, options: LookOptions) -> Round:
     from flows.cli.progress_bars import live_progress
-    from pipeline.verify.look import verify as look
+    from pipeline.verify.audit import verify as look
     from pipeline.verify.repair import Round
     from pipeline.watch import Watch
 
@@ -90,7 +90,7 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
 
         def run(asked: RunOptions) -> RunReport:
             err.print("[dim]An ordinary run ...[/dim]")
-            from pipeline.whole_run import run_index
+            from pipeline.run.whole_run import run_index
 
             return run_index(settings, asked, on_progress)
 

@@ -11,7 +11,7 @@ from pipeline.qdrant import VectorIndex
 from pipeline.qdrant_collections import Collections
 from pipeline.qdrant_errors import place_of
 from pipeline.rebuild.copy import OnCopied, fill, take_out_extras
-from pipeline.rebuild.plan import live_plan
+from pipeline.rebuild.live_set import live_plan
 from pipeline.rebuild.record import Phase, RebuildRecord, keep_record, read_records
 from pipeline.settings import Settings
 from pipeline.state import read_state

@@ -15,7 +15,7 @@ from pipeline.errors import IndexMismatch, StateCorrupt
 from pipeline.load import load_shard
 from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.qdrant import VectorIndex
-from pipeline.rebuild.plan import LiveFile, LivePlan, missing_file
+from pipeline.rebuild.live_set import LiveFile, LivePlan, missing_file
 from pipeline.receipts import promise_of
 from pipeline.records import VectorSpace
 from pipeline.store import AlreadyThere, Store

@@ -16,7 +16,7 @@ from pipeline.errors import Permanent, Transient
 from pipeline.parquet import count_row_groups, read_segments
 from pipeline.qdrant import VectorIndex
 from pipeline.qdrant_collections import Collections
-from pipeline.rebuild.plan import LiveFile, LivePlan
+from pipeline.rebuild.live_set import LiveFile, LivePlan
 from pipeline.settings import IndexSettings
 from pipeline.store import Store
 

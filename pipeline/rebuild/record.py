@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.errors import StateCorrupt
-from pipeline.rebuild.plan import LiveFile
+from pipeline.rebuild.live_set import LiveFile
 from pipeline.store import AlreadyThere, Store
 
 REBUILDS = "rebuilds/"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.qdrant_points import CollectionPoints, PointId
 from pipeline.verify.findings import Finding
-from pipeline.verify.ledger import Ledger, text
+from pipeline.verify.join_db import Ledger, text
 
 ASSETS_A_LOOK = 256
 

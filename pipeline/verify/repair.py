@@ -21,18 +21,17 @@ from pipeline.load import load_shard
 from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.planning import RunOptions
 from pipeline.qdrant import VectorIndex
-from pipeline.receipts import receipt_of, receipts_newest_first
+from pipeline.receipts import new_run_id, receipt_of, receipts_newest_first
 from pipeline.records import ObjectOutcome, ShardReceipt
-from pipeline.report import RunReport
-from pipeline.run import new_run_id
+from pipeline.report.record import RunReport
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of, spaces_of
 from pipeline.state import read_state
 from pipeline.store import Store, open_store
+from pipeline.verify.audit import LookOptions, look
 from pipeline.verify.compare import point_id_of
 from pipeline.verify.findings import MEANINGS, Finding, Kind, Mend, Verdict, VerifyReport
-from pipeline.verify.ledger import Ledger, open_ledger, text
-from pipeline.verify.look import LookOptions, look
+from pipeline.verify.join_db import Ledger, open_ledger, text
 from pipeline.watch import Watch
 from pipeline.writing import writing
 

@@ -20,7 +20,7 @@ from pipeline.parquet import SegmentBatch, read_segments
 from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.records import ObjectOutcome
 from pipeline.verify.findings import Finding
-from pipeline.verify.ledger import Ledger, blob
+from pipeline.verify.join_db import Ledger, blob
 
 # Fields that say how a point was loaded, of which Parquet has none; and those that are compared of
 # every point, not of the sample alone.

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pipeline import s3
 from pipeline.planning import RunOptions
+from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.faulty_s3 import Front, faulty_front
 from tests.s3_server import moto_server

@@ -31,11 +31,11 @@ from pipeline.qdrant import open_index
 from pipeline.ray_session import prepare_environment
 from pipeline.receipts import RunFolder
 from pipeline.rows import decoded_table
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
 from pipeline.spaces import spaces_of
 from pipeline.store import open_store
 from pipeline.watch import Watch
-from pipeline.whole_run import run_index
 from tests.bench.decode import make_1080p
 from tests.s3_server import moto_server
 

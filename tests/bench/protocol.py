@@ -35,9 +35,9 @@ from pipeline.qdrant import VectorIndex
 from pipeline.ray_session import prepare_environment
 from pipeline.receipts import RUNS, RunFolder, commit_receipt, open_receipts
 from pipeline.records import ShardReceipt
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
 from pipeline.store import FolderStore, Store, open_store
-from pipeline.whole_run import run_index
 from tests.s3_server import S3Server
 
 TARGET_SHARE = 0.03

@@ -22,8 +22,8 @@ from typing import Any
 from pipeline.qdrant import VectorIndex
 from pipeline.qdrant_collections import open_collections
 from pipeline.rebuild.alias import drop, old_collections, roll_back
-from pipeline.rebuild.begin import RebuildOptions
-from pipeline.rebuild.run import rebuild
+from pipeline.rebuild.prepare import RebuildOptions
+from pipeline.rebuild.rebuild import rebuild
 from pipeline.settings import Settings, load_settings
 from tests.pipeline.small_runs import run_of
 from tests.pipeline.test_load import SPACES

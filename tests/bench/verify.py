@@ -31,7 +31,7 @@ from pipeline import s3
 from pipeline.ids import Recipe, asset_id, generation, point_id
 from pipeline.parquet import write_segments
 from pipeline.payload import segment_payload
-from pipeline.planning import check_settings, recipe_of
+from pipeline.planning import check_source_and_encoders, recipe_of
 from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     MediaInfo,
@@ -47,7 +47,7 @@ from pipeline.records import (
 from pipeline.settings import Settings, load_settings
 from pipeline.state import StateRow, commit_state, read_state
 from pipeline.store import open_store
-from pipeline.verify.look import LookOptions, verify
+from pipeline.verify.audit import LookOptions, verify
 from pipeline.watch import Watch
 
 TARGET_SECONDS = 60.0
@@ -75,7 +75,7 @@ class Made:
     @cached_property
     def _recipe(self) -> Recipe:
         settings = load_settings(None, {"source.bucket": "media"})
-        return recipe_of(settings, check_settings(settings))
+        return recipe_of(settings, check_source_and_encoders(settings))
 
     def object(self, number: int) -> MediaObject:
         key = f"films/{number // 1000:06d}/clip {number:09d}.mp4"
@@ -183,7 +183,7 @@ def make(folder: Path, made: Made) -> None:
     store = open_store(settings.state.location, settings.source)
     run = RunFolder(1, "a")
     spaces = [VectorSpace("vision", Modality.VISION, made.dimension, "bench", "f")]
-    digest = recipe_of(settings, check_settings(settings)).digest()
+    digest = recipe_of(settings, check_source_and_encoders(settings)).digest()
 
     def states() -> Iterator[StateRow]:
         for shard, start in enumerate(range(0, made.objects, SHARD)):

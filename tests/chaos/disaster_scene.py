@@ -16,9 +16,9 @@ from typing import Any
 
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
-from pipeline.report import RunReport
+from pipeline.report.record import RunReport
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same

@@ -18,8 +18,8 @@ from pipeline import writing
 from pipeline.encode_stage import EncodeStage
 from pipeline.lease import Held
 from pipeline.qdrant import VectorIndex
+from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
-from pipeline.whole_run import run_index
 from tests.chaos.points import Kind, arm, point_named
 from tests.chaos.reading import reading
 

@@ -39,7 +39,7 @@ class Kind(StrEnum):
 STORE = "pipeline.store:FolderStore"
 INDEX = "pipeline.qdrant:VectorIndex"
 POINTS = (
-    Point("start", "pipeline.run:start", "before"),
+    Point("start", "pipeline.run.steps:start", "before"),
     Point("plan half written", f"{STORE}._written", "half", "plan.parquet"),
     Point("after plan", f"{STORE}.put_file", "after", "plan.parquet"),
     Point("during decode", "pipeline.decode_stage:DecodeStage.rows", "before"),

@@ -20,8 +20,8 @@ from encoders.modality import Modality
 from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.init import settings_text
 from flows.cli.render import render_failures, render_report, shown
-from pipeline.report import FailureRow, RunReport, StageTime
-from pipeline.report_html import report_html
+from pipeline.report.html import report_html
+from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.settings import Settings, load_settings
 from tests import media_files
 

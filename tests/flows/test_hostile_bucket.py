@@ -28,19 +28,19 @@ from flows.artifacts import report_markdown
 from flows.cli.render import render_failures
 from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
-from pipeline.finish import read_failures, read_report, read_status
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
 from pipeline.qdrant_collections import open_collections
 from pipeline.rebuild.alias import roll_back
-from pipeline.rebuild.begin import RebuildOptions
-from pipeline.rebuild.run import rebuild
-from pipeline.report import FailureRow, RunReport
-from pipeline.report_html import report_html
+from pipeline.rebuild.prepare import RebuildOptions
+from pipeline.rebuild.rebuild import rebuild
+from pipeline.report.html import report_html
+from pipeline.report.read import read_failures, read_report, read_status
+from pipeline.report.record import FailureRow, RunReport
 from pipeline.settings import Settings, load_settings
 from pipeline.state import read_state
 from pipeline.store import open_store
-from pipeline.verify.look import LookOptions, verify
+from pipeline.verify.audit import LookOptions, verify
 from pipeline.watch import Watch
 from tests import media_files
 from tests.iam_guard import Guard, Policy

@@ -16,23 +16,23 @@ from pipeline.errors import (
     PlanRefused,
     SettingsError,
 )
-from pipeline.finish import read_failures, read_report, read_status
 from pipeline.ids import asset_id
-from pipeline.labelled import read_queries
 from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
 from pipeline.qdrant import open_index
-from pipeline.query import Asked
 from pipeline.receipts import RunFolder, open_receipts
 from pipeline.records import MediaType
-from pipeline.search import open_searcher
-from pipeline.search_quality import measure
+from pipeline.report.read import read_failures, read_report, read_status
+from pipeline.run.step_runner import STATE
+from pipeline.run.whole_run import run_index
+from pipeline.search.evaluate import measure
+from pipeline.search.labelled import read_queries
+from pipeline.search.query import Asked
+from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, SourceSettings, load_settings
-from pipeline.step_runner import STATE
 from pipeline.store import open_store
 from pipeline.watch import Watch
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.s3_server import S3Server, s3_server  # noqa: F401

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from flows.cli.exit_codes import Exit, status_of
-from pipeline.index_check import IndexLost
 from pipeline.qdrant import open_index
-from pipeline.report import RunReport
-from pipeline.report_html import report_html
+from pipeline.report.html import report_html
+from pipeline.report.record import RunReport
+from pipeline.run.preflight import IndexLost
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.flows.test_reconcile import indexed, parameters  # noqa: F401
 from tests.pipeline.test_verify import points_hide

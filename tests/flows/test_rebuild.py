@@ -16,10 +16,10 @@ from pipeline.errors import SensedexError
 from pipeline.lease import held
 from pipeline.qdrant import VectorIndex
 from pipeline.qdrant_collections import open_collections
-from pipeline.search import Asked, open_searcher
+from pipeline.run.whole_run import run_index
+from pipeline.search.searcher import Asked, open_searcher
 from pipeline.settings import Settings, load_settings
 from pipeline.store import open_store
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.flows.test_index import settings_for

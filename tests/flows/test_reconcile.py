@@ -14,6 +14,7 @@ import pytest
 from flows.reconcile import IndexWrong, reconcile_flow, verify_markdown
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
 from pipeline.verify.findings import (
     Example,
@@ -23,7 +24,6 @@ from pipeline.verify.findings import (
     Verdict,
     VerifyReport,
 )
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.pipeline.test_verify import an_old_generation_is_left, fill, points_hide, settings_for
 from tests.s3_server import S3Server, s3_server  # noqa: F401

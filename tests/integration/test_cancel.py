@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.finish import read_status
 from pipeline.ray_processes import marked_processes
+from pipeline.report.read import read_status
 from tests.integration.prefect_scene import (
     PREFECT,
     Gate,

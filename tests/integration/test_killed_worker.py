@@ -12,9 +12,9 @@ import pytest
 
 from flows.cli.exit_codes import Exit, status_of
 from pipeline.qdrant import open_index
-from pipeline.report import RunReport
+from pipeline.report.record import RunReport
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
-from pipeline.whole_run import run_index
 from tests.chaos.reading import Points, everything, same
 from tests.integration.prefect_scene import (
     Gate,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.finish import read_status
 from pipeline.qdrant import open_index
-from pipeline.query import Asked
-from pipeline.search import open_searcher
+from pipeline.report.read import read_status
+from pipeline.search.query import Asked
+from pipeline.search.searcher import open_searcher
 from tests.integration.prefect_scene import (
     PREFECT,
     SENSEDEX,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.finish import read_status
+from pipeline.report.read import read_status
 from tests.integration.prefect_scene import (
     Gate,
     PrefectScene,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipeline.planning import RunOptions
 from pipeline.qdrant import open_index
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.chaos.reading import everything, same
 from tests.faulty_s3 import faulty_front

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.index_check import IndexLost, check_index
-from pipeline.planning import check_settings
+from pipeline.planning import check_source_and_encoders
 from pipeline.qdrant import open_index
 from pipeline.qdrant_collections import open_collections
+from pipeline.run.preflight import IndexLost, check_index
 from pipeline.settings import Settings
 from pipeline.spaces import spaces_of
 from tests.pipeline.test_thresholds import known, planned, settings_for
@@ -32,7 +32,7 @@ def test_what_is_called_unchanged_has_to_be_somewhere(settings: Settings, tmp_pa
     with pytest.raises(IndexLost, match="it has 10 segments"):
         check(settings, tmp_path)
     with open_index(settings.index) as index:
-        index.ensure_collection(spaces_of(check_settings(settings)))
+        index.ensure_collection(spaces_of(check_source_and_encoders(settings)))
     check(settings, tmp_path)
 
 
@@ -48,7 +48,7 @@ def test_where_all_is_embedded_anew_a_new_collection_is_right(
 def test_a_rebuild_that_was_stopped_is_no_index(settings: Settings, tmp_path: Path) -> None:
     name = settings.index.collection
     with open_collections(settings.index) as collections:
-        collections.create(f"{name}-2", spaces_of(check_settings(settings)))
+        collections.create(f"{name}-2", spaces_of(check_source_and_encoders(settings)))
     with pytest.raises(IndexLost):
         check(settings, tmp_path)
     with open_collections(settings.index) as collections:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
-from pipeline.moments import format_span, moments_of
 from pipeline.qdrant_types import Hit
+from pipeline.search.moments import format_span, moments_of
 
 
 def hit(asset: str, index: int, score: float) -> Hit:
@@ -99,7 +99,7 @@ def test_queries_add_and_take_away() -> None:
     import numpy as np
 
     from encoders.modality import Modality
-    from pipeline.query import Part, Query
+    from pipeline.search.query import Part, Query
 
     east, north = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     parts = (Part(Modality.TEXT, east), Part(Modality.VISION, north, -0.5))

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from flows.cli.demo_server import DemoServer
-from pipeline import run as steps
 from pipeline import s3
 from pipeline.parquet import read_segments
 from pipeline.qdrant import open_index
-from pipeline.query import Asked
-from pipeline.search import open_searcher
+from pipeline.run import steps
+from pipeline.run.whole_run import run_index
+from pipeline.search.query import Asked
+from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings
 from pipeline.state import read_state
 from pipeline.store import open_store
-from pipeline.whole_run import run_index
 from tests.older_state import BEFORE_ROOMS, BUCKET, KEYS, content, settings_for, stored_points
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

@@ -14,10 +14,10 @@ from encoders.imagebind.config import DEMO
 from encoders.imagebind.model import ImageBind
 from encoders.seeded import seeded_state_dict
 from flows.cli.render import render_report
-from pipeline.report import RunReport
-from pipeline.report_html import report_html
+from pipeline.report.html import report_html
+from pipeline.report.record import RunReport
+from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

@@ -28,10 +28,10 @@ from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_collections import Collections, open_collections
 from pipeline.qdrant_types import Anchor
 from pipeline.rebuild.alias import drop, next_name, old_collections, roll_back
-from pipeline.rebuild.begin import RebuildOptions, begin
 from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
+from pipeline.rebuild.prepare import RebuildOptions, begin
+from pipeline.rebuild.rebuild import Rebuilt, copy, finish, rebuild
 from pipeline.rebuild.record import Phase, keep_record, read_records
-from pipeline.rebuild.run import Rebuilt, copy, finish, rebuild
 from pipeline.records import Status, VectorSpace
 from pipeline.settings import Settings, load_settings
 from pipeline.settings_fields import OptionalField

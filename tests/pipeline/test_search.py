@@ -14,11 +14,11 @@ from rich.console import Console
 
 from encoders.modality import Modality
 from flows.cli.render import render_moments
-from pipeline.moments import Moment
 from pipeline.qdrant import VectorIndex, open_index
-from pipeline.query import Part, Query
 from pipeline.records import MediaType
-from pipeline.search import search
+from pipeline.search.moments import Moment
+from pipeline.search.query import Part, Query
+from pipeline.search.searcher import search
 from pipeline.settings import IndexSettings
 from tests.pipeline.test_load import SPACES, load, unit
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.labelled import read_queries
-from pipeline.moments import Moment
-from pipeline.query import Asked
-from pipeline.search_quality import measure
+from pipeline.search.evaluate import measure
+from pipeline.search.labelled import read_queries
+from pipeline.search.moments import Moment
+from pipeline.search.query import Asked
 
 
 def moment(key: str, start_ms: int, end_ms: int) -> Moment:

@@ -11,7 +11,7 @@ from pipeline import s3
 from pipeline.errors import PlanRefused
 from pipeline.ids import asset_id, generation
 from pipeline.plan import read_plan
-from pipeline.planning import check_settings, recipe_of
+from pipeline.planning import check_source_and_encoders, recipe_of
 from pipeline.receipts import commit_receipt
 from pipeline.records import Action, MediaType, ObjectOutcome, ShardReceipt, Status
 from pipeline.settings import Settings
@@ -38,7 +38,7 @@ def stopped_run(
 ) -> None:
     """A run that committed these objects, as they are now, and got no further; of one segment each
     where `segments` does not say otherwise."""
-    recipe = recipe_of(settings, check_settings(settings))
+    recipe = recipe_of(settings, check_source_and_encoders(settings))
     listed = {o.key: o for o in s3.list_pages(s3.make_client(settings.source), "media", "")}
     outcomes = tuple(
         ObjectOutcome(

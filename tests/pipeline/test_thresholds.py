@@ -19,9 +19,9 @@ from pipeline.errors import (
 )
 from pipeline.ids import asset_id, generation
 from pipeline.plan import read_plan
-from pipeline.planning import Planned, RunOptions, check_settings, plan, recipe_of
+from pipeline.planning import Planned, RunOptions, check_source_and_encoders, plan, recipe_of
 from pipeline.records import Action, Status
-from pipeline.run import check_denied
+from pipeline.run.steps import check_denied
 from pipeline.settings import Settings, load_settings
 from pipeline.state import StateRow, commit_state, read_state
 from pipeline.store import open_store
@@ -39,7 +39,7 @@ def known(settings: Settings) -> None:
     client = s3.make_client(settings.source)
     for number in range(10):
         client.put_object(Bucket="media", Key=f"{number}.jpg", Body=b"1")
-    recipe = recipe_of(settings, check_settings(settings))
+    recipe = recipe_of(settings, check_source_and_encoders(settings))
     store = open_store(settings.state.location, settings.source)
     rows = [
         StateRow(o.key, asset_id("media", o.key), generation(o, (), recipe), o.etag, None, 1,

@@ -25,15 +25,15 @@ from pipeline.planning import Planned, RunOptions
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.records import Segment, SegmentRow, ShardReceipt
+from pipeline.run.step_runner import STATE
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.step_runner import STATE
 from pipeline.store import open_store
+from pipeline.verify.audit import LookOptions, verify
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
-from pipeline.verify.look import LookOptions, verify
 from pipeline.verify.repair import Round, mend, rounds_of
 from pipeline.verify.sample import is_stored_as
 from pipeline.watch import Watch
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.s3_server import S3Server, reset_moto, s3_server  # noqa: F401
 from tests.stopped_runs import stop_before

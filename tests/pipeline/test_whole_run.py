@@ -14,9 +14,9 @@ import pytest
 from pipeline.engine import Engine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.qdrant import open_index
+from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
+from pipeline.run.whole_run import run_index
 from pipeline.settings import EmbedSettings, Settings, load_settings
-from pipeline.step_runner import LOAD, PLAN, Step, plain_runner
-from pipeline.whole_run import run_index
 from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

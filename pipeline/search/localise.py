@@ -12,7 +12,7 @@ from PIL import Image
 
 from encoders.modality import Modality
 from pipeline.errors import SettingsError
-from pipeline.query import file_parts, first_windows, words_part
+from pipeline.search.query import file_parts, first_windows, words_part
 from pipeline.settings import Settings
 from pipeline.spaces import load_imagebind
 

@@ -10,9 +10,9 @@ from encoders.card import EncoderCard
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
-from pipeline.moments import Moment, moments_of
 from pipeline.qdrant import VectorIndex, open_index
-from pipeline.query import Asked, Part, Query, default_over, file_parts, words_part
+from pipeline.search.moments import Moment, moments_of
+from pipeline.search.query import Asked, Part, Query, default_over, file_parts, words_part
 from pipeline.settings import Settings
 from pipeline.spaces import cards_of, load_chosen, spaces_of
 

@@ -2,8 +2,8 @@
 
     plan -> lease -> embed (data, receipts) -> load (upsert, count, flip, sweep) -> gone -> state
 
-Each step is a function; `pipeline.whole_run` calls them in this order. Killed between any two, the
-next run finds what is committed and goes on from there.
+Each step is a function; `pipeline.run.whole_run` calls them in this order. Killed between any two,
+the next run finds what is committed and goes on from there.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from encoders.loading import check_weights
 from pipeline.embed_job import EmbedJob
@@ -63,10 +61,6 @@ class Run:
     lease: Held
     folder: RunFolder
     spaces: tuple[VectorSpace, ...]
-
-
-def new_run_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def check_tools(settings: Settings, planned: Planned, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Whether the collection that the settings name can be the one that the state is about.
+"""What is checked before a run: its settings, and that the collection is that of the state.
 
 The state says of an object that it is indexed, and a run believes it. Where the index is another
 one (a new server, a folder that was deleted, a typing error) every object would be called
@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from encoders.card import EncoderCard
 from pipeline.errors import Permanent
-from pipeline.planning import Planned
+from pipeline.planning import Planned, check_source_and_encoders
 from pipeline.records import Action, VectorSpace
 from pipeline.settings import IndexSettings, Settings
 from pipeline.spaces import spaces_of
@@ -29,6 +30,22 @@ class IndexUnreadable(Permanent):
     """The folder of the embedded engine is not as that engine leaves it."""
 
     default_code = "index_unreadable"
+
+
+def check_settings(settings: Settings) -> tuple[EncoderCard, ...]:
+    """What can be known to be wrong before anything starts; no model is loaded. The encoders'
+    cards, the first one's first. Raises SettingsError."""
+    cards = check_source_and_encoders(settings)
+    check_queries(settings)
+    return cards
+
+
+def check_queries(settings: Settings) -> None:
+    """Raises SettingsError where the list that `search.queries` names is none."""
+    if settings.search.queries is not None:
+        from pipeline.search.labelled import read_queries  # what reads a query's media: a second
+
+        read_queries(settings.search.queries)
 
 
 def check_index(settings: Settings, planned: Planned) -> None:

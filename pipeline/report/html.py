@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from encoders.precision import fall_back_lines
-from pipeline.report import RunReport
-from pipeline.report_plots import bars, phases, stages
+from pipeline.report.plots import bars, phases, stages
+from pipeline.report.record import RunReport
 
 TEMPLATES = Path(__file__).parent / "templates"
 

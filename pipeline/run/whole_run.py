@@ -2,8 +2,8 @@
 
     plan -> check -> lease -> embed -> load, shard by shard -> sweep -> state -> measure -> report
 
-The steps are `pipeline.run`'s, in the order of the protocol (docs/architecture.md). The command
-line, the Prefect flow, tests and benchmarks all call this.
+The steps are `pipeline.run.steps`'s, in the order of the protocol (docs/architecture.md). The
+command line, the Prefect flow, tests and benchmarks all call this.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from pipeline.engine import Engine, engine_for, engine_session
-from pipeline.finish import keep_report, report_of
-from pipeline.index_check import check_index
 from pipeline.planning import Planned, RunOptions, plan
 from pipeline.progress import OnProgress, ignore_progress
-from pipeline.report import RunReport
-from pipeline.scratch import scratch_folder
-from pipeline.settings import Settings
-from pipeline.step_runner import (
+from pipeline.receipts import new_run_id
+from pipeline.report.build import keep_report, report_of
+from pipeline.report.record import RunReport
+from pipeline.run.preflight import check_index, check_queries
+from pipeline.run.step_runner import (
     CHECK,
     EMBED,
     LOAD,
@@ -32,13 +31,15 @@ from pipeline.step_runner import (
     StepRunner,
     plain_runner,
 )
+from pipeline.scratch import scratch_folder
+from pipeline.settings import Settings
 from pipeline.watch import Watch
 
 if TYPE_CHECKING:
     from pipeline.load import LoadReceipt
     from pipeline.qdrant import VectorIndex
     from pipeline.records import ShardReceipt
-    from pipeline.run import Run
+    from pipeline.run.steps import Run
 
 
 def run_index(
@@ -62,7 +63,12 @@ def run_index(
         scratch_folder() as folder,
         plain_runner(watch.phase) if runner is None else nullcontext(runner) as steps,
     ):
-        planned = steps.call(PLAN, lambda: plan(settings, wanted, folder / "plan.parquet", watch))
+
+        def checked_plan() -> Planned:
+            check_queries(settings)
+            return plan(settings, wanted, folder / "plan.parquet", watch)
+
+        planned = steps.call(PLAN, checked_plan)
         steps.call(CHECK, lambda: check_index(settings, planned))
         on_plan(planned)
         if planned.nothing_to_do:
@@ -72,11 +78,11 @@ def run_index(
 
 def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner) -> RunReport:
     """Everything that changes something, under the lease."""
-    from pipeline import run as protocol  # Qdrant's client takes a second to import
-    from pipeline.search_quality import measure_index
+    from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
+    from pipeline.search.evaluate import measure_index
     from pipeline.writing import writing
 
-    run_id, store, after = protocol.new_run_id(), planned.state.store, planned.state.sequence
+    run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
     protocol.check_tools(settings, planned, engine)
     with writing(settings, store, run_id, after_sequence=after) as (lease, index):
@@ -94,13 +100,13 @@ def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner
             planned,
             receipts,
             watch,
-            run=run,
+            run=run.folder,
             points=index.count(),
             known=state.totals.get("segments", 0),
             search=search,
-            engine=engine if planned.to_embed else None,
+            engine=engine if planned.to_embed else "",
         )
-        keep_report(run, report)
+        keep_report(run.store, run.folder, report)
     return report
 
 
@@ -114,7 +120,7 @@ def _embed_and_load(
 ) -> list[ShardReceipt]:
     """Each shard is loaded once it is committed: beside the embedding of later ones where that goes
     on elsewhere, between them where this process does it. The receipts, when all are loaded."""
-    from pipeline import run as protocol
+    from pipeline.run import steps as protocol
 
     receipts: list[ShardReceipt] = []
     loads: list[Pending[LoadReceipt]] = []

@@ -14,7 +14,7 @@ from pipeline.qdrant_errors import place_of
 from pipeline.rebuild.alias import next_name
 from pipeline.rebuild.copy import Copied
 from pipeline.rebuild.gate import check_vectors
-from pipeline.rebuild.plan import LivePlan, live_plan
+from pipeline.rebuild.live_set import LivePlan, live_plan
 from pipeline.rebuild.record import (
     Phase,
     RebuildRecord,

@@ -15,14 +15,6 @@ from typing import Any
 from pipeline.errors import LeaseHeld, Transient
 from pipeline.lease import Held, held
 from pipeline.qdrant_collections import Collections
-from pipeline.rebuild.begin import (
-    OnRebuild,
-    Rebuild,
-    RebuildOptions,
-    begin,
-    check_same_shape,
-    shape_of,
-)
 from pipeline.rebuild.copy import Copied, fill, take_out_extras
 from pipeline.rebuild.gate import (
     Recall,
@@ -33,7 +25,15 @@ from pipeline.rebuild.gate import (
     measure_recall,
     sample_vectors,
 )
-from pipeline.rebuild.plan import live_plan
+from pipeline.rebuild.live_set import live_plan
+from pipeline.rebuild.prepare import (
+    OnRebuild,
+    Rebuild,
+    RebuildOptions,
+    begin,
+    check_same_shape,
+    shape_of,
+)
 from pipeline.rebuild.record import (
     Phase,
     keep_record,

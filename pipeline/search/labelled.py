@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsError
-from pipeline.query import Asked
 from pipeline.records import MediaType
+from pipeline.search.query import Asked
 
 KINDS = {"text": "words", "vision": "picture", "audio": "sound", "video": "video"}
 

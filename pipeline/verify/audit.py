@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 from pipeline.errors import SettingsError
 from pipeline.lease import LEASE, Lease, is_free
-from pipeline.planning import check_settings, recipe_of
+from pipeline.planning import check_source_and_encoders, recipe_of
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.settings import Settings
 from pipeline.state import CurrentState, read_state
 from pipeline.store import Store, open_store
 from pipeline.verify.compare import compare, look_at
 from pipeline.verify.findings import Finding, IndexCounts, VerifyReport
-from pipeline.verify.ledger import Ledger, open_ledger
-from pipeline.verify.parties import (
+from pipeline.verify.join_db import Ledger, open_ledger
+from pipeline.verify.readers import (
     ParquetReader,
     read_bucket_and_state,
     read_points,
@@ -71,7 +71,7 @@ def look(
     index: VectorIndex | None,
 ) -> VerifyReport:
     """Fill an empty ledger and report what is in it. `index` is None where there is none yet."""
-    recipe = recipe_of(settings, check_settings(settings))
+    recipe = recipe_of(settings, check_source_and_encoders(settings))
     state = read_state(open_store(settings.state.location, settings.source))
     report = _begin(settings, state, options, watch)
     source = settings.source

@@ -1,7 +1,7 @@
 """How the steps of a run are called: here plainly, in flows as Prefect tasks.
 
-`pipeline.whole_run` has the steps in their order and calls each through a StepRunner, so that a run
-that Prefect watches is the same run.
+`pipeline.run.whole_run` has the steps in their order and calls each through a StepRunner, so that a
+run that Prefect watches is the same run.
 """
 
 from __future__ import annotations

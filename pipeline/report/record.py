@@ -10,6 +10,7 @@ from typing import Any
 
 from encoders.precision import TowerPrecision
 from pipeline.records import ObjectOutcome, Status
+from pipeline.search.recall import SearchRecall
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +39,6 @@ class StageTime:
     @property
     def items_per_second(self) -> float:
         return self.items / self.busy_seconds if self.busy_seconds else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class SearchRecall:
-    """Of labelled searches, how many had a right answer among the first `k`: an asset, or a moment.
-    `low` and `high` are Wilson's 95 % interval."""
-
-    what: str
-    k: int
-    found: int
-    queries: int
-    low: float
-    high: float
-
-    @property
-    def share(self) -> float:
-        return self.found / self.queries
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "recall": round(self.share, 4)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pipeline.settings import SourceSettings
 from pipeline.state import CurrentState, StateRow
 from pipeline.store import Store
 from pipeline.verify.findings import Finding
-from pipeline.verify.ledger import ROWS_A_WRITE, Ledger, blob
+from pipeline.verify.join_db import ROWS_A_WRITE, Ledger, blob
 from pipeline.verify.sample import Sampler
 from pipeline.watch import Watch
 

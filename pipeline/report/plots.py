@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report import StageTime
+from pipeline.report.record import StageTime
 
 GREY = "#8a8f98"
 STATUS_COLOURS = {

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from encoders.bind.recall import wilson
 from encoders.card import EncoderCard
-from pipeline.labelled import Expected, LabelledQuery, read_queries
-from pipeline.moments import Moment
 from pipeline.qdrant import VectorIndex
-from pipeline.query import Asked
-from pipeline.report import SearchRecall
-from pipeline.search import Searcher
+from pipeline.search.labelled import Expected, LabelledQuery, read_queries
+from pipeline.search.moments import Moment
+from pipeline.search.query import Asked
+from pipeline.search.recall import SearchRecall
+from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 
 

@@ -1,0 +1,84 @@
+"""Build the report of a run, and keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.planning import Planned
+from pipeline.progress import Stage
+from pipeline.receipts import RunFolder
+from pipeline.records import Action, ShardReceipt, Status
+from pipeline.report.record import RunReport, StageTime, Tally
+from pipeline.search.recall import SearchRecall
+from pipeline.settings import Settings
+from pipeline.store import Store
+from pipeline.watch import Watch
+
+
+def report_of(
+    settings: Settings,
+    planned: Planned,
+    receipts: Sequence[ShardReceipt],
+    watch: Watch,
+    *,
+    run: RunFolder | None = None,
+    points: int = 0,
+    known: int = 0,
+    search: Sequence[SearchRecall] = (),
+    engine: str = "",
+) -> RunReport:
+    """The report of a run, or, without `run`, of one that found nothing to do. The collection has
+    `points` live segments, and the state knows of `known`; `engine` is what embedded."""
+    tally = Tally()
+    for receipt in receipts:
+        for outcome in receipt.outcomes:
+            own = run is not None and receipt.sequence == run.sequence
+            if own or planned.takes_over(receipt, outcome):
+                tally.add(outcome)
+    # A sidecar is an object of the bucket too, and ends as the media does that it describes.
+    objects = planned.summary.objects + planned.summary.sidecars
+    tally.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
+    tally.add_count(Status.REMOVED, objects[Action.GONE])
+    latest = watch.latest
+    decode = latest.of(Stage.DECODE)
+    stages = tuple(
+        StageTime(
+            str(stage),
+            round(latest.of(stage).busy_seconds, 4),
+            latest.of(stage).segments,
+            "windows",
+            latest.of(stage).media_ms / 1000,
+        )
+        for stage in Stage
+        if latest.of(stage).objects
+    )
+    return RunReport(
+        run_id=run.run_id if run else "none: nothing to do",
+        sequence=run.sequence if run else planned.state.sequence,
+        bucket=settings.source.bucket,
+        prefix=settings.source.prefix,
+        collection=settings.index.collection,
+        encoder=planned.card.name,
+        meaningful=planned.card.meaningful,
+        started_at=watch.started_at,
+        wall_seconds=round(watch.wall_seconds, 3),
+        objects_by_status=dict(tally.objects_by_status),
+        objects_by_action={str(action): count for action, count in objects.items()},
+        segments_by_modality=dict(tally.segments_by_modality),
+        segments=tally.segments,
+        media_seconds=tally.decoded_ms / 1000,
+        bytes_fetched=decode.bytes,
+        points_in_index=points,
+        segments_known=known,
+        failures=tuple(tally.failures),
+        stages=stages,
+        seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},
+        recovered_objects=len(planned.taken_over),
+        search=tuple(search),
+        engine=str(engine),
+        precisions=latest.of(Stage.ENCODE).precisions,
+    )
+
+
+def keep_report(store: Store, run: RunFolder, report: RunReport) -> None:
+    store.create(run.report, report.to_bytes())

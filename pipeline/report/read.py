@@ -1,0 +1,98 @@
+"""Read what runs left: the status by the state, the failures, a run's report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.errors import SettingsError
+from pipeline.lease import LEASE, Lease
+from pipeline.receipts import RUNS
+from pipeline.report.record import FailureRow, RunReport
+from pipeline.settings import Settings
+from pipeline.state import StateRow, read_state
+from pipeline.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """What the state says; it needs neither the bucket nor Qdrant."""
+
+    location: str
+    sequence: int
+    run_id: str
+    bucket: str
+    encoder: str
+    collection: str
+    objects_by_status: dict[str, int]
+    segments: int
+    media_seconds: float
+    lease_holder: str | None
+    unfinished_runs: int
+
+
+def read_status(settings: Settings) -> RunStatus:
+    """Raises StateCorrupt, StoreUnavailable."""
+    store = open_store(settings.state.location, settings.source)
+    state = read_state(store)
+    found = store.read(LEASE)
+    lease = Lease.from_bytes(found.data) if found else None
+    unfinished = {
+        name.split("/")[1]
+        for name in store.list(RUNS)
+        if int(name.split("/")[1].split("-")[0]) > state.sequence
+    }
+    return RunStatus(
+        store.location,
+        state.sequence,
+        state.run_id,
+        state.bucket,
+        state.encoder,
+        settings.index.collection,
+        {
+            name.removeprefix("status."): count
+            for name, count in state.totals.items()
+            if name.startswith("status.")
+        },
+        state.totals.get("segments", 0),
+        state.totals.get("decoded_ms", 0) / 1000,
+        lease.holder if lease and lease.expires_at > 0 else None,
+        len(unfinished),
+    )
+
+
+def read_failures(settings: Settings) -> Iterator[FailureRow]:
+    """The objects that the state knows to have failed, been rejected, denied or cut short."""
+    for row in read_state(open_store(settings.state.location, settings.source)).rows():
+        if row.failure is not None:
+            yield _failure(row)
+
+
+def _failure(row: StateRow) -> FailureRow:
+    failure = row.failure
+    assert failure is not None
+    return FailureRow(
+        row.key,
+        str(row.status),
+        failure.stage,
+        failure.code,
+        failure.retryable,
+        failure.message,
+        failure.remedy,
+    )
+
+
+def read_report(settings: Settings, run_id: str | None = None) -> RunReport:
+    """The report of a run, or of the last one that has one. Raises SettingsError."""
+    store = open_store(settings.state.location, settings.source)
+    names = [name for name in store.list(RUNS) if name.endswith("/report.json")]
+    if run_id is not None:
+        names = [name for name in names if name.split("/")[1].endswith(run_id)]
+    if not names:
+        raise SettingsError(
+            f"There is no report {'of run ' + run_id if run_id else 'yet'} in {store.location}.",
+            remedy="`sensedex run` makes one; `sensedex status` names the last run.",
+        )
+    found = store.read(max(names))
+    assert found is not None
+    return RunReport.from_bytes(found.data)

@@ -1,0 +1,1 @@
+"""Questions to vectors, vectors to moments, and how often they are the right ones."""

@@ -1,0 +1,26 @@
+"""How often labelled searches are right, as a record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRecall:
+    """Of labelled searches, how many had a right answer among the first `k`: an asset, or a moment.
+    `low` and `high` are Wilson's 95 % interval."""
+
+    what: str
+    k: int
+    found: int
+    queries: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.found / self.queries
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "recall": round(self.share, 4)}
