@@ -18,6 +18,7 @@ from flows.artifacts import coded
 from flows.error_logging import in_one_sentence
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
+from pipeline.progress import Watch
 from pipeline.settings import (
     DecodeSettings,
     EncodeSettings,
@@ -31,7 +32,6 @@ from pipeline.settings import (
 from pipeline.verify.audit import SAMPLE_SEGMENTS, LookOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
 from pipeline.verify.repair import Round, mend, rounds_of
-from pipeline.watch import Watch
 
 REPORT_KEY = "reconcile-report"
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from pipeline.embed.ray_session import RayDied
 from pipeline.errors import Transient
-from pipeline.ray_session import RayDied
 
 T = TypeVar("T")
 # Beyond the retries of single steps. The second is longer than a lease (state.lease_ttl_s) that

@@ -23,6 +23,7 @@ from pipeline.plan import (
     plan_rows,
     write_plan,
 )
+from pipeline.progress import Watch
 from pipeline.receipts import open_receipts
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
 from pipeline.s3_answers import first_contact
@@ -30,7 +31,6 @@ from pipeline.settings import Settings
 from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
 from pipeline.store import open_store
-from pipeline.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)

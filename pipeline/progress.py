@@ -1,12 +1,17 @@
-"""What a run has done so far, as numbers that a screen, a log or an artifact can show."""
+"""A run's progress: its phase, the stages' counts, and the seconds of each phase."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from encoders.precision import TowerPrecision
+
+COUNT_EVERY_S = 5.0
 
 
 class Stage(StrEnum):
@@ -56,7 +61,64 @@ class RunProgress:
 
 
 OnProgress = Callable[[RunProgress], None]
+AddProgress = Callable[[Stage, StageProgress], None]
 
 
 def ignore_progress(_: RunProgress) -> None:
     """For callers that do not look."""
+
+
+class Watch:
+    """One a run. Steps that run side by side may all tell it things."""
+
+    def __init__(self, on_progress: OnProgress = ignore_progress) -> None:
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._mark = self._began = self._counted = time.perf_counter()
+        self.started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.seconds: dict[str, float] = {}
+        self.latest = RunProgress("starting")
+
+    @property
+    def wall_seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap under a phase's name."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._mark
+        self._mark = now
+
+    def phase(self, name: str) -> None:
+        """Say what is being done now, in a few words."""
+        with self._lock:
+            self.latest = replace(self.latest, phase=name)
+        self._on_progress(self.latest)
+
+    def embedding_began(self) -> None:
+        """The decoder and the encoder are there: what took until now was their start."""
+        self.lap("start the decoder and the encoder")
+        self.phase("embedding")
+
+    def count(self, name: str) -> None:
+        """As `phase`, for a line that changes with every step: said every few seconds."""
+        if time.perf_counter() - self._counted >= COUNT_EVERY_S:
+            self._counted = time.perf_counter()
+            self.phase(name)
+
+    def expect(self, objects: int, shards: int) -> None:
+        with self._lock:
+            self.latest = replace(self.latest, total_objects=objects, total_shards=shards)
+        self._on_progress(self.latest)
+
+    def see(self, stages: Mapping[Stage, StageProgress]) -> None:
+        """Take the graph's counts so far; what others add (the load) stays."""
+        with self._lock:
+            self.latest = replace(self.latest, stages={**self.latest.stages, **stages})
+        self._on_progress(self.latest)
+
+    def add(self, stage: Stage, more: StageProgress) -> None:
+        with self._lock:
+            stages = {**self.latest.stages, stage: self.latest.of(stage).plus(more)}
+            self.latest = replace(self.latest, stages=stages)
+        self._on_progress(self.latest)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.demo_server import DemoServer, demo_server
-from pipeline.ray_session import prepare_environment, start_ray
+from pipeline.embed.ray_session import prepare_environment, start_ray
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,7 +18,7 @@ HOMES = {
     "boto3": ("pipeline/s3.py",),
     "botocore": ("pipeline/s3",),
     "qdrant_client": ("pipeline/qdrant",),
-    "ray": ("pipeline/graph.py", "pipeline/ray_session.py"),
+    "ray": ("pipeline/embed/",),
     "ffmpeg": ("pipeline/media/ffmpeg.py",),
     "transformers": ("encoders/frozen_in_time/model.py", "encoders/pretrained/"),
     "tokenizers": ("encoders/frozen_in_time/",),

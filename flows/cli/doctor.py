@@ -25,7 +25,8 @@ from encoders.errors import EncoderError
 from encoders.loading import expected_precisions
 from encoders.precision import TowerPrecision, fall_back_lines, precision_summary
 from flows import prefect_server
-from pipeline import ray_session, s3
+from pipeline import s3
+from pipeline.embed import ray_session
 from pipeline.errors import SensedexError
 from pipeline.media.confinement import confinement
 from pipeline.media.ffmpeg import find_ffmpeg

@@ -33,8 +33,8 @@ from flows.cli.search import search
 from flows.cli.verify import verify
 from flows.cli.weights import app as weights_app
 from flows.debugging import DEBUG_VARIABLE
+from pipeline.embed.ray_session import exit_with
 from pipeline.errors import SensedexError
-from pipeline.ray_session import exit_with
 
 EPILOG = "Exit status: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
 app = typer.Typer(

@@ -11,11 +11,11 @@ from flows.cli.render import render_plan
 from pipeline.errors import SettingsError
 from pipeline.plan import TO_EMBED, PlanSummary, read_plan
 from pipeline.planning import RunOptions, plan
+from pipeline.progress import Watch
 from pipeline.report.read import read_report
 from pipeline.run.preflight import check_queries
 from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
-from pipeline.watch import Watch
 
 
 def show_plan(

@@ -70,9 +70,9 @@ def verify(
 
 def _looked(settings: Settings, options: LookOptions) -> Round:
     from flows.cli.progress_bars import live_progress
+    from pipeline.progress import Watch
     from pipeline.verify.audit import verify as look
     from pipeline.verify.repair import Round
-    from pipeline.watch import Watch
 
     with live_progress(err) as on_progress:
         return Round(look(settings, options, Watch(on_progress)))
@@ -83,8 +83,8 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
     moved on."""
     from flows.cli.progress_bars import live_progress
     from flows.log_redirect import quiet_logs
+    from pipeline.progress import Watch
     from pipeline.verify.repair import mend, rounds_of
-    from pipeline.watch import Watch
 
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.planning import Planned
-from pipeline.progress import Stage
+from pipeline.progress import Stage, Watch
 from pipeline.receipts import RunFolder
 from pipeline.records import Action, ShardReceipt, Status
 from pipeline.report.record import RunReport, StageTime, Tally
 from pipeline.search.recall import SearchRecall
 from pipeline.settings import Settings
 from pipeline.store import Store
-from pipeline.watch import Watch
 
 
 def report_of(

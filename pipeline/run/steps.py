@@ -15,9 +15,10 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from encoders.loading import check_weights
-from pipeline.embed_job import EmbedJob
-from pipeline.embed_loop import receipts_in_loop
-from pipeline.engine import Engine
+from pipeline.embed.engine import Engine
+from pipeline.embed.job import EmbedJob
+from pipeline.embed.local import receipts_in_loop
+from pipeline.embed.ray_session import first_contact
 from pipeline.errors import StateCorrupt, TooManyDenied, Transient
 from pipeline.lease import Held
 from pipeline.load import LoadReceipt, load_shard
@@ -25,16 +26,14 @@ from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.parquet import file_sha256, read_segments
 from pipeline.plan import read_plan
 from pipeline.planning import Planned
-from pipeline.progress import Stage, StageProgress
+from pipeline.progress import Stage, StageProgress, Watch
 from pipeline.qdrant import VectorIndex
-from pipeline.ray_session import first_contact
 from pipeline.receipts import RunFolder, commit_load
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
 from pipeline.spaces import spaces_of
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
 from pipeline.store import Store
-from pipeline.watch import Watch
 from pipeline.weights_source import local_weights
 
 ASSETS_A_REQUEST = 256
@@ -118,7 +117,7 @@ def _receipts(
 ) -> Iterator[ShardReceipt]:
     if engine is Engine.LOOP:
         return receipts_in_loop(job, rows, watch)
-    from pipeline.graph import receipts_by_ray  # after Ray's environment is set
+    from pipeline.embed.graph import receipts_by_ray  # after Ray's environment is set
 
     return receipts_by_ray(job, rows, watch)
 

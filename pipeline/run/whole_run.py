@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
-from pipeline.engine import Engine, engine_for, engine_session
+from pipeline.embed.engine import Engine, engine_for, engine_session
 from pipeline.planning import Planned, RunOptions, plan
-from pipeline.progress import OnProgress, ignore_progress
+from pipeline.progress import OnProgress, Watch, ignore_progress
 from pipeline.receipts import new_run_id
 from pipeline.report.build import keep_report, report_of
 from pipeline.report.record import RunReport
@@ -33,7 +33,6 @@ from pipeline.run.step_runner import (
 )
 from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
-from pipeline.watch import Watch
 
 if TYPE_CHECKING:
     from pipeline.load import LoadReceipt

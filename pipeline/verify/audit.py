@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import SettingsError
 from pipeline.lease import LEASE, Lease, is_free
 from pipeline.planning import check_source_and_encoders, recipe_of
+from pipeline.progress import Watch
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.settings import Settings
 from pipeline.state import CurrentState, read_state
@@ -27,7 +28,6 @@ from pipeline.verify.readers import (
     read_unfinished_runs,
 )
 from pipeline.verify.sample import Sampler
-from pipeline.watch import Watch
 
 SAMPLE_SEGMENTS = 10_000
 

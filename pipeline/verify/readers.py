@@ -14,6 +14,7 @@ from pipeline.ids import Recipe, anchor_id
 from pipeline.listing import SelectionCounts, select
 from pipeline.parquet import file_sha256, read_ids
 from pipeline.plan import PlanSummary, RetryPolicy, plan_rows, read_plan
+from pipeline.progress import Watch
 from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.receipts import receipt_of, unfinished_runs
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
@@ -24,7 +25,6 @@ from pipeline.store import Store
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import ROWS_A_WRITE, Ledger, blob
 from pipeline.verify.sample import Sampler
-from pipeline.watch import Watch
 
 POINT_FIELDS = ("kind", "asset_id", "generation", "live", "segments", "sequence")
 DONE = (Status.INDEXED, Status.PARTIAL)

@@ -20,6 +20,7 @@ from pipeline.lease import Held
 from pipeline.load import load_shard
 from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.planning import RunOptions
+from pipeline.progress import Watch
 from pipeline.qdrant import VectorIndex
 from pipeline.receipts import new_run_id, receipt_of, receipts_newest_first
 from pipeline.records import ObjectOutcome, ShardReceipt
@@ -32,7 +33,6 @@ from pipeline.verify.audit import LookOptions, look
 from pipeline.verify.compare import point_id_of
 from pipeline.verify.findings import MEANINGS, Finding, Kind, Mend, Verdict, VerifyReport
 from pipeline.verify.join_db import Ledger, open_ledger, text
-from pipeline.watch import Watch
 from pipeline.writing import writing
 
 ROUNDS = 3

@@ -21,21 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import s3
-from pipeline.decode_stage import DecodeStage, Shard
+from pipeline.embed.decode import DecodeStage
+from pipeline.embed.ray_session import prepare_environment
+from pipeline.embed.rows import Shard, decoded_table
 from pipeline.load import load_shard
 from pipeline.parquet import read_segments
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, plan
-from pipeline.progress import RunProgress, Stage, StageProgress
+from pipeline.progress import RunProgress, Stage, StageProgress, Watch
 from pipeline.qdrant import open_index
-from pipeline.ray_session import prepare_environment
 from pipeline.receipts import RunFolder
-from pipeline.rows import decoded_table
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
 from pipeline.spaces import spaces_of
 from pipeline.store import open_store
-from pipeline.watch import Watch
 from tests.bench.decode import make_1080p
 from tests.s3_server import moto_server
 
@@ -147,7 +146,7 @@ def _alone(settings: Settings, planned: Planned, folder: Path) -> dict[str, floa
     """Windows a second of each stage by itself, on a third of the objects."""
     import torch
 
-    from pipeline.embed_job import EmbedJob
+    from pipeline.embed.job import EmbedJob
 
     torch.set_num_threads(1)
     # In a state of its own: the whole run must not take over what is embedded here.

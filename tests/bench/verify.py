@@ -32,6 +32,7 @@ from pipeline.ids import Recipe, asset_id, generation, point_id
 from pipeline.parquet import write_segments
 from pipeline.payload import segment_payload
 from pipeline.planning import check_source_and_encoders, recipe_of
+from pipeline.progress import Watch
 from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     MediaInfo,
@@ -48,7 +49,6 @@ from pipeline.settings import Settings, load_settings
 from pipeline.state import StateRow, commit_state, read_state
 from pipeline.store import open_store
 from pipeline.verify.audit import LookOptions, verify
-from pipeline.watch import Watch
 
 TARGET_SECONDS = 60.0
 TARGET_MB = 1000.0

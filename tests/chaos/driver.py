@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import writing
-from pipeline.encode_stage import EncodeStage
+from pipeline.embed.encode import EncodeStage
 from pipeline.lease import Held
 from pipeline.qdrant import VectorIndex
 from pipeline.run.whole_run import run_index

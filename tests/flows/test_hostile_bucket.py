@@ -29,6 +29,7 @@ from flows.cli.render import render_failures
 from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.planning import RunOptions
+from pipeline.progress import Watch
 from pipeline.qdrant import open_index
 from pipeline.qdrant_collections import open_collections
 from pipeline.rebuild.alias import roll_back
@@ -41,7 +42,6 @@ from pipeline.settings import Settings, load_settings
 from pipeline.state import read_state
 from pipeline.store import open_store
 from pipeline.verify.audit import LookOptions, verify
-from pipeline.watch import Watch
 from tests import media_files
 from tests.iam_guard import Guard, Policy
 from tests.nasty_keys import KEYS, MARK

@@ -20,6 +20,7 @@ from pipeline.ids import asset_id
 from pipeline.lease import held
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan
+from pipeline.progress import Watch
 from pipeline.qdrant import open_index
 from pipeline.receipts import RunFolder, open_receipts
 from pipeline.records import MediaType
@@ -32,7 +33,6 @@ from pipeline.search.query import Asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, SourceSettings, load_settings
 from pipeline.store import open_store
-from pipeline.watch import Watch
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.s3_server import S3Server, s3_server  # noqa: F401

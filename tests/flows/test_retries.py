@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flows.retries import DELAYS_S, tried_again
+from pipeline.embed.ray_session import RayDied
 from pipeline.errors import BucketNotFound, IndexUnavailable, LeaseHeld, SensedexError
 from pipeline.lease import LeaseLost
-from pipeline.ray_session import RayDied
 from pipeline.settings import StateSettings
 
 

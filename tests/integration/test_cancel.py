@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.ray_processes import marked_processes
+from pipeline.embed.ray_processes import marked_processes
 from pipeline.report.read import read_status
 from tests.integration.prefect_scene import (
     PREFECT,

@@ -17,7 +17,7 @@ from pipeline.progress import Stage, StageProgress
 def test_a_lost_board_stops_the_telling_and_not_the_run() -> None:
     import ray
 
-    from pipeline.graph import ProgressBoard
+    from pipeline.embed.progress_actor import ProgressBoard
 
     board = ProgressBoard()
     seen = []
@@ -28,7 +28,7 @@ def test_a_lost_board_stops_the_telling_and_not_the_run() -> None:
 
 
 def test_what_a_session_gives_and_raises_comes_through() -> None:
-    from pipeline.ray_session import while_ray_lives
+    from pipeline.embed.ray_session import while_ray_lives
 
     def items() -> Iterator[int]:
         yield 1
@@ -45,7 +45,7 @@ def test_what_a_session_gives_and_raises_comes_through() -> None:
 SESSION = """
 import time
 import psutil
-from pipeline.ray_session import RayDied, exit_with, ray_session, while_ray_lives
+from pipeline.embed.ray_session import RayDied, exit_with, ray_session, while_ray_lives
 from pipeline.settings import Settings
 
 def items():

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from qdrant_client import models as q
 
 from encoders.modality import Modality
-from pipeline.encode_stage import TAG_FIELDS
+from pipeline.embed.encode import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import asset_id, point_id
 from pipeline.load import ASSET_FIELDS, load_shard

@@ -20,7 +20,7 @@ import pytest
 from qdrant_client import models as q
 
 from encoders.modality import Modality
-from pipeline.encode_stage import TAG_FIELDS
+from pipeline.embed.encode import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, SettingsError, StateCorrupt
 from pipeline.lease import held
 from pipeline.parquet import read_segments, write_segments

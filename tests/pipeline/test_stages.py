@@ -14,22 +14,21 @@ from numpy.typing import NDArray
 from encoders.catalogue import card_for
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
-from pipeline.decode_stage import DecodeStage, Shard
-from pipeline.embed_job import EmbedJob
-from pipeline.embed_loop import run_in_loop
-from pipeline.encode_stage import EncodeStage
+from pipeline.embed.decode import DecodeStage
+from pipeline.embed.encode import EncodeStage
+from pipeline.embed.job import EmbedJob
+from pipeline.embed.local import run_in_loop
+from pipeline.embed.rows import DecodedRow, Shard, decoded_table, vectors_of
+from pipeline.embed.write import WriteStage
 from pipeline.ids import asset_id
 from pipeline.plan import read_plan
 from pipeline.planning import RunOptions, plan, recipe_of
-from pipeline.progress import Stage, StageProgress
+from pipeline.progress import Stage, StageProgress, Watch
 from pipeline.receipts import RunFolder
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
-from pipeline.rows import DecodedRow, decoded_table, vectors_of
 from pipeline.settings import Settings, TagSettings, load_settings
 from pipeline.spaces import spaces_of
 from pipeline.store import open_store
-from pipeline.watch import Watch
-from pipeline.write_stage import WriteStage
 from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

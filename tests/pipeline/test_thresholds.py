@@ -20,12 +20,12 @@ from pipeline.errors import (
 from pipeline.ids import asset_id, generation
 from pipeline.plan import read_plan
 from pipeline.planning import Planned, RunOptions, check_source_and_encoders, plan, recipe_of
+from pipeline.progress import Watch
 from pipeline.records import Action, Status
 from pipeline.run.steps import check_denied
 from pipeline.settings import Settings, load_settings
 from pipeline.state import StateRow, commit_state, read_state
 from pipeline.store import open_store
-from pipeline.watch import Watch
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 

@@ -22,6 +22,7 @@ from pipeline.ids import anchor_id, asset_id
 from pipeline.lease import held
 from pipeline.parquet import read_segments, read_spaces, write_segments
 from pipeline.planning import Planned, RunOptions
+from pipeline.progress import Watch
 from pipeline.qdrant import VectorIndex, open_index
 from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.records import Segment, SegmentRow, ShardReceipt
@@ -33,7 +34,6 @@ from pipeline.verify.audit import LookOptions, verify
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
 from pipeline.verify.repair import Round, mend, rounds_of
 from pipeline.verify.sample import is_stored_as
-from pipeline.watch import Watch
 from tests import media_files
 from tests.s3_server import S3Server, reset_moto, s3_server  # noqa: F401
 from tests.stopped_runs import stop_before

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine import Engine, choose_engine
+from pipeline.embed.engine import Engine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.qdrant import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner

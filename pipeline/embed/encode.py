@@ -22,10 +22,9 @@ from encoders.modality import Modality
 from encoders.preprocess.sampling import spread
 from encoders.preprocess.text import clean
 from encoders.protocol import Encoder
-from pipeline.decode_stage import AddProgress
-from pipeline.progress import Stage, StageProgress
+from pipeline.embed.rows import encoded_schema, frames_of, sound_of, vector_column
+from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, VectorSpace
-from pipeline.rows import encoded_schema, frames_of, sound_of, vector_column
 from pipeline.settings import TagSettings
 
 TAG_FIELDS = ("tags", "tag_scores")

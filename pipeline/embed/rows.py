@@ -106,3 +106,11 @@ def vectors_of(table: pa.Table, row: int, names: Sequence[str]) -> dict[str, Any
         if cell.is_valid:
             found[name] = cell.values.to_numpy(zero_copy_only=False)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which shard an object belongs to, and how many objects the shard waits for."""
+
+    number: int
+    objects: int

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from encoders.protocol import Encoder
-from pipeline.decode_stage import AddProgress, DecodeStage, Shard
-from pipeline.encode_stage import EncodeStage
+from pipeline.embed.decode import DecodeStage
+from pipeline.embed.encode import EncodeStage
+from pipeline.embed.rows import Shard
+from pipeline.embed.write import WriteStage
+from pipeline.progress import AddProgress
 from pipeline.receipts import RunFolder
 from pipeline.records import PlanRow, VectorSpace
 from pipeline.settings import Settings
 from pipeline.spaces import load_chosen
 from pipeline.store import Store, open_store
-from pipeline.write_stage import WriteStage
 
 T = TypeVar("T")
 

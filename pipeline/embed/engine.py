@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 
+from pipeline.progress import Watch
 from pipeline.settings import EmbedSettings, Settings
-from pipeline.watch import Watch
 
 
 class Engine(StrEnum):
@@ -39,7 +39,7 @@ def engine_session(engine: Engine, settings: Settings, watch: Watch) -> Iterator
         yield
         watch.lap("embed and load")
         return
-    from pipeline.ray_session import ray_session
+    from pipeline.embed.ray_session import ray_session
 
     watch.phase("starting Ray")
     with ray_session(settings):

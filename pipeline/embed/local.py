@@ -1,22 +1,20 @@
 """The main path without Ray, in this process: a thread decodes, a few windows ahead of encode and
 write, and begins while the encoder's library is imported.
 
-The same stages and the same receipts as `pipeline.graph`, for a run of little, which is done before
-Ray would have started.
+The same stages and the same receipts as `pipeline.embed.graph`, for a run of little, which is done
+before Ray would have started.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from pipeline.ahead import ahead
-from pipeline.decode_stage import AddProgress
-from pipeline.embed_job import EmbedJob, chunks
+from pipeline.embed.ahead import ahead
+from pipeline.embed.job import EmbedJob, chunks
+from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.child import prepare_children
-from pipeline.progress import Stage, StageProgress
+from pipeline.progress import AddProgress, Stage, StageProgress, Watch
 from pipeline.records import PlanRow, ShardReceipt
-from pipeline.rows import DecodedRow, decoded_table
-from pipeline.watch import Watch
 
 
 def run_in_loop(

@@ -4,7 +4,7 @@ The private one listens on loopback alone, has no dashboard and no job server, w
 whoever talks to it, and ends with this process.
 
 Ray reads its authentication mode once, when it is imported. So it is imported here, late, after
-`prepare_environment`, and `pipeline.graph` is imported by nobody at a module's top.
+`prepare_environment`, and `pipeline.embed.graph` is imported by nobody at a module's top.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
+from pipeline.embed.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
-from pipeline.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.settings import Settings
 
 T = TypeVar("T")

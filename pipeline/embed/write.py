@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from pipeline.decode_stage import AddProgress
+from pipeline.embed.rows import vectors_of
 from pipeline.ids import point_id
 from pipeline.parquet import write_segments
-from pipeline.progress import Stage, StageProgress
+from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     Failure,
@@ -27,7 +27,6 @@ from pipeline.records import (
     Status,
     VectorSpace,
 )
-from pipeline.rows import vectors_of
 from pipeline.scratch import scratch_folder
 from pipeline.store import Store
 

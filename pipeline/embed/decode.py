@@ -6,34 +6,23 @@ import json
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import s3
+from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
 from pipeline.media.child import decode_in_child
 from pipeline.media.decode import DecodeEnd, Window
 from pipeline.payload import segment_payload
 from pipeline.plan import verdict_without_get
-from pipeline.progress import Stage, StageProgress
+from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, MediaInfo, ObjectOutcome, PlanRow, Status
-from pipeline.rows import DecodedRow
 from pipeline.scratch import scratch_folder
 from pipeline.settings import DecodeSettings, SourceSettings
 from pipeline.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
-
-AddProgress = Callable[[Stage, StageProgress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Which shard an object belongs to, and how many objects the shard waits for."""
-
-    number: int
-    objects: int
 
 
 class DecodeStage:

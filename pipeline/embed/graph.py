@@ -3,17 +3,14 @@
     plan rows -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
 
 One execution a run, streaming: the model loads once, windows of all objects share full batches,
-and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed_loop`
+and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed.local`
 runs the same three stages without Ray.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import pyarrow as pa
@@ -21,15 +18,15 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
-from pipeline.embed_job import EmbedJob, chunks
+from pipeline.embed.job import EmbedJob, chunks
+from pipeline.embed.progress_actor import ProgressBoard, Reporter
+from pipeline.embed.ray_session import while_ray_lives
+from pipeline.embed.rows import decoded_table
 from pipeline.errors import Transient
 from pipeline.media.child import prepare_children
 from pipeline.plan import plan_row_from, plan_table
-from pipeline.progress import Stage, StageProgress
-from pipeline.ray_session import while_ray_lives
+from pipeline.progress import Stage, StageProgress, Watch
 from pipeline.records import PlanRow, ShardReceipt
-from pipeline.rows import decoded_table
-from pipeline.watch import Watch
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_A_BLOCK = 16
@@ -37,7 +34,6 @@ BLOCK_BYTES = 16 * 2**20
 # Small objects go to a decoder many at a time, large ones alone: no worker is left with all.
 OBJECTS_A_TASK = 16
 BYTES_A_TASK = 32 * 2**20
-REPORT_EVERY_S = 0.25
 SEEN_EVERY_S = 0.5
 
 
@@ -116,79 +112,10 @@ def receipts_by_ray(job: EmbedJob, rows: Iterator[PlanRow], watch: Watch) -> Ite
         yield from run_graph(job, rows, board)
 
 
-class ProgressBoard:
-    """Adds up what the stages report, wherever they run."""
-
-    def __init__(self) -> None:
-        self.handle: Any = ray.remote(num_cpus=0)(_Board).remote()
-
-    def snapshot(self) -> dict[Stage, StageProgress]:
-        return cast("dict[Stage, StageProgress]", ray.get(self.handle.snapshot.remote()))
-
-    @contextmanager
-    def followed_by(
-        self, see: Callable[[Mapping[Stage, StageProgress]], None], every_s: float
-    ) -> Iterator[None]:
-        """Tell `see` what the counts are, every so often and once more at the end.
-
-        A board that is lost stops the telling, not the work that it tells of.
-        """
-        done = threading.Event()
-
-        def follow() -> None:
-            while not done.wait(every_s):
-                try:
-                    see(self.snapshot())
-                except ray.exceptions.RayError:
-                    return  # the session is going down; the graph itself says why
-
-        thread = threading.Thread(target=follow, daemon=True, name="board")
-        thread.start()
-        try:
-            yield
-            with suppress(ray.exceptions.RayError):
-                see(self.snapshot())
-        finally:
-            done.set()
-            thread.join(timeout=5)
-
-
-class _Board:
-    def __init__(self) -> None:
-        self._stages: dict[Stage, StageProgress] = {}
-
-    def add(self, stage: Stage, progress: StageProgress) -> None:
-        self._stages[stage] = self._stages.get(stage, StageProgress()).plus(progress)
-
-    def snapshot(self) -> dict[Stage, StageProgress]:
-        return dict(self._stages)
-
-
-class _Reporter:
-    """Tells the board what a stage has done; little and often would cost a call an object."""
-
-    def __init__(self, board: Any) -> None:
-        self._board = board
-        self._pending: dict[Stage, StageProgress] = {}
-        self._told = 0.0
-
-    def add(self, stage: Stage, progress: StageProgress) -> None:
-        self._pending[stage] = self._pending.get(stage, StageProgress()).plus(progress)
-        if time.monotonic() - self._told > REPORT_EVERY_S:
-            self.tell()
-
-    def tell(self) -> None:
-        """At the end of every task, so that nothing is left untold."""
-        for stage, progress in self._pending.items():
-            self._board.add.remote(stage, progress)  # fire and forget
-        self._pending.clear()
-        self._told = time.monotonic()
-
-
 class _RayDecode:
     def __init__(self, job: EmbedJob, board: Any) -> None:
         self._job = job
-        self._reporter = _Reporter(board)
+        self._reporter = Reporter(board)
         self._stage = job.decode_stage(self._reporter.add)
         prepare_children()  # half a second, while the encoder loads its model
 
@@ -202,7 +129,7 @@ class _RayDecode:
 
 class _RayEncode:
     def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._reporter = _Reporter(board)
+        self._reporter = Reporter(board)
         self._stage = job.encode_stage(self._reporter.add)
         self._reporter.tell()
 
@@ -214,7 +141,7 @@ class _RayEncode:
 
 class _RayWrite:
     def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._reporter = _Reporter(board)
+        self._reporter = Reporter(board)
         self._stage = job.write_stage(self._reporter.add)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
