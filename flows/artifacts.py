@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 
 from flows.away import if_prefect_answers
-from pipeline.planning import Planned
+from pipeline.planning.plan import Planned
 from pipeline.progress import OnProgress, RunProgress, Stage
 from pipeline.report.record import RunReport
 

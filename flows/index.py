@@ -23,7 +23,7 @@ from flows.prefect_server import UNREACHABLE, went_away
 from flows.retries import tried_again
 from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
-from pipeline.planning import RunOptions
+from pipeline.planning.plan import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS

@@ -21,7 +21,7 @@
         └── MediaRejected         one object: not media, broken, or over a limit
 
 Foreign errors are mapped where their library lives: boto3's in `pipeline.s3`, qdrant_client's in
-`pipeline.qdrant`, ffmpeg's and PyAV's in `pipeline.media`.
+`pipeline.index`, ffmpeg's and PyAV's in `pipeline.media`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import IndexUnavailable
-from pipeline.planning import RunOptions
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
+from pipeline.planning.plan import RunOptions
 from pipeline.run.step_runner import LOAD, plain_runner
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings

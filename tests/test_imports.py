@@ -17,7 +17,8 @@ FORBIDDEN = {
 HOMES = {
     "boto3": ("pipeline/s3.py",),
     "botocore": ("pipeline/s3",),
-    "qdrant_client": ("pipeline/qdrant",),
+    "qdrant_client": ("pipeline/index/",),
+    "grpc": ("pipeline/index/",),
     "ray": ("pipeline/embed/",),
     "ffmpeg": ("pipeline/media/ffmpeg.py",),
     "transformers": ("encoders/frozen_in_time/model.py", "encoders/pretrained/"),

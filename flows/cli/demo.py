@@ -24,7 +24,7 @@ from flows.cli.progress_bars import live_progress
 from flows.cli.render import licence_note, meaning_note, render_moments, render_report
 from flows.log_redirect import quiet_logs
 from pipeline.errors import SettingsError
-from pipeline.planning import RunOptions
+from pipeline.planning.plan import RunOptions
 from pipeline.records import MediaType
 from pipeline.report.html import write_report_html
 from pipeline.run.preflight import check_settings

@@ -28,14 +28,14 @@ from flows import prefect_server
 from pipeline import s3
 from pipeline.embed import ray_session
 from pipeline.errors import SensedexError
+from pipeline.index.vector_index import open_index
 from pipeline.media.confinement import confinement
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.wire import BrokenWireError
-from pipeline.qdrant import open_index
+from pipeline.models.spaces import DECODED, cards_of
 from pipeline.report.read import read_status
 from pipeline.s3_answers import first_contact
 from pipeline.settings import DecodeSettings, Settings
-from pipeline.spaces import DECODED, cards_of
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
 GB = 2**30

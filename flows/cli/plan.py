@@ -9,8 +9,9 @@ from rich.console import Console, RenderableType
 from flows.cli.json_output import print_json
 from flows.cli.render import render_plan
 from pipeline.errors import SettingsError
-from pipeline.plan import TO_EMBED, PlanSummary, read_plan
-from pipeline.planning import RunOptions, plan
+from pipeline.planning.diff import TO_EMBED, PlanSummary
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import RunOptions, plan
 from pipeline.progress import Watch
 from pipeline.report.read import read_report
 from pipeline.run.preflight import check_queries

@@ -17,7 +17,7 @@ from flows.cli.json_output import print_json
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.qdrant_collections import Collections
+    from pipeline.index.collections import Collections
     from pipeline.rebuild.alias import RolledBack
     from pipeline.rebuild.copy import Copied
     from pipeline.rebuild.prepare import OnRebuild, RebuildProgress
@@ -70,7 +70,7 @@ def rebuild(
     chosen = options.settings(**{f"index__{name}": value for name, value in given.items()})
     if "index.url" in options.given:
         given["url"] = options.given["index.url"]
-    from pipeline.qdrant_collections import open_collections
+    from pipeline.index.collections import open_collections
     from pipeline.rebuild.alias import roll_back
     from pipeline.rebuild.prepare import RebuildOptions, RebuildProgress
     from pipeline.rebuild.rebuild import rebuild as build

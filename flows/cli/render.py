@@ -11,7 +11,7 @@ from rich.text import Text
 
 from encoders.card import EncoderCard
 from encoders.precision import fall_back_lines
-from pipeline.plan import PlanSummary
+from pipeline.planning.diff import PlanSummary
 from pipeline.progress import Stage
 from pipeline.records import PlanRow
 from pipeline.report.read import RunStatus

@@ -14,7 +14,7 @@ from flows.cli.exit_codes import status_of
 from flows.cli.json_output import print_json
 
 if TYPE_CHECKING:
-    from pipeline.planning import RunOptions
+    from pipeline.planning.plan import RunOptions
     from pipeline.settings import Settings
 
 out = Console(highlight=False)
@@ -39,7 +39,7 @@ def run(
 
         show_plan(out, chosen, retry_failed=retry_failed, limit=30, as_json=as_json)
         return
-    from pipeline.planning import RunOptions
+    from pipeline.planning.plan import RunOptions
 
     allowed = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
     _run(chosen, allowed, as_json, flow)
@@ -56,7 +56,7 @@ def retry(
     if not keys and not everything:
         raise typer.BadParameter("name keys, or give --all")
     chosen = options.settings()
-    from pipeline.planning import RunOptions
+    from pipeline.planning.plan import RunOptions
 
     # Asking again for what was denied is no surprise when it is denied again.
     _run(chosen, RunOptions(everything, tuple(keys or ()), allow_denied=True), as_json)

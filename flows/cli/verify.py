@@ -16,7 +16,7 @@ from flows.cli.exit_codes import Exit
 from flows.cli.json_output import print_json
 
 if TYPE_CHECKING:
-    from pipeline.planning import RunOptions
+    from pipeline.planning.plan import RunOptions
     from pipeline.report.record import RunReport
     from pipeline.settings import Settings
     from pipeline.verify.audit import LookOptions

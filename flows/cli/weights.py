@@ -35,7 +35,7 @@ def get(
     as_json: o.Json = False,
 ) -> None:
     """Fetch weights into the cache, check their digest, and print their path."""
-    from pipeline.weights_source import fetch_weights
+    from pipeline.models.weights import fetch_weights
 
     settings = options.settings()
     with Progress(console=Console(stderr=True), transient=True) as progress:

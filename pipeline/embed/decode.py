@@ -17,7 +17,7 @@ from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, Sensede
 from pipeline.media.child import decode_in_child
 from pipeline.media.decode import DecodeEnd, Window
 from pipeline.payload import segment_payload
-from pipeline.plan import verdict_without_get
+from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, MediaInfo, ObjectOutcome, PlanRow, Status
 from pipeline.scratch import scratch_folder

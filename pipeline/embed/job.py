@@ -12,11 +12,11 @@ from pipeline.embed.decode import DecodeStage
 from pipeline.embed.encode import EncodeStage
 from pipeline.embed.rows import Shard
 from pipeline.embed.write import WriteStage
+from pipeline.models.spaces import load_chosen
 from pipeline.progress import AddProgress
 from pipeline.receipts import RunFolder
 from pipeline.records import PlanRow, VectorSpace
 from pipeline.settings import Settings
-from pipeline.spaces import load_chosen
 from pipeline.store import Store, open_store
 
 T = TypeVar("T")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.errors import SettingsError
+from pipeline.index.collections import Collections
+from pipeline.index.errors import place_of
+from pipeline.index.vector_index import VectorIndex
 from pipeline.lease import held
-from pipeline.qdrant import VectorIndex
-from pipeline.qdrant_collections import Collections
-from pipeline.qdrant_errors import place_of
 from pipeline.rebuild.copy import OnCopied, fill, take_out_extras
 from pipeline.rebuild.live_set import live_plan
 from pipeline.rebuild.record import Phase, RebuildRecord, keep_record, read_records

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pipeline.errors import IndexMismatch, StateCorrupt
-from pipeline.load import load_shard
+from pipeline.index.load import load_shard
+from pipeline.index.vector_index import VectorIndex
 from pipeline.parquet import file_sha256, read_segments, read_spaces
-from pipeline.qdrant import VectorIndex
 from pipeline.rebuild.live_set import LiveFile, LivePlan, missing_file
 from pipeline.receipts import promise_of
 from pipeline.records import VectorSpace

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import Permanent, Transient
+from pipeline.index.collections import Collections
+from pipeline.index.vector_index import VectorIndex
 from pipeline.parquet import count_row_groups, read_segments
-from pipeline.qdrant import VectorIndex
-from pipeline.qdrant_collections import Collections
 from pipeline.rebuild.live_set import LiveFile, LivePlan
 from pipeline.settings import IndexSettings
 from pipeline.store import Store

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import StateCorrupt
 from pipeline.parquet import read_spaces
-from pipeline.plan import read_plan
+from pipeline.planning.file import read_plan
 from pipeline.receipts import RUNS, receipt_at
 from pipeline.records import Action, Status, VectorSpace
 from pipeline.state import CurrentState, StateRow

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import SettingsError
-from pipeline.qdrant import VectorIndex
-from pipeline.qdrant_collections import Collections
-from pipeline.qdrant_errors import place_of
+from pipeline.index.collections import Collections
+from pipeline.index.errors import place_of
+from pipeline.index.vector_index import VectorIndex
 from pipeline.rebuild.alias import next_name
 from pipeline.rebuild.copy import Copied
 from pipeline.rebuild.gate import check_vectors

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.errors import LeaseHeld, Transient
+from pipeline.index.collections import Collections
 from pipeline.lease import Held, held
-from pipeline.qdrant_collections import Collections
 from pipeline.rebuild.copy import Copied, fill, take_out_extras
 from pipeline.rebuild.gate import (
     Recall,

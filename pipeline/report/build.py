@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.planning import Planned
+from pipeline.planning.plan import Planned
 from pipeline.progress import Stage, Watch
 from pipeline.receipts import RunFolder
 from pipeline.records import Action, ShardReceipt, Status

@@ -14,10 +14,10 @@ from typing import Any
 
 from encoders.card import EncoderCard
 from pipeline.errors import Permanent
-from pipeline.planning import Planned, check_source_and_encoders
+from pipeline.models.spaces import spaces_of
+from pipeline.planning.plan import Planned, check_source_and_encoders
 from pipeline.records import Action, VectorSpace
 from pipeline.settings import IndexSettings, Settings
-from pipeline.spaces import spaces_of
 
 
 class IndexLost(Permanent):
@@ -55,7 +55,7 @@ def check_index(settings: Settings, planned: Planned) -> None:
     state = planned.state
     known = state.totals.get("segments", 0)
     if known and planned.summary.objects[Action.UNCHANGED] and not _is_there(settings.index):
-        from pipeline.qdrant_errors import place_of
+        from pipeline.index.errors import place_of
 
         raise IndexLost(
             f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, "
@@ -68,8 +68,8 @@ def check_index(settings: Settings, planned: Planned) -> None:
 
 
 def _check_fits(index: IndexSettings, wanted: Sequence[VectorSpace]) -> None:
-    from pipeline.qdrant import open_index
-    from pipeline.qdrant_collections import check_fits, named_vectors
+    from pipeline.index.collections import check_fits, named_vectors
+    from pipeline.index.vector_index import open_index
 
     if index.url is None:
         found = _in_folder(index.path, index.collection)
@@ -83,7 +83,7 @@ def _check_fits(index: IndexSettings, wanted: Sequence[VectorSpace]) -> None:
 def _is_there(index: IndexSettings) -> bool:
     if index.url is None:
         return holds_collection(index.path, index.collection)
-    from pipeline.qdrant import open_index  # Qdrant's client takes a second to import
+    from pipeline.index.vector_index import open_index  # Qdrant's client takes a second to import
 
     with open_index(index) as opened:
         return opened.exists()

@@ -20,21 +20,21 @@ from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
 from pipeline.embed.ray_session import first_contact
 from pipeline.errors import StateCorrupt, TooManyDenied, Transient
+from pipeline.index.load import LoadReceipt, load_shard
+from pipeline.index.vector_index import VectorIndex
 from pipeline.lease import Held
-from pipeline.load import LoadReceipt, load_shard
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.models.spaces import spaces_of
+from pipeline.models.weights import local_weights
 from pipeline.parquet import file_sha256, read_segments
-from pipeline.plan import read_plan
-from pipeline.planning import Planned
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import Planned
 from pipeline.progress import Stage, StageProgress, Watch
-from pipeline.qdrant import VectorIndex
 from pipeline.receipts import RunFolder, commit_load
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
-from pipeline.spaces import spaces_of
 from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
 from pipeline.store import Store
-from pipeline.weights_source import local_weights
 
 ASSETS_A_REQUEST = 256
 

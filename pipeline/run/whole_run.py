@@ -13,7 +13,7 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from pipeline.embed.engine import Engine, engine_for, engine_session
-from pipeline.planning import Planned, RunOptions, plan
+from pipeline.planning.plan import Planned, RunOptions, plan
 from pipeline.progress import OnProgress, Watch, ignore_progress
 from pipeline.receipts import new_run_id
 from pipeline.report.build import keep_report, report_of
@@ -35,8 +35,8 @@ from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.load import LoadReceipt
-    from pipeline.qdrant import VectorIndex
+    from pipeline.index.load import LoadReceipt
+    from pipeline.index.vector_index import VectorIndex
     from pipeline.records import ShardReceipt
     from pipeline.run.steps import Run
 
@@ -77,9 +77,9 @@ def run_index(
 
 def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner) -> RunReport:
     """Everything that changes something, under the lease."""
+    from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
     from pipeline.search.evaluate import measure_index
-    from pipeline.writing import writing
 
     run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from encoders.bind.recall import wilson
 from encoders.card import EncoderCard
-from pipeline.qdrant import VectorIndex
+from pipeline.index.vector_index import VectorIndex
 from pipeline.search.labelled import Expected, LabelledQuery, read_queries
 from pipeline.search.moments import Moment
 from pipeline.search.query import Asked

@@ -12,9 +12,9 @@ from PIL import Image
 
 from encoders.modality import Modality
 from pipeline.errors import SettingsError
+from pipeline.models.spaces import load_imagebind
 from pipeline.search.query import file_parts, first_windows, words_part
 from pipeline.settings import Settings
-from pipeline.spaces import load_imagebind
 
 if TYPE_CHECKING:
     from encoders.imagebind.model import ImageBind

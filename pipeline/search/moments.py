@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import pstdev
 from typing import Any
 
-from pipeline.qdrant_types import Hit
+from pipeline.index.types import Hit
 
 LEAST = 1e-3  # what being first counts for by itself
 MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its best score,

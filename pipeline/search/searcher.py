@@ -10,11 +10,11 @@ from encoders.card import EncoderCard
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
-from pipeline.qdrant import VectorIndex, open_index
+from pipeline.index.vector_index import VectorIndex, open_index
+from pipeline.models.spaces import cards_of, load_chosen, spaces_of
 from pipeline.search.moments import Moment, moments_of
 from pipeline.search.query import Asked, Part, Query, default_over, file_parts, words_part
 from pipeline.settings import Settings
-from pipeline.spaces import cards_of, load_chosen, spaces_of
 
 HITS_A_MOMENT = 5  # windows asked for, so that enough are left after merging
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipeline.errors import SettingsError
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.lease import LEASE, Lease, is_free
-from pipeline.planning import check_source_and_encoders, recipe_of
+from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.progress import Watch
-from pipeline.qdrant import VectorIndex, open_index
 from pipeline.settings import Settings
 from pipeline.state import CurrentState, read_state
 from pipeline.store import Store, open_store

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.qdrant_points import CollectionPoints, PointId
+from pipeline.index.points import CollectionPoints, PointId
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import Ledger, text
 

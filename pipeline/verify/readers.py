@@ -11,11 +11,12 @@ from typing import Any
 from pipeline import s3
 from pipeline.errors import StateCorrupt
 from pipeline.ids import Recipe, anchor_id
+from pipeline.index.points import CollectionPoints, StoredPoint
 from pipeline.listing import SelectionCounts, select
 from pipeline.parquet import file_sha256, read_ids
-from pipeline.plan import PlanSummary, RetryPolicy, plan_rows, read_plan
+from pipeline.planning.diff import PlanSummary, RetryPolicy, plan_rows
+from pipeline.planning.file import read_plan
 from pipeline.progress import Watch
-from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.receipts import receipt_of, unfinished_runs
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
 from pipeline.s3_answers import first_contact

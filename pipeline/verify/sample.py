@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ids import anchor_id
-from pipeline.load import anchors_of
+from pipeline.index.load import anchors_of
+from pipeline.index.points import CollectionPoints, StoredPoint
 from pipeline.parquet import SegmentBatch, read_segments
-from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.records import ObjectOutcome
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import Ledger, blob

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from pipeline import s3
-from pipeline.planning import RunOptions
+from pipeline.planning.plan import RunOptions
 from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
 from tests import media_files

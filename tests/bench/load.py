@@ -31,8 +31,8 @@ from qdrant_client import models as q
 from ray_qdrant import QdrantDatasink
 
 from encoders.modality import Modality
+from pipeline.index.vector_index import open_index
 from pipeline.parquet import SegmentBatch
-from pipeline.qdrant import open_index
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 

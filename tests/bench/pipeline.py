@@ -24,16 +24,16 @@ from pipeline import s3
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.ray_session import prepare_environment
 from pipeline.embed.rows import Shard, decoded_table
-from pipeline.load import load_shard
+from pipeline.index.load import load_shard
+from pipeline.index.vector_index import open_index
+from pipeline.models.spaces import spaces_of
 from pipeline.parquet import read_segments
-from pipeline.plan import read_plan
-from pipeline.planning import Planned, RunOptions, plan
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import Planned, RunOptions, plan
 from pipeline.progress import RunProgress, Stage, StageProgress, Watch
-from pipeline.qdrant import open_index
 from pipeline.receipts import RunFolder
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.spaces import spaces_of
 from pipeline.store import open_store
 from tests.bench.decode import make_1080p
 from tests.s3_server import moto_server

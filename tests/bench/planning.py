@@ -63,7 +63,8 @@ def plan_once(folder: Path, objects: int, *, commit: bool) -> dict[str, float]:
     from pipeline import s3
     from pipeline.ids import Recipe
     from pipeline.listing import select
-    from pipeline.plan import PlanSummary, RetryPolicy, cut_into_shards, plan_rows, write_plan
+    from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
+    from pipeline.planning.file import write_plan
     from pipeline.settings import SourceSettings
     from pipeline.state import read_state
     from pipeline.store import FolderStore
@@ -99,7 +100,7 @@ def plan_once(folder: Path, objects: int, *, commit: bool) -> dict[str, float]:
 
 
 def commit_all(folder: Path, digest: str) -> None:
-    from pipeline.plan import read_plan
+    from pipeline.planning.file import read_plan
     from pipeline.records import MediaType, Status
     from pipeline.state import StateRow, commit_state, read_state
     from pipeline.store import FolderStore

@@ -32,7 +32,7 @@ from PIL import Image
 
 from pipeline import s3
 from pipeline.embed.ray_session import prepare_environment
-from pipeline.qdrant import VectorIndex
+from pipeline.index.vector_index import VectorIndex
 from pipeline.receipts import RUNS, RunFolder, commit_receipt, open_receipts
 from pipeline.records import ShardReceipt
 from pipeline.run.whole_run import run_index

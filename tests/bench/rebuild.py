@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.qdrant import VectorIndex
-from pipeline.qdrant_collections import open_collections
+from pipeline.index.collections import open_collections
+from pipeline.index.vector_index import VectorIndex
 from pipeline.rebuild.alias import drop, old_collections, roll_back
 from pipeline.rebuild.prepare import RebuildOptions
 from pipeline.rebuild.rebuild import rebuild

@@ -31,7 +31,7 @@ from pipeline import s3
 from pipeline.ids import Recipe, asset_id, generation, point_id
 from pipeline.parquet import write_segments
 from pipeline.payload import segment_payload
-from pipeline.planning import check_source_and_encoders, recipe_of
+from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.progress import Watch
 from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (

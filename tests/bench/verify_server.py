@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.ids import anchor_id
-from pipeline.load import ASSET_FIELDS
+from pipeline.index.load import ASSET_FIELDS
 from tests.bench.verify import SEGMENTS, Made
 
 POINTS_A_PAGE = 2_000

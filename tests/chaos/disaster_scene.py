@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.planning import RunOptions
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
+from pipeline.planning.plan import RunOptions
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings

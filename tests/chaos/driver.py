@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import writing
 from pipeline.embed.encode import EncodeStage
+from pipeline.index import writer
+from pipeline.index.vector_index import VectorIndex
 from pipeline.lease import Held
-from pipeline.qdrant import VectorIndex
 from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
 from tests.chaos.points import Kind, arm, point_named
@@ -41,14 +41,14 @@ def main(
 
 def _read_beside(log: Path) -> None:
     """Poll the index from when the run has opened it until the run has ended."""
-    original = writing.writing
+    original = writer.writing
 
     @contextmanager
     def watched(*arguments: Any, **named: Any) -> Iterator[tuple[Held, VectorIndex]]:
         with original(*arguments, **named) as (lease, index), reading(index, log):
             yield lease, index
 
-    writing.writing = watched
+    writer.writing = watched
 
 
 def _note_embedded(file: Path) -> None:

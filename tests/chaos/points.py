@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 STORE = "pipeline.store:FolderStore"
-INDEX = "pipeline.qdrant:VectorIndex"
+INDEX = "pipeline.index.vector_index:VectorIndex"
 POINTS = (
     Point("start", "pipeline.run.steps:start", "before"),
     Point("plan half written", f"{STORE}._written", "half", "plan.parquet"),

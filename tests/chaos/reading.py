@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
-from pipeline.qdrant import VectorIndex
+from pipeline.index.vector_index import VectorIndex
 
 # Live segments by asset and generation, and nothing else.
 Live = dict[str, dict[str, int]]

@@ -13,7 +13,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient
 
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
 from pipeline.receipts import receipt_at
 from pipeline.records import ShardReceipt
 from pipeline.settings import Settings, load_settings

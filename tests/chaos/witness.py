@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import IndexUnavailable
-from pipeline.qdrant import VectorIndex, open_index
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.settings import IndexSettings
 from tests.chaos.reading import Live, live_now
 

@@ -70,7 +70,7 @@ def commands(root: Path) -> Iterator[Commands]:
 
 def _serve() -> None:
     for name in ("torch", "pipeline.search.searcher", "pipeline.run.whole_run", "flows.cli.render",
-                 "flows.cli.doctor", "pipeline.run.steps", "pipeline.writing"):  # fmt: skip
+                 "flows.cli.doctor", "pipeline.run.steps", "pipeline.index.writer"):  # fmt: skip
         __import__(name)
     for line in sys.stdin:
         call = json.loads(line)

@@ -28,10 +28,10 @@ from flows.artifacts import report_markdown
 from flows.cli.render import render_failures
 from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
-from pipeline.planning import RunOptions
+from pipeline.index.collections import open_collections
+from pipeline.index.vector_index import open_index
+from pipeline.planning.plan import RunOptions
 from pipeline.progress import Watch
-from pipeline.qdrant import open_index
-from pipeline.qdrant_collections import open_collections
 from pipeline.rebuild.alias import roll_back
 from pipeline.rebuild.prepare import RebuildOptions
 from pipeline.rebuild.rebuild import rebuild

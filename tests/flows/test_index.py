@@ -17,11 +17,11 @@ from pipeline.errors import (
     SettingsError,
 )
 from pipeline.ids import asset_id
+from pipeline.index.vector_index import open_index
 from pipeline.lease import held
-from pipeline.plan import read_plan
-from pipeline.planning import RunOptions, plan
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import RunOptions, plan
 from pipeline.progress import Watch
-from pipeline.qdrant import open_index
 from pipeline.receipts import RunFolder, open_receipts
 from pipeline.records import MediaType
 from pipeline.report.read import read_failures, read_report, read_status

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.exit_codes import Exit, status_of
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
 from pipeline.report.html import report_html
 from pipeline.report.record import RunReport
 from pipeline.run.preflight import IndexLost

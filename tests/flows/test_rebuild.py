@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from flows.cli.exit_codes import Exit, exit_for
 from flows.cli.main import app
 from pipeline.errors import SensedexError
+from pipeline.index.collections import open_collections
+from pipeline.index.vector_index import VectorIndex
 from pipeline.lease import held
-from pipeline.qdrant import VectorIndex
-from pipeline.qdrant_collections import open_collections
 from pipeline.run.whole_run import run_index
 from pipeline.search.searcher import Asked, open_searcher
 from pipeline.settings import Settings, load_settings

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from flows.reconcile import IndexWrong, reconcile_flow, verify_markdown
-from pipeline.planning import RunOptions
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
+from pipeline.planning.plan import RunOptions
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
 from pipeline.verify.findings import (

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from flows.cli.exit_codes import Exit, status_of
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
 from pipeline.report.read import read_status
 from pipeline.search.query import Asked
 from pipeline.search.searcher import open_searcher

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.ids import asset_id
+from pipeline.index.load import load_shard
+from pipeline.index.vector_index import VectorIndex
 from pipeline.lease import held
-from pipeline.load import load_shard
 from pipeline.parquet import read_segments, write_segments
-from pipeline.plan import PlanSummary, write_plan
-from pipeline.qdrant import VectorIndex
+from pipeline.planning.diff import PlanSummary
+from pipeline.planning.file import write_plan
 from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     Action,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.planning import RunOptions
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
+from pipeline.planning.plan import RunOptions
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
 from tests import media_files

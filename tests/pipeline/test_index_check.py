@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.planning import check_source_and_encoders
-from pipeline.qdrant import open_index
-from pipeline.qdrant_collections import open_collections
+from pipeline.index.collections import open_collections
+from pipeline.index.vector_index import open_index
+from pipeline.models.spaces import spaces_of
+from pipeline.planning.plan import check_source_and_encoders
 from pipeline.run.preflight import IndexLost, check_index
 from pipeline.settings import Settings
-from pipeline.spaces import spaces_of
 from tests.pipeline.test_thresholds import known, planned, settings_for
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

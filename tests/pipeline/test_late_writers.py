@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from pipeline.ids import asset_id
+from pipeline.index.embedded import JOURNAL
+from pipeline.index.errors import IndexRefused
+from pipeline.index.load import load_shard
+from pipeline.index.types import Anchor
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.lease import LEASE, LeaseLost, acquire, held
-from pipeline.load import load_shard
 from pipeline.parquet import read_segments, write_segments
-from pipeline.qdrant import VectorIndex, open_index
-from pipeline.qdrant_embedded import JOURNAL
-from pipeline.qdrant_errors import IndexRefused
-from pipeline.qdrant_types import Anchor
 from pipeline.settings import IndexSettings, StateSettings
 from pipeline.store import FolderStore
 from tests.chaos.edge_engine import EdgeEngine

@@ -16,10 +16,10 @@ from encoders.modality import Modality
 from pipeline.embed.encode import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import asset_id, point_id
-from pipeline.load import ASSET_FIELDS, load_shard
+from pipeline.index.load import ASSET_FIELDS, load_shard
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.parquet import read_segments, write_segments
 from pipeline.payload import segment_payload
-from pipeline.qdrant import VectorIndex, open_index
 from pipeline.records import (
     Failure,
     MediaInfo,

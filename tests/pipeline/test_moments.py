@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
-from pipeline.qdrant_types import Hit
+from pipeline.index.types import Hit
 from pipeline.search.moments import format_span, moments_of
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from flows.cli.demo_server import DemoServer
 from pipeline import s3
+from pipeline.index.vector_index import open_index
 from pipeline.parquet import read_segments
-from pipeline.qdrant import open_index
 from pipeline.run import steps
 from pipeline.run.whole_run import run_index
 from pipeline.search.query import Asked

@@ -12,23 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import plan as plan_module
 from pipeline.errors import PlanRefused, SettingsError, StateCorrupt
 from pipeline.ids import Recipe, asset_id, generation
 from pipeline.listing import Selected
-from pipeline.plan import (
+from pipeline.planning import file as plan_file
+from pipeline.planning.diff import (
     TO_EMBED,
     PlanSummary,
     RetryPolicy,
     cut_into_shards,
-    plan_row_from,
     plan_rows,
-    plan_table,
-    read_plan,
     verdict_without_get,
-    write_plan,
 )
-from pipeline.planning import check_removals
+from pipeline.planning.file import plan_row_from, plan_table, read_plan, write_plan
+from pipeline.planning.guards import check_removals
 from pipeline.records import Action, Failure, MediaObject, PlanRow, Status
 from pipeline.settings import SourceSettings
 from pipeline.state import StateRow
@@ -237,7 +234,7 @@ def test_what_the_listing_alone_decides() -> None:
 def test_the_file_keeps_what_asks_for_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "ROWS_A_BATCH", 3)
+    monkeypatch.setattr(plan_file, "ROWS_A_BATCH", 3)
     same, gone = Selected(obj("same")), Selected(obj("gone"))
     nasty = ["+ %.mp4", "new\nline.mp4", "🐕.mp4", "/a/../b.mp4"]
     selected = [Selected(obj(k), (obj(k + ".srt", version_id="v"), obj(k + "x"))) for k in nasty]

@@ -22,11 +22,11 @@ from qdrant_client import models as q
 from encoders.modality import Modality
 from pipeline.embed.encode import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, SettingsError, StateCorrupt
+from pipeline.index.collections import Collections, open_collections
+from pipeline.index.types import Anchor
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.lease import held
 from pipeline.parquet import read_segments, write_segments
-from pipeline.qdrant import VectorIndex, open_index
-from pipeline.qdrant_collections import Collections, open_collections
-from pipeline.qdrant_types import Anchor
 from pipeline.rebuild.alias import drop, next_name, old_collections, roll_back
 from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
 from pipeline.rebuild.prepare import RebuildOptions, begin

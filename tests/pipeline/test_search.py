@@ -14,7 +14,7 @@ from rich.console import Console
 
 from encoders.modality import Modality
 from flows.cli.render import render_moments
-from pipeline.qdrant import VectorIndex, open_index
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import MediaType
 from pipeline.search.moments import Moment
 from pipeline.search.query import Part, Query

@@ -21,13 +21,13 @@ from pipeline.embed.local import run_in_loop
 from pipeline.embed.rows import DecodedRow, Shard, decoded_table, vectors_of
 from pipeline.embed.write import WriteStage
 from pipeline.ids import asset_id
-from pipeline.plan import read_plan
-from pipeline.planning import RunOptions, plan, recipe_of
+from pipeline.models.spaces import spaces_of
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import RunOptions, plan, recipe_of
 from pipeline.progress import Stage, StageProgress, Watch
 from pipeline.receipts import RunFolder
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.settings import Settings, TagSettings, load_settings
-from pipeline.spaces import spaces_of
 from pipeline.store import open_store
 from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401

@@ -10,8 +10,8 @@ import pytest
 from pipeline import s3
 from pipeline.errors import PlanRefused
 from pipeline.ids import asset_id, generation
-from pipeline.plan import read_plan
-from pipeline.planning import check_source_and_encoders, recipe_of
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.receipts import commit_receipt
 from pipeline.records import Action, MediaType, ObjectOutcome, ShardReceipt, Status
 from pipeline.settings import Settings

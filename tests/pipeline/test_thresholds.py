@@ -18,8 +18,8 @@ from pipeline.errors import (
     TooManyDenied,
 )
 from pipeline.ids import asset_id, generation
-from pipeline.plan import read_plan
-from pipeline.planning import Planned, RunOptions, check_source_and_encoders, plan, recipe_of
+from pipeline.planning.file import read_plan
+from pipeline.planning.plan import Planned, RunOptions, check_source_and_encoders, plan, recipe_of
 from pipeline.progress import Watch
 from pipeline.records import Action, Status
 from pipeline.run.steps import check_denied

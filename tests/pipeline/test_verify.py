@@ -16,15 +16,15 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
-from pipeline import spaces
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
 from pipeline.ids import anchor_id, asset_id
+from pipeline.index.points import CollectionPoints, StoredPoint
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.lease import held
+from pipeline.models import spaces
 from pipeline.parquet import read_segments, read_spaces, write_segments
-from pipeline.planning import Planned, RunOptions
+from pipeline.planning.plan import Planned, RunOptions
 from pipeline.progress import Watch
-from pipeline.qdrant import VectorIndex, open_index
-from pipeline.qdrant_points import CollectionPoints, StoredPoint
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from encoders.errors import WeightsError
+from pipeline.models.weights import fetch_weights, local_weights
 from pipeline.settings import Settings, load_settings
-from pipeline.weights_source import fetch_weights, local_weights
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 

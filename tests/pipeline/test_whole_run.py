@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.embed.engine import Engine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
 from pipeline.run.whole_run import run_index
 from pipeline.settings import EmbedSettings, Settings, load_settings
@@ -152,7 +152,7 @@ def test_a_load_that_fails_ends_the_run_and_the_next_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What was embedded before is committed, and is not embedded again."""
-    from pipeline.qdrant import VectorIndex
+    from pipeline.index.vector_index import VectorIndex
 
     for number in range(4):
         s3_server.client().put_object(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.qdrant import open_index
+from pipeline.index.vector_index import open_index
+from pipeline.index.writer import writing
 from pipeline.settings import Settings, load_settings
 from pipeline.store import open_store
-from pipeline.writing import writing
 from tests.pipeline.test_load import SPACES, live, load, whole
 from tests.qdrant_server import qdrant_server
 

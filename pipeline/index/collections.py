@@ -1,4 +1,4 @@
-"""The collections behind an alias: made, built, shown, dropped. What is in them: `pipeline.qdrant`.
+"""The collections behind an alias: made, built, shown, dropped. What is in them: `vector_index.py`.
 
 The public name is an alias; the collections behind it, one at a time, are `<name>-1`, `<name>-2`.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from qdrant_client import models as q
 
 from pipeline.errors import IndexMismatch, IndexUnavailable
-from pipeline.qdrant_errors import Connection, open_connection
+from pipeline.index.connection import Connection, open_connection
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 

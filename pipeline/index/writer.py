@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.lease import Held, held
-from pipeline.qdrant import VectorIndex, open_index
 from pipeline.settings import Settings
 from pipeline.store import Store
 

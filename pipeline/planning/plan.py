@@ -1,34 +1,29 @@
 """What a run sets out to do: the listing beside the state, cut into shards; only reads.
 
-What an earlier run committed before it was stopped is found here, and not embedded again.
+What an earlier run committed before it was stopped is not embedded again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
 from pipeline import s3
-from pipeline.errors import PlanRefused, SettingsError
+from pipeline.errors import SettingsError
 from pipeline.ids import Recipe
 from pipeline.listing import as_far_as_listed, select
-from pipeline.plan import (
-    Ending,
-    PlanSummary,
-    RetryPolicy,
-    cut_into_shards,
-    plan_rows,
-    write_plan,
-)
+from pipeline.models.spaces import cards_of
+from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
+from pipeline.planning.file import write_plan
+from pipeline.planning.guards import check_removals
+from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
 from pipeline.progress import Watch
-from pipeline.receipts import open_receipts
-from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
+from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
 from pipeline.s3_answers import first_contact
 from pipeline.settings import Settings
-from pipeline.spaces import cards_of
 from pipeline.state import CurrentState, read_state
 from pipeline.store import open_store
 
@@ -117,7 +112,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
     recovered: dict[str, ShardReceipt] = {}
-    candidates, committed = _recoverable(state)
+    candidates, committed = recoverable(state)
     summary = PlanSummary()
     source = settings.source
     client = s3.make_client(source)
@@ -140,12 +135,12 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = 0
-    left = _Left(set(committed))
+    left = UnfinishedRuns(set(committed))
 
     def counted() -> Iterator[PlanRow]:
         nonlocal bytes_to_embed
         cut = cut_into_shards(
-            (row for row in left.seen(rows) if not _is_recovered(row, candidates, recovered)),
+            (row for row in left.seen(rows) if not is_recovered(row, candidates, recovered)),
             settings.state.shard_objects,
             settings.state.shard_mb * 2**20,
         )
@@ -186,88 +181,3 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
         tuple(left.unlisted),
         bytes_to_embed,
     )
-
-
-def check_removals(
-    summary: PlanSummary,
-    max_share: float,
-    unlisted: Collection[str] = (),
-    unknown: int = 0,
-    *,
-    allowed: bool = False,
-) -> None:
-    """Raises PlanRefused where a larger share than `max_share` of what is in the index would go: of
-    what the state knows, and of the `unknown` objects that a stopped run brought in beside, of
-    which those `unlisted` are no longer there."""
-    gone = summary.objects[Action.GONE] + len(unlisted)
-    known = sum(summary.objects.values()) - summary.objects[Action.NEW] + unknown
-    if not allowed and gone > max_share * known:
-        raise PlanRefused(
-            f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
-            f"state.max_removed_share allows {max_share:.0%}.",
-            remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run "
-            "with --allow-removals.",
-        )
-
-
-class _Left:
-    """What stopped runs have committed, as the plan passes by: what is `unlisted` so far, and how
-    much of it all the state does not know."""
-
-    def __init__(self, committed: set[str]) -> None:
-        self.unlisted = committed
-        self._new = 0
-
-    @property
-    def unknown(self) -> int:
-        return self._new + len(self.unlisted)
-
-    def seen(self, rows: Iterator[PlanRow]) -> Iterator[PlanRow]:
-        for row in rows:
-            if row.asset_id in self.unlisted:
-                self.unlisted.remove(row.asset_id)
-                self._new += row.action is Action.NEW
-            yield row
-
-    def check(self, summary: PlanSummary) -> None:
-        """Raises PlanRefused: when this run has written its state, nobody looks after what stopped
-        runs have left, and of what lies behind a listing's end it is not known what to do."""
-        if summary.selection.ended_early and self.unlisted:
-            raise PlanRefused(
-                f"The listing ended early, and {len(self.unlisted)} of the objects that a stopped "
-                "run has brought in are not in it.",
-                remedy="Run once with a whole listing, without --allow-short-listing.",
-            )
-
-
-def _recoverable(
-    state: CurrentState,
-) -> tuple[dict[str, tuple[str, ShardReceipt]], dict[str, set[Ending]]]:
-    """By asset, the generation that an unfinished run committed last, and the receipt it is in; and
-    all that became of it in such runs."""
-    found = {}
-    committed: dict[str, set[Ending]] = {}
-    for receipt in open_receipts(state.store, state.sequence):
-        for outcome in receipt.outcomes:
-            ending = (outcome.generation, outcome.status, outcome.segments)
-            committed.setdefault(outcome.asset_id, set()).add(ending)
-            # What may pass another time is tried again, not taken over; what was denied, too: the
-            # run may have been stopped for it.
-            passes = outcome.failure is not None and outcome.failure.retryable
-            if not passes and outcome.status is not Status.DENIED:
-                found[outcome.asset_id] = (outcome.generation, receipt)
-    return found, committed
-
-
-def _is_recovered(
-    row: PlanRow,
-    candidates: Mapping[str, tuple[str, ShardReceipt]],
-    recovered: dict[str, ShardReceipt],
-) -> bool:
-    if row.action not in (Action.NEW, Action.CHANGED):
-        return False
-    candidate = candidates.get(row.asset_id)
-    if candidate is None or candidate[0] != row.generation:
-        return False
-    recovered[row.asset_id] = candidate[1]
-    return True

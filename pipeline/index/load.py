@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import IndexUnavailable
+from pipeline.index.types import Anchor
+from pipeline.index.vector_index import VectorIndex
 from pipeline.parquet import SegmentBatch
-from pipeline.qdrant import VectorIndex
-from pipeline.qdrant_types import Anchor
 from pipeline.records import ObjectOutcome, Status
 
 ASSETS_A_FLIP = 64

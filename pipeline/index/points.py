@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
-from pipeline.qdrant_errors import Connection, completed
+from pipeline.index.connection import Connection
+from pipeline.index.errors import completed
 
 POINTS_A_PAGE = 2_000
 # Local mode sorts and filters the whole collection anew for every page.

@@ -1,4 +1,4 @@
-"""What is in a collection, and what is done to it. qdrant_client is at home in `pipeline.qdrant*`.
+"""What is in a collection, and what is done to it. qdrant_client is at home in `pipeline.index`.
 
 A segment point is written with `live = false`; the flip, one request for a batch of assets, writes
 their anchors and turns the new generation live and every other one not. Readers filter
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from qdrant_client import models as q
 
 from pipeline.ids import anchor_id
+from pipeline.index.collections import Collections, check_fits
+from pipeline.index.connection import Connection, open_connection
+from pipeline.index.errors import completed
+from pipeline.index.points import CollectionPoints
+from pipeline.index.types import Anchor, Hit
+from pipeline.index.updates import all_of, deletion, flip_steps, hidden, others
 from pipeline.parquet import SegmentBatch
-from pipeline.qdrant_collections import Collections, check_fits
-from pipeline.qdrant_errors import Connection, completed, open_connection
-from pipeline.qdrant_points import CollectionPoints
-from pipeline.qdrant_types import Anchor, Hit
-from pipeline.qdrant_updates import all_of, deletion, flip_steps, hidden, others
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 

@@ -15,9 +15,9 @@ from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
+from pipeline.models.weights import local_weights
 from pipeline.records import VectorSpace
 from pipeline.settings import EncoderChoice, Settings
-from pipeline.weights_source import local_weights
 
 if TYPE_CHECKING:
     from encoders.imagebind.encode import ImageBindEncoder

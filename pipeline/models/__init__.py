@@ -1,0 +1,1 @@
+"""Which encoders a run uses, which vectors they fill, and where their weights are."""

@@ -1,0 +1,1 @@
+"""What a run sets out to do: the listing beside the state, cut into shards. Only reads."""
