@@ -3,8 +3,8 @@
 A slot is lent for five minutes and renewed by the run's process. The server keeps who has which in
 its memory, so that after a restart the next renewal is refused, and Prefect's engine then stops the
 run: some minutes later, in the middle of its work. For our runs the slot only saves waiting: that
-no two of them write is what the lease in the state location is for (pipeline.lease). So a run that
-lost its slot says so once, and goes on; it gives the slot back at its end all the same.
+no two of them write is what the lease in the state location is for (pipeline.state.lease). So a run
+that lost its slot says so once, and goes on; it gives the slot back at its end all the same.
 
 Prefect has no setting for this. The one function that is replaced, while the run is at work, is
 private to Prefect; tests/flows/test_slots.py fails where it is gone.

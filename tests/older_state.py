@@ -75,7 +75,7 @@ def stored_points(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def make(folder: Path) -> None:
     """Two runs of this commit over a server of S3; nothing of this machine is left in them."""
-    from pipeline import lease
+    from pipeline.state import lease
     from tests.s3_server import moto_server, reset_moto
 
     os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test-secret")

@@ -13,7 +13,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from pipeline import s3
+from pipeline.s3 import client as s3
 from pipeline.settings import SourceSettings
 
 

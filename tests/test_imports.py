@@ -15,8 +15,8 @@ FORBIDDEN = {
     "flows": {"boto3", "botocore", "qdrant_client", "ray", "av", "ffmpeg", "pyarrow"},
 }
 HOMES = {
-    "boto3": ("pipeline/s3.py",),
-    "botocore": ("pipeline/s3",),
+    "boto3": ("pipeline/s3/",),
+    "botocore": ("pipeline/s3/",),
     "qdrant_client": ("pipeline/index/",),
     "grpc": ("pipeline/index/",),
     "ray": ("pipeline/embed/",),
@@ -25,7 +25,7 @@ HOMES = {
     "tokenizers": ("encoders/frozen_in_time/",),
     "torchaudio": ("encoders/preprocess/audio.py", "encoders/pretrained/pe_av.py"),
     "OpenEXR": ("encoders/preprocess/depth.py",),
-    "pysubs2": ("pipeline/sidecars.py",),
+    "pysubs2": ("pipeline/source/sidecars.py",),
     "matplotlib": ("pipeline/report/",),
     "moto": (),  # for tests alone
 }

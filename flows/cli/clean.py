@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from pipeline.errors import LeaseHeld, SettingsError
-from pipeline.lease import LEASE, Lease, is_free
+from pipeline.state.lease import LEASE, Lease, is_free
 
 
 def clean_folder(console: Console, folder: Path, *, yes: bool) -> None:

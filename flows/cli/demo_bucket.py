@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import s3
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
 
 
@@ -31,7 +32,7 @@ def sync_bucket(source: SourceSettings, folder: Path) -> Sync:
     client = s3.make_client(source)
     with suppress(client.exceptions.BucketAlreadyOwnedByYou):
         client.create_bucket(Bucket=source.bucket)
-    there = {obj.key: obj.etag for obj in s3.list_pages(client, source.bucket, "")}
+    there = {obj.key: obj.etag for obj in list_pages(client, source.bucket, "")}
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     files = {path.relative_to(folder).as_posix(): path for path in paths}
     size = put = 0

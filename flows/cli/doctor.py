@@ -25,7 +25,6 @@ from encoders.errors import EncoderError
 from encoders.loading import expected_precisions
 from encoders.precision import TowerPrecision, fall_back_lines, precision_summary
 from flows import prefect_server
-from pipeline import s3
 from pipeline.embed import ray_session
 from pipeline.errors import SensedexError
 from pipeline.index.vector_index import open_index
@@ -34,7 +33,9 @@ from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.wire import BrokenWireError
 from pipeline.models.spaces import DECODED, cards_of
 from pipeline.report.read import read_status
-from pipeline.s3_answers import first_contact
+from pipeline.s3 import client as s3
+from pipeline.s3.errors import first_contact
+from pipeline.s3.listing import list_pages
 from pipeline.settings import DecodeSettings, Settings
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
@@ -193,7 +194,7 @@ def _bucket(settings: Settings) -> Finding:
         return Finding("bucket", Verdict.WARN, "none named", "--bucket NAME, or `sensedex init`")
     client = s3.make_client(source)
     first_contact(client, source.bucket)
-    first = next(s3.list_pages(client, source.bucket, source.prefix), None)
+    first = next(list_pages(client, source.bucket, source.prefix), None)
     detail = f"{source.bucket} can be listed" + ("" if first else ", and is empty")
     return Finding("bucket", Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
 

@@ -62,7 +62,7 @@ def answer(
 ) -> tuple[list[dict[str, Any]], RenderableType]:
     """The moments as JSON values, and the same for a person."""
     from flows.cli.render import meaning_note, render_moments
-    from pipeline import s3
+    from pipeline.s3 import client as s3
     from pipeline.search.searcher import open_searcher
 
     with open_searcher(settings) as searcher:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import s3
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
 from pipeline.media.child import decode_in_child
@@ -20,9 +19,10 @@ from pipeline.payload import segment_payload
 from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, MediaInfo, ObjectOutcome, PlanRow, Status
+from pipeline.s3 import client as s3
 from pipeline.scratch import scratch_folder
 from pipeline.settings import DecodeSettings, SourceSettings
-from pipeline.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
+from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
 
 
 class DecodeStage:

@@ -14,10 +14,10 @@ from pipeline.embed.rows import Shard
 from pipeline.embed.write import WriteStage
 from pipeline.models.spaces import load_chosen
 from pipeline.progress import AddProgress
-from pipeline.receipts import RunFolder
 from pipeline.records import PlanRow, VectorSpace
 from pipeline.settings import Settings
-from pipeline.store import Store, open_store
+from pipeline.state.receipts import RunFolder
+from pipeline.state.store import Store, open_store
 
 T = TypeVar("T")
 

@@ -15,9 +15,7 @@ import pyarrow as pa
 
 from pipeline.embed.rows import vectors_of
 from pipeline.ids import point_id
-from pipeline.parquet import write_segments
 from pipeline.progress import AddProgress, Stage, StageProgress
-from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     Failure,
     ObjectOutcome,
@@ -28,7 +26,9 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.scratch import scratch_folder
-from pipeline.store import Store
+from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
+from pipeline.state.segments import write_segments
+from pipeline.state.store import Store
 
 
 @dataclass(slots=True)

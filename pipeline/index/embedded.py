@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
-from pipeline.store import flush_path
+from pipeline.state.store import flush_path
 
 JOURNAL = "begun.json"
 COLLECTION_FILES = "collection/*/storage.sqlite"

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pipeline.errors import IndexUnavailable
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex
-from pipeline.parquet import SegmentBatch
 from pipeline.records import ObjectOutcome, Status
+from pipeline.state.segments import SegmentBatch
 
 ASSETS_A_FLIP = 64
 # Payload fields of a segment that are the asset's, and so the anchor's too.

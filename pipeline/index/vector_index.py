@@ -22,9 +22,9 @@ from pipeline.index.errors import completed
 from pipeline.index.points import CollectionPoints
 from pipeline.index.types import Anchor, Hit
 from pipeline.index.updates import all_of, deletion, flip_steps, hidden, others
-from pipeline.parquet import SegmentBatch
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
+from pipeline.state.segments import SegmentBatch
 
 
 @contextmanager

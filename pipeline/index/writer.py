@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.lease import Held, held
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.state.lease import Held, held
+from pipeline.state.store import Store
 
 
 @contextmanager

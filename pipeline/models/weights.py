@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from encoders.digest import file_digest
 from encoders.errors import WeightsError
-from pipeline import s3
-from pipeline.s3_answers import first_contact
+from pipeline.s3 import client as s3
+from pipeline.s3.errors import first_contact
 from pipeline.settings import EncoderChoice, SourceSettings
 
 CHUNK_BYTES = 2**20

@@ -12,10 +12,10 @@ from operator import attrgetter
 
 from pipeline.errors import SettingsError
 from pipeline.ids import Recipe, asset_id, generation
-from pipeline.listing import Selected, SelectionCounts
 from pipeline.records import Action, Failure, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.settings import SourceSettings
-from pipeline.state import StateRow
+from pipeline.source.select import Selected, SelectionCounts
+from pipeline.state.objects import StateRow
 
 # How an object left a run: its generation, status and number of segments.
 Ending = tuple[str, Status, int]

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
-from pipeline import s3
 from pipeline.errors import SettingsError
 from pipeline.ids import Recipe
-from pipeline.listing import as_far_as_listed, select
 from pipeline.models.spaces import cards_of
 from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
 from pipeline.planning.file import write_plan
@@ -22,10 +20,13 @@ from pipeline.planning.guards import check_removals
 from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
 from pipeline.progress import Watch
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
-from pipeline.s3_answers import first_contact
+from pipeline.s3 import client as s3
+from pipeline.s3.errors import first_contact
+from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings
-from pipeline.state import CurrentState, read_state
-from pipeline.store import open_store
+from pipeline.source.select import as_far_as_listed, select
+from pipeline.state.objects import CurrentState, read_state
+from pipeline.state.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     source = settings.source
     client = s3.make_client(source)
     first_contact(client, source.bucket)
-    listed = s3.list_pages(client, source.bucket, source.prefix)
+    listed = list_pages(client, source.bucket, source.prefix)
     if options.allow_short_listing:
         listed = as_far_as_listed(listed, summary.selection)
     rows = plan_rows(

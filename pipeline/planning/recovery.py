@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.errors import PlanRefused
 from pipeline.planning.diff import Ending, PlanSummary
-from pipeline.receipts import open_receipts
 from pipeline.records import Action, PlanRow, ShardReceipt, Status
-from pipeline.state import CurrentState
+from pipeline.state.objects import CurrentState
+from pipeline.state.receipts import open_receipts
 
 
 class UnfinishedRuns:

@@ -9,13 +9,13 @@ from pipeline.errors import SettingsError
 from pipeline.index.collections import Collections
 from pipeline.index.errors import place_of
 from pipeline.index.vector_index import VectorIndex
-from pipeline.lease import held
 from pipeline.rebuild.copy import OnCopied, fill, take_out_extras
 from pipeline.rebuild.live_set import live_plan
 from pipeline.rebuild.record import Phase, RebuildRecord, keep_record, read_records
 from pipeline.settings import Settings
-from pipeline.state import read_state
-from pipeline.store import Store, open_store
+from pipeline.state.lease import held
+from pipeline.state.objects import read_state
+from pipeline.state.store import Store, open_store
 
 
 @dataclass(frozen=True, slots=True)

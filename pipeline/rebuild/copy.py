@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pipeline.errors import IndexMismatch, StateCorrupt
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
-from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.rebuild.live_set import LiveFile, LivePlan, missing_file
-from pipeline.receipts import promise_of
 from pipeline.records import VectorSpace
-from pipeline.store import AlreadyThere, Store
+from pipeline.state.receipts import promise_of
+from pipeline.state.segments import file_sha256, read_segments, read_spaces
+from pipeline.state.store import AlreadyThere, Store
 
 ASSETS_A_REQUEST = 256
 

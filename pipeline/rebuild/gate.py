@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pipeline.errors import Permanent, Transient
 from pipeline.index.collections import Collections
 from pipeline.index.vector_index import VectorIndex
-from pipeline.parquet import count_row_groups, read_segments
 from pipeline.rebuild.live_set import LiveFile, LivePlan
 from pipeline.settings import IndexSettings
-from pipeline.store import Store
+from pipeline.state.segments import count_row_groups, read_segments
+from pipeline.state.store import Store
 
 NEIGHBOURS = 10
 FILES_SAMPLED = 20

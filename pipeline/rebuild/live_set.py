@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import StateCorrupt
-from pipeline.parquet import read_spaces
 from pipeline.planning.file import read_plan
-from pipeline.receipts import RUNS, receipt_at
 from pipeline.records import Action, Status, VectorSpace
-from pipeline.state import CurrentState, StateRow
-from pipeline.store import Store
+from pipeline.state.objects import CurrentState, StateRow
+from pipeline.state.receipts import RUNS, receipt_at
+from pipeline.state.segments import read_spaces
+from pipeline.state.store import Store
 
 _ROW = np.dtype([("file", "i4"), ("asset", "S36"), ("generation", "S16"), ("segments", "i4")])
 _DONE = (Status.INDEXED, Status.PARTIAL)

@@ -24,8 +24,8 @@ from pipeline.rebuild.record import (
     receipts_of,
 )
 from pipeline.settings import IndexSettings, Settings
-from pipeline.state import read_state
-from pipeline.store import Store, open_store
+from pipeline.state.objects import read_state
+from pipeline.state.store import Store, open_store
 
 SHAPE = ("distance", "quantization", "hnsw_m", "hnsw_ef_construct", "shards", "replicas", "on_disk",
          "leave_out")  # fmt: skip

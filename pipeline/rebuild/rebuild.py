@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline.errors import LeaseHeld, Transient
 from pipeline.index.collections import Collections
-from pipeline.lease import Held, held
 from pipeline.rebuild.copy import Copied, fill, take_out_extras
 from pipeline.rebuild.gate import (
     Recall,
@@ -41,7 +40,8 @@ from pipeline.rebuild.record import (
     reread,
 )
 from pipeline.settings import Settings
-from pipeline.state import read_state
+from pipeline.state.lease import Held, held
+from pipeline.state.objects import read_state
 
 LEASE_EVERY_S = 2.0
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.errors import StateCorrupt
 from pipeline.rebuild.live_set import LiveFile
-from pipeline.store import AlreadyThere, Store
+from pipeline.state.store import AlreadyThere, Store
 
 REBUILDS = "rebuilds/"
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from pipeline.planning.plan import Planned
 from pipeline.progress import Stage, Watch
-from pipeline.receipts import RunFolder
 from pipeline.records import Action, ShardReceipt, Status
 from pipeline.report.record import RunReport, StageTime, Tally
 from pipeline.search.recall import SearchRecall
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.state.receipts import RunFolder
+from pipeline.state.store import Store
 
 
 def report_of(

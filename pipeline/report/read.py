@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import SettingsError
-from pipeline.lease import LEASE, Lease
-from pipeline.receipts import RUNS
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.settings import Settings
-from pipeline.state import StateRow, read_state
-from pipeline.store import open_store
+from pipeline.state.lease import LEASE, Lease
+from pipeline.state.objects import StateRow, read_state
+from pipeline.state.receipts import RUNS
+from pipeline.state.store import open_store
 
 
 @dataclass(frozen=True, slots=True)

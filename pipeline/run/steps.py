@@ -22,19 +22,19 @@ from pipeline.embed.ray_session import first_contact
 from pipeline.errors import StateCorrupt, TooManyDenied, Transient
 from pipeline.index.load import LoadReceipt, load_shard
 from pipeline.index.vector_index import VectorIndex
-from pipeline.lease import Held
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.models.spaces import spaces_of
 from pipeline.models.weights import local_weights
-from pipeline.parquet import file_sha256, read_segments
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import Planned
 from pipeline.progress import Stage, StageProgress, Watch
-from pipeline.receipts import RunFolder, commit_load
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
-from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
-from pipeline.store import Store
+from pipeline.state.lease import Held
+from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
+from pipeline.state.receipts import RunFolder, commit_load
+from pipeline.state.segments import file_sha256, read_segments
+from pipeline.state.store import Store
 
 ASSETS_A_REQUEST = 256
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from pipeline.embed.engine import Engine, engine_for, engine_session
 from pipeline.planning.plan import Planned, RunOptions, plan
 from pipeline.progress import OnProgress, Watch, ignore_progress
-from pipeline.receipts import new_run_id
 from pipeline.report.build import keep_report, report_of
 from pipeline.report.record import RunReport
 from pipeline.run.preflight import check_index, check_queries
@@ -33,6 +32,7 @@ from pipeline.run.step_runner import (
 )
 from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
+from pipeline.state.receipts import new_run_id
 
 if TYPE_CHECKING:
     from pipeline.index.load import LoadReceipt

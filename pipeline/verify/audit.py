@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from pipeline.errors import SettingsError
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.lease import LEASE, Lease, is_free
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.progress import Watch
 from pipeline.settings import Settings
-from pipeline.state import CurrentState, read_state
-from pipeline.store import Store, open_store
+from pipeline.state.lease import LEASE, Lease, is_free
+from pipeline.state.objects import CurrentState, read_state
+from pipeline.state.store import Store, open_store
 from pipeline.verify.compare import compare, look_at
 from pipeline.verify.findings import Finding, IndexCounts, VerifyReport
 from pipeline.verify.join_db import Ledger, open_ledger

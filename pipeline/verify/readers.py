@@ -8,21 +8,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline import s3
 from pipeline.errors import StateCorrupt
 from pipeline.ids import Recipe, anchor_id
 from pipeline.index.points import CollectionPoints, StoredPoint
-from pipeline.listing import SelectionCounts, select
-from pipeline.parquet import file_sha256, read_ids
 from pipeline.planning.diff import PlanSummary, RetryPolicy, plan_rows
 from pipeline.planning.file import read_plan
 from pipeline.progress import Watch
-from pipeline.receipts import receipt_of, unfinished_runs
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
-from pipeline.s3_answers import first_contact
+from pipeline.s3 import client as s3
+from pipeline.s3.errors import first_contact
+from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
-from pipeline.state import CurrentState, StateRow
-from pipeline.store import Store
+from pipeline.source.select import SelectionCounts, select
+from pipeline.state.objects import CurrentState, StateRow
+from pipeline.state.receipts import receipt_of, unfinished_runs
+from pipeline.state.segments import file_sha256, read_ids
+from pipeline.state.store import Store
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import ROWS_A_WRITE, Ledger, blob
 from pipeline.verify.sample import Sampler
@@ -50,7 +51,7 @@ def read_bucket_and_state(
     summary = PlanSummary()
     client = s3.make_client(source)
     first_contact(client, source.bucket)
-    listed = s3.list_pages(client, source.bucket, source.prefix)
+    listed = list_pages(client, source.bucket, source.prefix)
     planned = plan_rows(
         select(listed, source, summary.selection),
         passing(),

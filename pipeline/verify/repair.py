@@ -19,17 +19,17 @@ from pipeline.errors import StateCorrupt
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
 from pipeline.index.writer import writing
-from pipeline.lease import Held
 from pipeline.models.spaces import cards_of, spaces_of
-from pipeline.parquet import file_sha256, read_segments, read_spaces
 from pipeline.planning.plan import RunOptions
 from pipeline.progress import Watch
-from pipeline.receipts import new_run_id, receipt_of, receipts_newest_first
 from pipeline.records import ObjectOutcome, ShardReceipt
 from pipeline.report.record import RunReport
 from pipeline.settings import Settings
-from pipeline.state import read_state
-from pipeline.store import Store, open_store
+from pipeline.state.lease import Held
+from pipeline.state.objects import read_state
+from pipeline.state.receipts import new_run_id, receipt_of, receipts_newest_first
+from pipeline.state.segments import file_sha256, read_segments, read_spaces
+from pipeline.state.store import Store, open_store
 from pipeline.verify.audit import LookOptions, look
 from pipeline.verify.compare import point_id_of
 from pipeline.verify.findings import MEANINGS, Finding, Kind, Mend, Verdict, VerifyReport

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pipeline.ids import anchor_id
 from pipeline.index.load import anchors_of
 from pipeline.index.points import CollectionPoints, StoredPoint
-from pipeline.parquet import SegmentBatch, read_segments
 from pipeline.records import ObjectOutcome
+from pipeline.state.segments import SegmentBatch, read_segments
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import Ledger, blob
 

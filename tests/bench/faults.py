@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline import s3
 from pipeline.planning.plan import RunOptions
 from pipeline.run.whole_run import run_index
+from pipeline.s3 import client as s3
 from pipeline.settings import load_settings
 from tests import media_files
 from tests.faulty_s3 import Front, faulty_front

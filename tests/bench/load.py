@@ -32,9 +32,9 @@ from ray_qdrant import QdrantDatasink
 
 from encoders.modality import Modality
 from pipeline.index.vector_index import open_index
-from pipeline.parquet import SegmentBatch
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
+from pipeline.state.segments import SegmentBatch
 
 DIMENSION = 1024
 SPACE = VectorSpace("vision", Modality.VISION, DIMENSION, "bench", "f")

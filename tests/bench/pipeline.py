@@ -20,21 +20,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline import s3
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.ray_session import prepare_environment
 from pipeline.embed.rows import Shard, decoded_table
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import open_index
 from pipeline.models.spaces import spaces_of
-from pipeline.parquet import read_segments
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import Planned, RunOptions, plan
 from pipeline.progress import RunProgress, Stage, StageProgress, Watch
-from pipeline.receipts import RunFolder
 from pipeline.run.whole_run import run_index
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings
-from pipeline.store import open_store
+from pipeline.state.receipts import RunFolder
+from pipeline.state.segments import read_segments
+from pipeline.state.store import open_store
 from tests.bench.decode import make_1080p
 from tests.s3_server import moto_server
 
@@ -80,7 +81,7 @@ def measure(
         )
         client = s3.make_client(settings.source)
         client.create_bucket(Bucket="bench")
-        for old in list(s3.list_pages(client, "bench", "")):
+        for old in list(list_pages(client, "bench", "")):
             client.delete_object(Bucket="bench", Key=old.key)  # moto remembers the last bucket's
         fill(settings, folder)
         planned = plan(settings, RunOptions(), folder / "plan.parquet", Watch())

@@ -60,14 +60,14 @@ class FakeClient:
 def plan_once(folder: Path, objects: int, *, commit: bool) -> dict[str, float]:
     """List, select, join with the state in `folder`, cut, write the plan. With `commit`, the state
     is then written as if all had been indexed (not counted in the figures)."""
-    from pipeline import s3
     from pipeline.ids import Recipe
-    from pipeline.listing import select
     from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
     from pipeline.planning.file import write_plan
+    from pipeline.s3.listing import list_pages
     from pipeline.settings import SourceSettings
-    from pipeline.state import read_state
-    from pipeline.store import FolderStore
+    from pipeline.source.select import select
+    from pipeline.state.objects import read_state
+    from pipeline.state.store import FolderStore
 
     imports_mb = peak_mb()
     recipe = Recipe(("vision:abc", "audio:abc", "text:abc"), "windows/1 2000", "2 frames")
@@ -76,7 +76,7 @@ def plan_once(folder: Path, objects: int, *, commit: bool) -> dict[str, float]:
     started = time.perf_counter()
     summary = PlanSummary()
     state = read_state(FolderStore(folder / "state"))
-    listed = s3.list_pages(client, "media", "")
+    listed = list_pages(client, "media", "")
     rows = plan_rows(
         select(listed, source, summary.selection),
         state.rows(),
@@ -102,8 +102,8 @@ def plan_once(folder: Path, objects: int, *, commit: bool) -> dict[str, float]:
 def commit_all(folder: Path, digest: str) -> None:
     from pipeline.planning.file import read_plan
     from pipeline.records import MediaType, Status
-    from pipeline.state import StateRow, commit_state, read_state
-    from pipeline.store import FolderStore
+    from pipeline.state.objects import StateRow, commit_state, read_state
+    from pipeline.state.store import FolderStore
 
     store = FolderStore(folder / "state")
     rows = (

@@ -30,14 +30,15 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from pipeline import s3
 from pipeline.embed.ray_session import prepare_environment
 from pipeline.index.vector_index import VectorIndex
-from pipeline.receipts import RUNS, RunFolder, commit_receipt, open_receipts
 from pipeline.records import ShardReceipt
 from pipeline.run.whole_run import run_index
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings
-from pipeline.store import FolderStore, Store, open_store
+from pipeline.state.receipts import RUNS, RunFolder, commit_receipt, open_receipts
+from pipeline.state.store import FolderStore, Store, open_store
 from tests.s3_server import S3Server
 
 TARGET_SHARE = 0.03
@@ -66,7 +67,7 @@ def main() -> None:
         )
         _fill(settings, options.objects)
         client = s3.make_client(settings.source)
-        assert sum(1 for _ in s3.list_pages(client, BUCKET, "")) == options.objects
+        assert sum(1 for _ in list_pages(client, BUCKET, "")) == options.objects
         rows = measure(settings, folder, options.objects)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))

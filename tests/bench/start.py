@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from flows.cli.demo_server import demo_server
-from pipeline import s3
+from pipeline.s3 import client as s3
 from pipeline.settings import SourceSettings
 
 ROOT = Path(__file__).resolve().parents[2]

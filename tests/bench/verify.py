@@ -27,13 +27,10 @@ from typing import Any
 import numpy as np
 
 from encoders.modality import Modality
-from pipeline import s3
 from pipeline.ids import Recipe, asset_id, generation, point_id
-from pipeline.parquet import write_segments
 from pipeline.payload import segment_payload
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.progress import Watch
-from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     MediaInfo,
     MediaObject,
@@ -45,9 +42,12 @@ from pipeline.records import (
     Status,
     VectorSpace,
 )
+from pipeline.s3 import client as s3
 from pipeline.settings import Settings, load_settings
-from pipeline.state import StateRow, commit_state, read_state
-from pipeline.store import open_store
+from pipeline.state.objects import StateRow, commit_state, read_state
+from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
+from pipeline.state.segments import write_segments
+from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
 
 TARGET_SECONDS = 60.0

@@ -78,7 +78,7 @@ def _all_of(scene: Scene, seed: int, only: str) -> Iterator[Attempt]:
     for kind in Kind:
         way = Way(kind)
         for point in points_of(kind):
-            stored = "pipeline.store:" in point.where
+            stored = "pipeline.state.store:" in point.where
             if only in point.name and (kind is Kind.FOLDER or stored):
                 count = hits_of(scene, point, way)
                 if count == 0:  # only a run that mends passes it

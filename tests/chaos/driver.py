@@ -17,9 +17,9 @@ import pyarrow as pa
 from pipeline.embed.encode import EncodeStage
 from pipeline.index import writer
 from pipeline.index.vector_index import VectorIndex
-from pipeline.lease import Held
 from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
+from pipeline.state.lease import Held
 from tests.chaos.points import Kind, arm, point_named
 from tests.chaos.reading import reading
 

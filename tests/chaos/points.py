@@ -36,7 +36,7 @@ class Kind(StrEnum):
     BUCKET = "bucket"
 
 
-STORE = "pipeline.store:FolderStore"
+STORE = "pipeline.state.store:FolderStore"
 INDEX = "pipeline.index.vector_index:VectorIndex"
 POINTS = (
     Point("start", "pipeline.run.steps:start", "before"),
@@ -76,7 +76,7 @@ def _in_bucket(point: Point) -> Point:
         return replace(point, where=point.where.replace("FolderStore", "S3Store"))
     function = {"plan": "put_file", "/sha": "put_file", "/loa": "create", "obje": "put_file"}
     name = function.get(point.name_has[:4], "replace")
-    return replace(point, where=f"pipeline.store:S3Store.{name}", when="before")
+    return replace(point, where=f"pipeline.state.store:S3Store.{name}", when="before")
 
 
 def point_named(name: str, kind: Kind = Kind.FOLDER) -> Point:

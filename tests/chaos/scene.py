@@ -14,10 +14,10 @@ from typing import Any
 from qdrant_client import QdrantClient
 
 from pipeline.index.vector_index import open_index
-from pipeline.receipts import receipt_at
 from pipeline.records import ShardReceipt
 from pipeline.settings import Settings, load_settings
-from pipeline.store import open_store
+from pipeline.state.receipts import receipt_at
+from pipeline.state.store import open_store
 from tests.chaos.bucket import Bucket
 from tests.chaos.host import Ended, Host
 from tests.chaos.points import Kind

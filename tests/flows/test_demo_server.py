@@ -17,8 +17,9 @@ import pytest
 from flows.cli import demo_server as module
 from flows.cli.demo_bucket import Sync, sync_bucket
 from flows.cli.demo_server import DemoServer, demo_server, find_weed
-from pipeline import s3
 from pipeline.errors import LeaseHeld, SettingsError, StoreUnavailable
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
 
 HOLDS_ONE = """
@@ -42,7 +43,7 @@ def source_of(server: DemoServer) -> SourceSettings:
 
 def keys(server: DemoServer) -> list[str]:
     client = s3.make_client(source_of(server))
-    return [obj.key for obj in s3.list_pages(client, "demo", "")]
+    return [obj.key for obj in list_pages(client, "demo", "")]
 
 
 def counts(sync: Sync) -> tuple[int, int, int]:

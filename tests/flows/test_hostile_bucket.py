@@ -39,8 +39,8 @@ from pipeline.report.html import report_html
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.settings import Settings, load_settings
-from pipeline.state import read_state
-from pipeline.store import open_store
+from pipeline.state.objects import read_state
+from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
 from tests import media_files
 from tests.iam_guard import Guard, Policy

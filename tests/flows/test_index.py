@@ -18,11 +18,9 @@ from pipeline.errors import (
 )
 from pipeline.ids import asset_id
 from pipeline.index.vector_index import open_index
-from pipeline.lease import held
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunOptions, plan
 from pipeline.progress import Watch
-from pipeline.receipts import RunFolder, open_receipts
 from pipeline.records import MediaType
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.run.step_runner import STATE
@@ -32,7 +30,9 @@ from pipeline.search.labelled import read_queries
 from pipeline.search.query import Asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, SourceSettings, load_settings
-from pipeline.store import open_store
+from pipeline.state.lease import held
+from pipeline.state.receipts import RunFolder, open_receipts
+from pipeline.state.store import open_store
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.s3_server import S3Server, s3_server  # noqa: F401

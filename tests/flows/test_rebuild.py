@@ -15,11 +15,11 @@ from flows.cli.main import app
 from pipeline.errors import SensedexError
 from pipeline.index.collections import open_collections
 from pipeline.index.vector_index import VectorIndex
-from pipeline.lease import held
 from pipeline.run.whole_run import run_index
 from pipeline.search.searcher import Asked, open_searcher
 from pipeline.settings import Settings, load_settings
-from pipeline.store import open_store
+from pipeline.state.lease import held
+from pipeline.state.store import open_store
 from tests import media_files
 from tests.encoders.small_models import clip_folder
 from tests.flows.test_index import settings_for

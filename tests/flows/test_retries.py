@@ -7,8 +7,8 @@ import pytest
 from flows.retries import DELAYS_S, tried_again
 from pipeline.embed.ray_session import RayDied
 from pipeline.errors import BucketNotFound, IndexUnavailable, LeaseHeld, SensedexError
-from pipeline.lease import LeaseLost
 from pipeline.settings import StateSettings
+from pipeline.state.lease import LeaseLost
 
 
 class Runs:

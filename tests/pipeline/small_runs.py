@@ -14,11 +14,8 @@ import numpy as np
 from pipeline.ids import asset_id
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
-from pipeline.lease import held
-from pipeline.parquet import read_segments, write_segments
 from pipeline.planning.diff import PlanSummary
 from pipeline.planning.file import write_plan
-from pipeline.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.records import (
     Action,
     ObjectOutcome,
@@ -29,8 +26,11 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.settings import Settings
-from pipeline.state import CurrentState, StateRow, commit_state, merge_state, read_state
-from pipeline.store import Store, open_store
+from pipeline.state.lease import held
+from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
+from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
+from pipeline.state.segments import read_segments, write_segments
+from pipeline.state.store import Store, open_store
 from tests.pipeline.test_load import SPACES, bad, media, outcome, rows_of, unit
 
 A_SHARD = 4

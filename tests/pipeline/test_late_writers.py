@@ -18,10 +18,10 @@ from pipeline.index.errors import IndexRefused
 from pipeline.index.load import load_shard
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.lease import LEASE, LeaseLost, acquire, held
-from pipeline.parquet import read_segments, write_segments
 from pipeline.settings import IndexSettings, StateSettings
-from pipeline.store import FolderStore
+from pipeline.state.lease import LEASE, LeaseLost, acquire, held
+from pipeline.state.segments import read_segments, write_segments
+from pipeline.state.store import FolderStore
 from tests.chaos.edge_engine import EdgeEngine
 from tests.pipeline.test_load import (  # noqa: F401
     SPACES,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import lease as lease_module
 from pipeline.errors import LeaseHeld, StateCorrupt
-from pipeline.lease import LEASE, Lease, LeaseLost, acquire, held, release, renew, still_held
 from pipeline.settings import StateSettings
-from pipeline.store import FolderStore, Store, open_store
+from pipeline.state import lease as lease_module
+from pipeline.state.lease import LEASE, Lease, LeaseLost, acquire, held, release, renew, still_held
+from pipeline.state.store import FolderStore, Store, open_store
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 
@@ -88,8 +88,8 @@ def test_the_sequence_is_beyond_the_state_s(store: Store) -> None:
 def test_a_killed_process_of_this_machine_does_not_make_one_wait(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from pipeline.lease import acquire\n"
-        "from pipeline.store import FolderStore\n"
+        "from pipeline.state.lease import acquire\n"
+        "from pipeline.state.store import FolderStore\n"
         "acquire(FolderStore(pathlib.Path(sys.argv[1])), 'killed', 3600)\n"
         "print('held', flush=True)\n"
         "sys.stdin.read()\n"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import listing
-from pipeline.listing import ListingUnsorted, SelectionCounts, select
 from pipeline.records import MediaObject
 from pipeline.settings import SourceSettings
+from pipeline.source import select as select_module
+from pipeline.source.select import ListingUnsorted, SelectionCounts, select
 
 
 def obj(key: str, size: int = 5) -> MediaObject:
@@ -79,7 +79,7 @@ def test_a_folder_between_media_and_sidecar() -> None:
 
 
 def test_a_run_of_keys_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "MAX_HELD", 4)
+    monkeypatch.setattr(select_module, "MAX_HELD", 4)
     inner = [f"dog.k/{n}.jpg" for n in range(8)]
     found, counts = pairs(["dog.jpg", *inner, "dog.srt"])
     assert len(found) == 9

@@ -18,7 +18,6 @@ from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import asset_id, point_id
 from pipeline.index.load import ASSET_FIELDS, load_shard
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.parquet import read_segments, write_segments
 from pipeline.payload import segment_payload
 from pipeline.records import (
     Failure,
@@ -32,6 +31,7 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.settings import IndexSettings
+from pipeline.state.segments import read_segments, write_segments
 
 SPACES = (
     VectorSpace("vision", Modality.VISION, 8, "test", "f"),

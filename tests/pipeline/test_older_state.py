@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from flows.cli.demo_server import DemoServer
-from pipeline import s3
 from pipeline.index.vector_index import open_index
-from pipeline.parquet import read_segments
 from pipeline.run import steps
 from pipeline.run.whole_run import run_index
+from pipeline.s3 import client as s3
 from pipeline.search.query import Asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings
-from pipeline.state import read_state
-from pipeline.store import open_store
+from pipeline.state.objects import read_state
+from pipeline.state.segments import read_segments
+from pipeline.state.store import open_store
 from tests.older_state import BEFORE_ROOMS, BUCKET, KEYS, content, settings_for, stored_points
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from encoders.modality import Modality
-from pipeline import parquet
 from pipeline.errors import StateCorrupt
-from pipeline.parquet import read_segments, read_spaces, write_segments
 from pipeline.records import Segment, SegmentRow, VectorSpace
+from pipeline.state import segments
+from pipeline.state.segments import read_segments, read_spaces, write_segments
 
 SPACES = (
     VectorSpace("vision", Modality.VISION, 8, "demo", "f1"),
@@ -35,7 +35,7 @@ def rows(count: int) -> list[SegmentRow]:
 
 
 def test_rows_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 16)
+    monkeypatch.setattr(segments, "ROWS_A_GROUP", 16)
     written = rows(50)
     path = tmp_path / "s.parquet"
     digest = write_segments(path, iter(written), SPACES, {"run": "r1"})

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PlanRefused, SettingsError, StateCorrupt
 from pipeline.ids import Recipe, asset_id, generation
-from pipeline.listing import Selected
 from pipeline.planning import file as plan_file
 from pipeline.planning.diff import (
     TO_EMBED,
@@ -28,7 +27,8 @@ from pipeline.planning.file import plan_row_from, plan_table, read_plan, write_p
 from pipeline.planning.guards import check_removals
 from pipeline.records import Action, Failure, MediaObject, PlanRow, Status
 from pipeline.settings import SourceSettings
-from pipeline.state import StateRow
+from pipeline.source.select import Selected
+from pipeline.state.objects import StateRow
 from tests.bench import planning
 
 RECIPE = Recipe(("vision:1",), "window/2000", "midpoints/2")

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from flows.cli.demo_server import DemoServer
-from pipeline import s3
 from pipeline.errors import BucketNotFound, CredentialsMissing, ObjectChanged
-from pipeline.listing import ListingUnsorted, SelectionCounts, select
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_keys, list_pages
 from pipeline.settings import SourceSettings
+from pipeline.source.select import ListingUnsorted, SelectionCounts, select
 from tests.nasty_keys import KEYS
 
 # What it takes for a path, as no bucket of AWS does: refused, or stored under another key.
@@ -43,7 +44,7 @@ def test_keys_and_contents_come_back_as_they_are(source: SourceSettings, tmp_pat
     keys = [*(key for key in KEYS if key not in NO_KEYS_HERE), *demo]
     assert len(keys) > 20
     client = put(source, **{key: key.encode() for key in keys})
-    listed = list(s3.list_pages(client, source.bucket, ""))
+    listed = list(list_pages(client, source.bucket, ""))
     assert [obj.key for obj in listed] == sorted(keys, key=str.encode)
     for obj in listed:
         content = obj.key.encode()
@@ -58,26 +59,26 @@ def test_a_listing_has_pages_a_prefix_and_an_order(source: SourceSettings) -> No
     keys = [f"{'deep/er/' * (n % 3)}{n % 10}/{n:05d}.jpg" for n in range(2100)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: client.put_object(Bucket=source.bucket, Key=k, Body=b""), keys))
-    found = [obj.key for obj in s3.list_pages(client, source.bucket, "")]
+    found = [obj.key for obj in list_pages(client, source.bucket, "")]
     assert found == sorted(keys)
-    assert [obj.key for obj in s3.list_pages(client, source.bucket, "deep/er/1")] == [
+    assert [obj.key for obj in list_pages(client, source.bucket, "deep/er/1")] == [
         key for key in sorted(keys) if key.startswith("deep/er/1")
     ]
     after = sorted(keys)[1500]
-    assert list(s3.list_keys(client, source.bucket, "", after)) == sorted(keys)[1501:]
+    assert list(list_keys(client, source.bucket, "", after)) == sorted(keys)[1501:]
 
 
 def test_an_order_that_is_not_that_of_the_bytes_is_refused(source: SourceSettings) -> None:
     """It lists a folder where its name stands, without the slash: `films/` before `films 2/`."""
     client = put(source, **{"films/a.jpg": b"a", "films 2/b.jpg": b"b"})
-    listed = s3.list_pages(client, source.bucket, "")
+    listed = list_pages(client, source.bucket, "")
     with pytest.raises(ListingUnsorted, match=r"films 2/b\.jpg"):
         list(select(listed, source, SelectionCounts()))
 
 
 def test_a_changed_object_is_not_read(source: SourceSettings, tmp_path: Path) -> None:
     client = put(source, **{"a.jpg": b"before", "gone.jpg": b"x"})
-    changed, gone = s3.list_pages(client, source.bucket, "")
+    changed, gone = list_pages(client, source.bucket, "")
     put(source, **{"a.jpg": b"after"})
     s3.delete(client, source.bucket, "gone.jpg")
     with pytest.raises(ObjectChanged):
@@ -93,7 +94,7 @@ def test_metadata_and_storage_class(source: SourceSettings, tmp_path: Path) -> N
         Bucket=source.bucket, Key="a.jpg", Body=b"a", ContentType="image/jpeg",
         StorageClass="STANDARD_IA", Metadata={"title": "a dog"},
     )  # fmt: skip
-    [obj] = s3.list_pages(client, source.bucket, "")
+    [obj] = list_pages(client, source.bucket, "")
     assert obj.storage_class == "STANDARD_IA"
     fetched = s3.fetch_to_file(client, obj, tmp_path / "object")
     assert fetched == s3.FetchedObject("image/jpeg", {"title": "a dog"})
@@ -111,7 +112,7 @@ def test_versions(source: SourceSettings) -> None:
     for version, body in ((first, b"1"), (second, b"2")):
         got = client.get_object(Bucket=source.bucket, Key="a", VersionId=version)
         assert got["Body"].read() == body
-    assert len(list(s3.list_pages(client, source.bucket, ""))) == 1
+    assert len(list(list_pages(client, source.bucket, ""))) == 1
 
 
 def test_a_large_file_in_parts_and_by_a_link(source: SourceSettings, tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_large_file_in_parts_and_by_a_link(source: SourceSettings, tmp_path: P
     (tmp_path / "up").write_bytes(content)
     client = s3.make_client(source)
     s3.put_file(client, source.bucket, "large.bin", tmp_path / "up")
-    [obj] = s3.list_pages(client, source.bucket, "")
+    [obj] = list_pages(client, source.bucket, "")
     assert obj.etag.endswith("-3")  # in three parts
     s3.fetch_to_file(client, obj, tmp_path / "down")
     assert (tmp_path / "down").read_bytes() == content
@@ -130,9 +131,9 @@ def test_a_large_file_in_parts_and_by_a_link(source: SourceSettings, tmp_path: P
 def test_what_it_refuses(source: SourceSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     client = s3.make_client(source)
     with pytest.raises(BucketNotFound):
-        list(s3.list_pages(client, "there-is-none", ""))
+        list(list_pages(client, "there-is-none", ""))
     with pytest.raises(BucketNotFound):
         s3.put_bytes(client, "there-is-none", "a", b"")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(CredentialsMissing):
-        list(s3.list_pages(s3.make_client(source), source.bucket, ""))
+        list(list_pages(s3.make_client(source), source.bucket, ""))

@@ -25,8 +25,6 @@ from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, Settings
 from pipeline.index.collections import Collections, open_collections
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.lease import held
-from pipeline.parquet import read_segments, write_segments
 from pipeline.rebuild.alias import drop, next_name, old_collections, roll_back
 from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
 from pipeline.rebuild.prepare import RebuildOptions, begin
@@ -35,7 +33,9 @@ from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.records import Status, VectorSpace
 from pipeline.settings import Settings, load_settings
 from pipeline.settings_fields import OptionalField
-from pipeline.store import open_store
+from pipeline.state.lease import held
+from pipeline.state.segments import read_segments, write_segments
+from pipeline.state.store import open_store
 from tests.pipeline.small_runs import run_of
 from tests.pipeline.test_load import SPACES, live, rows_of, unit, whole
 from tests.qdrant_server import StandIn, qdrant_server

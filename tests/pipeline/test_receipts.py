@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StateCorrupt
-from pipeline.receipts import (
+from pipeline.records import Failure, MediaType, ObjectOutcome, ShardReceipt, Status
+from pipeline.state.receipts import (
     RunFolder,
     commit_load,
     commit_receipt,
@@ -16,8 +17,7 @@ from pipeline.receipts import (
     read_loads,
     read_receipts,
 )
-from pipeline.records import Failure, MediaType, ObjectOutcome, ShardReceipt, Status
-from pipeline.store import FolderStore, Store, open_store
+from pipeline.state.store import FolderStore, Store, open_store
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from botocore.stub import Stubber
 
-from pipeline import s3
 from pipeline.errors import (
     BucketNotFound,
     CredentialsMissing,
@@ -23,6 +22,8 @@ from pipeline.errors import (
     StoreUnavailable,
 )
 from pipeline.records import MediaObject
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_keys, list_pages
 from pipeline.settings import SourceSettings
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
@@ -41,7 +42,7 @@ NASTY_KEYS = [
 
 
 def only(client: s3.S3Client, bucket: str = "media") -> MediaObject:
-    (obj,) = s3.list_pages(client, bucket, "")
+    (obj,) = list_pages(client, bucket, "")
     return obj
 
 
@@ -49,7 +50,7 @@ def test_keys_come_back_as_they_are(s3_server: S3Server, tmp_path: Path) -> None
     client = s3_server.client()
     for key in NASTY_KEYS:
         client.put_object(Bucket="media", Key=key, Body=key.encode())
-    listed = list(s3.list_pages(client, "media", ""))
+    listed = list(list_pages(client, "media", ""))
     assert [obj.key for obj in listed] == sorted(NASTY_KEYS)
     for obj in listed:
         s3.fetch_to_file(client, obj, tmp_path / "object")
@@ -84,7 +85,7 @@ def test_a_listing_has_pages_and_a_prefix(s3_server: S3Server) -> None:  # noqa:
     pages = client.get_paginator("list_objects_v2").paginate
     s3_server.requests.clear()
     assert len(list(pages(Bucket="media", PaginationConfig={"PageSize": 2}))) == 4
-    found = list(s3.list_pages(client, "media", "a/"))
+    found = list(list_pages(client, "media", "a/"))
     assert len(found) == 7
     assert {(o.size_bytes, o.storage_class, o.version_id) for o in found} == {(2, "STANDARD", None)}
     assert found[0].etag == hashlib.md5(b"12", usedforsecurity=False).hexdigest()
@@ -93,7 +94,7 @@ def test_a_listing_has_pages_and_a_prefix(s3_server: S3Server) -> None:  # noqa:
 
 
 def only_class(client: s3.S3Client) -> str:
-    (obj,) = s3.list_pages(client, "media", "b/")
+    (obj,) = list_pages(client, "media", "b/")
     return obj.storage_class
 
 
@@ -144,7 +145,7 @@ def test_an_empty_object_is_fetched(s3_server: S3Server, tmp_path: Path) -> None
 
 def test_no_such_bucket(s3_server: S3Server) -> None:  # noqa: F811
     with pytest.raises(BucketNotFound, match="nowhere") as error:
-        list(s3.list_pages(s3_server.client(), "nowhere", ""))
+        list(list_pages(s3_server.client(), "nowhere", ""))
     assert "source.bucket" in error.value.remedy
 
 
@@ -155,7 +156,7 @@ def test_no_credentials(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, "no-such-file")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(CredentialsMissing, match="AWS_ACCESS_KEY_ID"):
-        list(s3.list_pages(s3_server.client(), "media", ""))
+        list(list_pages(s3_server.client(), "media", ""))
     with pytest.raises(CredentialsMissing):
         s3.make_client(SourceSettings(bucket="media", profile="nobody"))
 
@@ -164,7 +165,7 @@ def test_nobody_listens(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("time.sleep", lambda _: None)
     s3_server.stop()
     with pytest.raises(StoreUnavailable, match=s3_server.url) as error:
-        list(s3.list_pages(s3_server.client(), "media", ""))
+        list(list_pages(s3_server.client(), "media", ""))
     assert error.value.retryable
 
 
@@ -173,7 +174,7 @@ def test_settings_that_cannot_be() -> None:
         s3.make_client(SourceSettings(bucket="b", endpoint_url="not a url"))
     client = s3.make_client(SourceSettings(bucket="b", endpoint_url="http://127.0.0.1:9"))
     with pytest.raises(SettingsError, match="a bucket with spaces"):
-        list(s3.list_pages(client, "a bucket with spaces", ""))
+        list(list_pages(client, "a bucket with spaces", ""))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_every_answer_has_its_error(
         with pytest.raises(one) as single:
             s3.fetch_to_file(client, obj, tmp_path / "k")
         with pytest.raises(all_of_them) as whole:
-            list(s3.list_pages(client, "b", ""))
+            list(list_pages(client, "b", ""))
     for error in (single.value, whole.value):
         assert "hush" not in str(error)
         assert "AKIATEST" not in str(error)
@@ -245,8 +246,8 @@ def test_files_up_and_down(s3_server: S3Server, tmp_path: Path) -> None:  # noqa
     assert not s3.get_file(client, "media", "g", tmp_path / "down")
     with pytest.raises(BucketNotFound):
         s3.put_file(client, "nowhere", "f", tmp_path / "up")
-    assert list(s3.list_keys(client, "media", "")) == ["f"]
-    assert list(s3.list_keys(client, "media", "", start_after="f")) == []
+    assert list(list_keys(client, "media", "")) == ["f"]
+    assert list(list_keys(client, "media", "", start_after="f")) == []
 
 
 def test_a_presigned_url_plays_the_object(s3_server: S3Server) -> None:  # noqa: F811

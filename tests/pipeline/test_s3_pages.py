@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from botocore.utils import parse_timestamp
 
-from pipeline.s3_pages import ahead, timestamp
+from pipeline.s3.client import timestamp
+from pipeline.s3.listing import ahead
 
 
 def noting(asked: list[threading.Event]) -> Iterator[int]:

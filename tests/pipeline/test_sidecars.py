@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.records import Segment
-from pipeline.sidecars import parse_sidecar, read_sidecars
+from pipeline.source.sidecars import parse_sidecar, read_sidecars
 
 SRT = b"""1
 00:00:00,000 --> 00:00:02,000

@@ -25,10 +25,10 @@ from pipeline.models.spaces import spaces_of
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunOptions, plan, recipe_of
 from pipeline.progress import Stage, StageProgress, Watch
-from pipeline.receipts import RunFolder
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.settings import Settings, TagSettings, load_settings
-from pipeline.store import open_store
+from pipeline.state.receipts import RunFolder
+from pipeline.state.store import open_store
 from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

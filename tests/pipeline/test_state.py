@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import state as state_module
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
-from pipeline.state import CURRENT, StateRow, commit_state, merge_state, read_state
-from pipeline.store import FolderStore, Store, open_store
+from pipeline.state import objects as state_module
+from pipeline.state.objects import CURRENT, StateRow, commit_state, merge_state, read_state
+from pipeline.state.store import FolderStore, Store, open_store
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 NASTY = [

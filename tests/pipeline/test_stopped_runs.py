@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import s3
 from pipeline.errors import PlanRefused
 from pipeline.ids import asset_id, generation
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
-from pipeline.receipts import commit_receipt
 from pipeline.records import Action, MediaType, ObjectOutcome, ShardReceipt, Status
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings
-from pipeline.store import open_store
+from pipeline.state.receipts import commit_receipt
+from pipeline.state.store import open_store
 from tests.pipeline.test_thresholds import changing_listings, half, known, planned, settings_for
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
@@ -39,7 +40,7 @@ def stopped_run(
     """A run that committed these objects, as they are now, and got no further; of one segment each
     where `segments` does not say otherwise."""
     recipe = recipe_of(settings, check_source_and_encoders(settings))
-    listed = {o.key: o for o in s3.list_pages(s3.make_client(settings.source), "media", "")}
+    listed = {o.key: o for o in list_pages(s3.make_client(settings.source), "media", "")}
     outcomes = tuple(
         ObjectOutcome(
             key, asset_id("media", key), generation(listed[key], (), recipe), listed[key].etag,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flows.cli.demo_server import DemoServer
-from pipeline import s3
 from pipeline.errors import SettingsError, StoreUnavailable
+from pipeline.s3 import client as s3
 from pipeline.settings import SourceSettings
-from pipeline.store import AlreadyThere, FolderStore, Store, VersionConflict, open_store
+from pipeline.state.store import AlreadyThere, FolderStore, Store, VersionConflict, open_store
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from pipeline import s3
 from pipeline.errors import (
     ListingEndedEarly,
     PlanRefused,
@@ -23,9 +22,11 @@ from pipeline.planning.plan import Planned, RunOptions, check_source_and_encoder
 from pipeline.progress import Watch
 from pipeline.records import Action, Status
 from pipeline.run.steps import check_denied
+from pipeline.s3 import client as s3
+from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings
-from pipeline.state import StateRow, commit_state, read_state
-from pipeline.store import open_store
+from pipeline.state.objects import StateRow, commit_state, read_state
+from pipeline.state.store import open_store
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
 
@@ -44,7 +45,7 @@ def known(settings: Settings) -> None:
     rows = [
         StateRow(o.key, asset_id("media", o.key), generation(o, (), recipe), o.etag, None, 1,
                  Status.INDEXED, None, 1, 0, (), 1, "runs/x.parquet", recipe.digest())
-        for o in s3.list_pages(client, "media", "")
+        for o in list_pages(client, "media", "")
     ]  # fmt: skip
     commit_state(
         store, read_state(store), iter(rows), sequence=1, run_id="r", bucket="media", prefix="",

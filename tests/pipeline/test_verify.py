@@ -20,16 +20,16 @@ from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
 from pipeline.ids import anchor_id, asset_id
 from pipeline.index.points import CollectionPoints, StoredPoint
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.lease import held
 from pipeline.models import spaces
-from pipeline.parquet import read_segments, read_spaces, write_segments
 from pipeline.planning.plan import Planned, RunOptions
 from pipeline.progress import Watch
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from pipeline.store import open_store
+from pipeline.state.lease import held
+from pipeline.state.segments import read_segments, read_spaces, write_segments
+from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
 from pipeline.verify.repair import Round, mend, rounds_of

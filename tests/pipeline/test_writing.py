@@ -11,7 +11,7 @@ import pytest
 from pipeline.index.vector_index import open_index
 from pipeline.index.writer import writing
 from pipeline.settings import Settings, load_settings
-from pipeline.store import open_store
+from pipeline.state.store import open_store
 from tests.pipeline.test_load import SPACES, live, load, whole
 from tests.qdrant_server import qdrant_server
 

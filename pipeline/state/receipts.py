@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.errors import StateCorrupt
 from pipeline.records import ShardReceipt
-from pipeline.store import AlreadyThere, Store
+from pipeline.state.store import AlreadyThere, Store
 
 RUNS = "runs/"
 

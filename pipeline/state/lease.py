@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pipeline.errors import LeaseHeld, SensedexError, StateCorrupt, StoreUnavailable
 from pipeline.settings import StateSettings
-from pipeline.store import AlreadyThere, Store, VersionConflict
+from pipeline.state.store import AlreadyThere, Store, VersionConflict
 
 LEASE = "lease.json"
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from pipeline import s3
 from pipeline.errors import SensedexError, SettingsError, StoreUnavailable, Transient
-from pipeline.s3_answers import first_contact
+from pipeline.s3 import client as s3
+from pipeline.s3.errors import first_contact
+from pipeline.s3.listing import list_keys
 from pipeline.scratch import scratch_folder
 from pipeline.settings import SourceSettings
 
@@ -269,7 +270,7 @@ class S3Store:
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         after = self._prefix + start_after if start_after else ""
-        keys = s3.list_keys(self._client, self._bucket, self._prefix + prefix, after)
+        keys = list_keys(self._client, self._bucket, self._prefix + prefix, after)
         return (key.removeprefix(self._prefix) for key in keys)
 
     def delete(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The pages of a listing: each whole, the next one on its way, its times read without a search.
+"""List a bucket: each page whole, and the next one on its way.
 
 A listing is a request for every 1,000 objects. Waiting for the answers and reading them take about
 as long, so that one is done beside the other (docs/performance.md).
@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, TypeVar
 
-from botocore.utils import parse_timestamp
+from botocore import exceptions as aws
 
 from pipeline.errors import ListingEndedEarly
+from pipeline.records import MediaObject
+from pipeline.s3.client import S3Client
+from pipeline.s3.errors import map_client_error
 
 Page = TypeVar("Page")
 
@@ -63,11 +66,31 @@ def check_page(page: Mapping[str, Any], bucket: str) -> None:
     )
 
 
-def timestamp(value: Any) -> datetime:
-    """As botocore reads one; but a listing's ("2026-01-02T03:04:05.000Z") is ISO 8601 in full, and
-    guessing its form took half of the time that a listing takes to read."""
+def list_pages(client: S3Client, bucket: str, prefix: str) -> Iterator[MediaObject]:
+    """Every object under `prefix`, a page of 1,000 a request, in the server's order (UTF-8 bytes).
+
+    botocore asks for URL-encoded keys and decodes them, so that any key comes back as it is.
+    """
+    for item in _listed(client, Bucket=bucket, Prefix=prefix):
+        yield MediaObject(
+            bucket,
+            item["Key"],
+            item["ETag"].strip('"'),
+            item["Size"],
+            item["LastModified"].astimezone(UTC).isoformat(),
+            item.get("StorageClass", "STANDARD"),
+        )
+
+
+def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "") -> Iterator[str]:
+    for item in _listed(client, Bucket=bucket, Prefix=prefix, StartAfter=start_after):
+        yield item["Key"]
+
+
+def _listed(client: S3Client, **asked: Any) -> Iterator[Any]:
     try:
-        read = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return parse_timestamp(value)
-    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+        for page in ahead(client.get_paginator("list_objects_v2").paginate(**asked)):
+            yield from page.get("Contents", ())
+            check_page(page, asked["Bucket"])
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, asked["Bucket"]) from error

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
 from pipeline.scratch import scratch_folder
-from pipeline.store import AlreadyThere, Store, VersionConflict
+from pipeline.state.store import AlreadyThere, Store, VersionConflict
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Which objects of a listing are media, and what stands beside them."""

@@ -1,0 +1,1 @@
+"""What runs leave in the state location: objects, leases, receipts and embeddings."""
