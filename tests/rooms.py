@@ -119,12 +119,12 @@ def floors(rooms: Mapping[str, Room]) -> dict[str, int]:
 
 
 def draw(rooms: Mapping[str, Room]) -> str:
-    """The map as a Markdown table, the ground first."""
+    """The map as a Markdown table, the lowest floor first; imports by their last part."""
     storeys = floors(rooms)
     lines = ["| floor | room | what is in it | imports |", "| --- | --- | --- | --- |"]
     for name, room in sorted(rooms.items(), key=lambda item: storeys[item[0]]):
         below = sorted(room.may_import, key=lambda other: list(rooms).index(other))
-        imports = ", ".join(f"`{other}`" for other in below)
+        imports = ", ".join(other.rpartition("/")[2] for other in below)
         lines.append(f"| {storeys[name]} | `{name}/` | {room.contents} | {imports} |")
     return "\n".join(lines)
 

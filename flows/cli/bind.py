@@ -57,8 +57,8 @@ def bind(
     from encoders.bind.train import BindSettings, Training
     from encoders.digest import file_digest
     from encoders.weights import to_safetensors
+    from pipeline.media.sandbox.sound_file import load_sound
     from pipeline.models.spaces import load_imagebind
-    from pipeline.sounds import load_sound
 
     table = read_pairs(pairs)
     senses = tuple(modality or dict.fromkeys(pair.modality for pair in table))

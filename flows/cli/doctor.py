@@ -28,9 +28,9 @@ from flows import prefect_server
 from pipeline.embed import ray_session
 from pipeline.errors import SensedexError
 from pipeline.index.vector_index import open_index
-from pipeline.media.confinement import confinement
 from pipeline.media.ffmpeg import find_ffmpeg
-from pipeline.media.wire import BrokenWireError
+from pipeline.media.sandbox.protocol import BrokenWireError
+from pipeline.media.sandbox.self_test import confinement
 from pipeline.models.spaces import DECODED, cards_of
 from pipeline.report.read import read_status
 from pipeline.s3 import client as s3

@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
-from pipeline.media.child import decode_in_child
-from pipeline.media.decode import DecodeEnd, Window
+from pipeline.media.sandbox.client import decode_in_child
+from pipeline.media.window import DecodeEnd, Window
 from pipeline.payload import segment_payload
 from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from pipeline.embed.ahead import ahead
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
-from pipeline.media.child import prepare_children
+from pipeline.media.sandbox.client import prepare_children
 from pipeline.progress import AddProgress, Stage, StageProgress, Watch
 from pipeline.records import PlanRow, ShardReceipt
 

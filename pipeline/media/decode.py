@@ -1,7 +1,7 @@
 """Decodes one local file into windows: first what it is, then the windows, then how it ended.
 
-`pipeline.media.child.decode_in_child` does the same in a process of its own, with limits; media
-from elsewhere is decoded there.
+`decode_in_child` (pipeline/media/sandbox/client.py) does the same in a process of its own, with
+limits; media from elsewhere is decoded there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 
 from pipeline.errors import MediaRejected
+from pipeline.media.assemble import Picture, Sound, assemble
 from pipeline.media.container import opened
 from pipeline.media.ffmpeg import FfmpegPicture, FfmpegSound
 from pipeline.media.image import (
@@ -28,11 +29,10 @@ from pipeline.media.image import (
     picture_info,
 )
 from pipeline.media.probe import Probe, probe
-from pipeline.media.pyav import PyavPicture, first_picture
+from pipeline.media.pyav_picture import PyavPicture, first_picture
 from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff
 from pipeline.media.window import DecodeEnd, Window
-from pipeline.media.windows import Picture, Sound, assemble
 from pipeline.records import MediaInfo, MediaType, Segment, Status
 from pipeline.settings import DecodeSettings
 

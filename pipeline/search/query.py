@@ -17,8 +17,8 @@ from encoders.modality import Modality
 from encoders.preprocess.sampling import spread
 from encoders.protocol import Encoder
 from pipeline.errors import MediaRejected, SettingsError
-from pipeline.media.child import decode_in_child
-from pipeline.media.decode import Window
+from pipeline.media.sandbox.client import decode_in_child
+from pipeline.media.window import Window
 from pipeline.records import MediaType
 from pipeline.settings import DecodeSettings
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.media.child import ChildExit, decode_in_child
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.settings import DecodeSettings
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.child import decode_in_child
 from pipeline.media.container import opened
 from pipeline.media.decode import decode
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import DecodeEnd
 from pipeline.settings import DecodeSettings
 from tests.pipeline.media.attack_files import attacks

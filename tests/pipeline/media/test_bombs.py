@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.child import ChildExit, decode_in_child
-from pipeline.media.limits import cpu_seconds_for
+from pipeline.media.sandbox.client import ChildExit, decode_in_child
+from pipeline.media.sandbox.limits import cpu_seconds_for
 from pipeline.media.window import DecodeEnd
 from pipeline.settings import DecodeSettings
 from tests.pipeline.media.bombs import BOMBS
@@ -62,7 +62,7 @@ def living_children() -> list[psutil.Process]:
     while True:
         servers = [
             p for p in psutil.Process().children()
-            if "pipeline.media.forkserver" in " ".join(p.cmdline())
+            if "pipeline.media.sandbox.server" in " ".join(p.cmdline())
         ]  # fmt: skip
         found = [c for p in servers for c in p.children() if c.status() != psutil.STATUS_ZOMBIE]
         if not found or time.monotonic() > end:

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.child import ChildExit, decode_in_child, prepare_children
-from pipeline.media.limits import cpu_seconds_for
+from pipeline.media.sandbox.client import ChildExit, decode_in_child, prepare_children
+from pipeline.media.sandbox.limits import cpu_seconds_for
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
 from pipeline.settings import DecodeSettings
@@ -97,7 +97,7 @@ def test_killing_the_parent_leaves_no_child(endless: Path, decoder: str, root_di
     script = textwrap.dedent(f"""
         import time
         from pathlib import Path
-        from pipeline.media.child import decode_in_child
+        from pipeline.media.sandbox.client import decode_in_child
         from pipeline.settings import DecodeSettings
         items = decode_in_child(Path({str(endless)!r}), DecodeSettings(decoder={decoder!r}))
         next(items)
@@ -165,7 +165,7 @@ def test_from_other_threads_at_once(clip: Path, tmp_path: Path) -> None:
 
 
 def test_a_child_has_no_secret_and_few_files(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.media.child import stop_children
+    from pipeline.media.sandbox.client import stop_children
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
     stop_children()
@@ -206,7 +206,7 @@ def _servers() -> list[psutil.Process]:
     return [
         p
         for p in psutil.Process().children()
-        if "pipeline.media.forkserver" in " ".join(p.cmdline())
+        if "pipeline.media.sandbox.server" in " ".join(p.cmdline())
     ]
 
 

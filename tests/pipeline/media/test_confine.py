@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli import doctor
-from pipeline.media import confine
-from pipeline.media.confinement import Confinement, confinement
+from pipeline.media.sandbox import kernel
+from pipeline.media.sandbox.self_test import Confinement, confinement
 from pipeline.settings import DecodeSettings
 
 
@@ -52,13 +52,13 @@ def test_what_a_child_can_reach() -> None:
     assert found.opens == (not found.landlock)
 
 
-@pytest.mark.parametrize("means", [confine.leave_network, confine.forbid_sockets])
+@pytest.mark.parametrize("means", [kernel.leave_network, kernel.forbid_sockets])
 def test_no_address_can_be_reached(means: Callable[[], bool]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as canary:
         port = canary.getsockname()[1]
 
         def work() -> bool:
-            confine.no_new_privileges()
+            kernel.no_new_privileges()
             return not means() or not connects(port)
 
         assert connects(port)
@@ -70,8 +70,8 @@ def test_only_the_named_files_can_be_opened(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"1")
 
     def work() -> bool:
-        confine.no_new_privileges()
-        if not confine.open_only([tmp_path / "object", tmp_path / "nothing"]):
+        kernel.no_new_privileges()
+        if not kernel.open_only([tmp_path / "object", tmp_path / "nothing"]):
             return True
         return opens(tmp_path / "object") and not opens(tmp_path / "other")
 
@@ -82,8 +82,8 @@ def test_what_is_started_is_confined_too(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"1")
 
     def work() -> bool:
-        confine.no_new_privileges()
-        held = confine.open_only([Path("/usr"), Path("/lib"), Path("/lib64"), Path("/bin")])
+        kernel.no_new_privileges()
+        held = kernel.open_only([Path("/usr"), Path("/lib"), Path("/lib64"), Path("/bin")])
         done = subprocess.run(["/bin/cat", tmp_path / "other"], capture_output=True, check=False)
         return not held or done.returncode != 0
 
@@ -102,9 +102,9 @@ def test_without_root(tmp_path: Path) -> None:
             os.setgroups([])
             os.setgid(65534)
             os.setuid(65534)
-            confine.leave_network()
-            confine.no_new_privileges()
-            held = confine.open_only([Path("/usr")]) and confine.forbid_sockets()
+            kernel.leave_network()
+            kernel.no_new_privileges()
+            held = kernel.open_only([Path("/usr")]) and kernel.forbid_sockets()
             return not held or not (connects(port) or opens(tmp_path / "other"))
 
         assert in_fork(work)

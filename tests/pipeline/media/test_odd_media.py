@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.child import ChildExit, decode_in_child
+from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.settings import DecodeSettings
 from tests.pipeline.media.odd_media import EVERY, SOUNDS, VIDEOS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.child import ChildExit, decode_in_child
+from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd
 from pipeline.records import Status
 from pipeline.settings import DecodeSettings

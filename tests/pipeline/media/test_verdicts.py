@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.child import decode_in_child
+from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import DecodeEnd
 from pipeline.records import MediaInfo, Status
 from pipeline.settings import DecodeSettings

@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.media.child import start_job
-from pipeline.media.wire import receive_facts
+from pipeline.media.sandbox.client import start_job
+from pipeline.media.sandbox.protocol import receive_facts
 from pipeline.settings import DecodeSettings
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import MediaRejected
+from pipeline.media.sandbox.protocol import BrokenWireError, receive
 from pipeline.media.window import DecodeEnd, Window
-from pipeline.media.wire import BrokenWireError, receive
 from pipeline.records import MediaInfo
 from pipeline.settings import DecodeSettings
 
@@ -182,12 +182,12 @@ class _Server:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[3])
         environment = {n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ}
         environment.update(PYTHONPATH=root, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.media.forkserver", str(theirs.fileno())],
+                [sys.executable, "-m", "pipeline.media.sandbox.server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=environment,

@@ -1,4 +1,4 @@
-"""Forks one decoding child an object: `python -m pipeline.media.forkserver FD`.
+"""Forks one decoding child an object: `python -m pipeline.media.sandbox.server FD`.
 
 Forking from here is cheap (a few ms) and safe, as this process has one thread and has imported
 nothing but what decoding needs. The parent asks over a socket and hands two sockets in with each
@@ -29,12 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.media import confine
 from pipeline.media.decode import decode
 from pipeline.media.image import load_formats
-from pipeline.media.limits import CpuBudget, limit_memory_and_files
+from pipeline.media.sandbox import kernel
+from pipeline.media.sandbox.limits import CpuBudget, limit_memory_and_files
+from pipeline.media.sandbox.protocol import send_error, send_facts, send_item
 from pipeline.media.window import Window
-from pipeline.media.wire import send_error, send_facts, send_item
 from pipeline.settings import DecodeSettings
 
 _MAX_REQUEST = 1 << 16
@@ -57,7 +57,7 @@ def serve(requests: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
     load_formats()
-    has_namespace = confine.leave_network()
+    has_namespace = kernel.leave_network()
     gc.collect()
     gc.freeze()  # so that children share what is here, and do not copy it by counting
     children: dict[int, _Child] = {}
@@ -115,11 +115,11 @@ def _be_child(
         try:
             budget = CpuBudget(path.stat().st_size, settings)
             limit_memory_and_files(settings)
-            confine.no_new_privileges()
+            kernel.no_new_privileges()
             held = {
                 "namespace": has_namespace,
-                "landlock": confine.open_only(_readable(path, settings), [Path("/dev/null")]),
-                "seccomp": confine.forbid_sockets(),
+                "landlock": kernel.open_only(_readable(path, settings), [Path("/dev/null")]),
+                "seccomp": kernel.forbid_sockets(),
             }
             if "try" in request:
                 send_facts(data, held | _try_to_get_out(**request["try"]))
@@ -143,7 +143,7 @@ def _decode(data: socket.socket, path: Path, settings: DecodeSettings, budget: C
 
 def _readable(path: Path, settings: DecodeSettings) -> list[Path]:
     """The object; and Python, the libraries and ffmpeg, which are loaded when they are needed."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     folders = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/bin", "/nix/store"]
     folders += os.environ.get("LD_LIBRARY_PATH", "").split(":")
     paths = [path, package, package.parent / "encoders", *(Path(f) for f in folders if f)]

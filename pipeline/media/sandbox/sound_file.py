@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError
-from pipeline.media.child import decode_in_child
-from pipeline.media.decode import Window
+from pipeline.media.sandbox.client import decode_in_child
+from pipeline.media.window import Window
 from pipeline.settings import DecodeSettings
 
 
