@@ -16,7 +16,7 @@ READY := $(VENV)/.ready-$(shell { cat requirements.lock pyproject.toml; pwd; } |
 IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py \
 	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
 
-SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile
+SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false

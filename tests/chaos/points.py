@@ -6,8 +6,8 @@ Nothing of this is in the product: `arm` puts the wrappers in, in the process th
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -103,8 +103,9 @@ class _Counter:
         self._signal = signal.SIGKILL if action == "kill" else signal.SIGSTOP
 
     def act(self) -> None:
-        """Killed, or stopped until somebody lets it go on."""
-        os.kill(os.getpid(), self._signal)
+        """Killed, or stopped until somebody lets it go on. The thread that is at the point takes
+        the signal itself: taken by another, it would go on until that one has its turn."""
+        signal.pthread_kill(threading.get_ident(), self._signal)
 
     def due(self) -> bool:
         with self._passed.open("ab") as file:
