@@ -28,8 +28,9 @@ HOMES = {
     "torchaudio": ("encoders/preprocess/audio.py", "encoders/pretrained/pe_av.py"),
     "OpenEXR": ("encoders/preprocess/depth.py",),
     "pysubs2": ("pipeline/source/sidecars.py",),
-    "matplotlib": ("pipeline/report/",),
-    "moto": (),  # for tests alone
+    "jinja2": ("pipeline/report/",),
+    "matplotlib": (),  # for tests alone, as is moto
+    "moto": (),
 }
 
 

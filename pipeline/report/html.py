@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from encoders.precision import fall_back_lines
-from pipeline.report.plots import bars, phases, stages
+from pipeline.report.plots import plots_of
 from pipeline.report.record import RunReport
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -19,22 +18,10 @@ def report_html(report: RunReport) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["shown"] = _shown
-    by_status = {str(name): count for name, count in report.objects_by_status.items()}
-    plots = {
-        "status": Markup(bars(by_status, "objects by status")) if by_status else None,
-        "modality": Markup(bars(dict(report.segments_by_modality), "segments by modality"))
-        if report.segments_by_modality
-        else None,
-        "phases": Markup(phases(report.seconds_by_phase, "where the time went"))
-        if report.seconds_by_phase
-        else None,
-        "stages": Markup(stages(report.stages, "stages")) if report.stages else None,
-    }
+    environment.filters |= {"shown": _shown, "percent": _percent}
     return environment.get_template("report.html.j2").render(
         report=report,
-        plots=plots,
-        by_status=by_status,
+        plots=plots_of(report),
         fall_backs=fall_back_lines(report.precisions),
     )
 
@@ -45,3 +32,8 @@ def write_report_html(report: RunReport, path: Path) -> None:
 
 def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _percent(share: float) -> str:
+    """Of one in ten million there is still something to see."""
+    return f"{share:.6f}".rstrip("0").rstrip(".") + "%"

@@ -1,113 +1,165 @@
-"""The report's plots: one figure in, one SVG element out, to stand inside a page.
+"""The report's plots as data: bars on one axis, each place a share of the axis's length.
 
-Colours work on a light and on a dark page; text stays text, so that it can be found and read out.
+Pure: numbers in, frozen records out. `templates/bar_plot.svg.j2` draws them; widths are shares, so
+that a plot fits any page without its text becoming smaller.
 """
 
 from __future__ import annotations
 
-import io
-import re
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from pipeline.records import Status
+from pipeline.report.record import RunReport, StageTime
 
-from pipeline.report.record import StageTime
-
-GREY = "#8a8f98"
-STATUS_COLOURS = {
-    "indexed": "#2a9d6f",
-    "partial": "#d9a441",
-    "unchanged": "#9aa3ad",
-    "rejected": "#d1495b",
-    "failed": "#a4161a",
-    "denied": "#b5838d",
-    "archived": "#7d8597",
-    "removed": "#8d6a9f",
-    "moved": "#5b8fb9",
-}
-PHASE_COLOURS = ("#5b8fb9", "#8d6a9f", "#d9a441", "#2a9d6f", "#9aa3ad", "#b5838d", "#7d8597")
-BAR_COLOUR = "#5b8fb9"
-WIDTH_IN = 6.4
+STEPS_AT_MOST = 5  # six numbers below an axis still stand apart on a phone
+SHORTEST_S = 0.0005  # a shorter phase would be written as 0.000 s
 
 
-def bars(counts: Mapping[str, int], label: str) -> str:
-    """Horizontal bars, the longest on top, each with its number."""
-    rows = sorted(counts.items(), key=lambda item: item[1])
-    figure, axes = _figure(0.45 * max(len(rows), 1) + 0.35)
-    names = [name for name, _ in rows]
-    colours = [STATUS_COLOURS.get(name, BAR_COLOUR) for name in names]
-    drawn = axes.barh(names, [count for _, count in rows], color=colours, height=0.66)
-    axes.bar_label(drawn, padding=4, color=GREY, fmt="{:,.0f}")
-    axes.margins(x=0.12)
-    axes.xaxis.set_visible(False)
-    return _svg(figure, label)
+class Tone(StrEnum):
+    """What a bar's colour says; the page's style has a class for each."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    CARE = "care"
+    BAD = "bad"
+    QUIET = "quiet"
 
 
-def phases(seconds: Mapping[str, float], label: str) -> str:
-    """One bar an interval, in the order in which they came, on one axis of time."""
-    rows = [(name, s) for name, s in seconds.items() if s >= 0.0005]
-    figure, axes = _figure(0.4 * max(len(rows), 1) + 0.6)
+STATUS_TONES: Mapping[str, Tone] = MappingProxyType(
+    {
+        Status.INDEXED: Tone.GOOD,
+        Status.PARTIAL: Tone.CARE,
+        Status.REJECTED: Tone.BAD,
+        Status.FAILED: Tone.BAD,
+        Status.DENIED: Tone.BAD,
+        Status.UNCHANGED: Tone.QUIET,
+        Status.ARCHIVED: Tone.QUIET,
+        Status.MOVED: Tone.QUIET,
+        Status.REMOVED: Tone.QUIET,
+    }
+)
+NO_TONES: Mapping[str, Tone] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`begin_percent` and `length_percent` are of the axis; `value` is the length as text."""
+
+    name: str
+    value: str
+    begin_percent: float
+    length_percent: float
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A number below the axis."""
+
+    text: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class BarPlot:
+    """Horizontal bars, the first on top. `axis` says what its numbers count, with the unit; `key`
+    is the plot's name in the page."""
+
+    key: str
+    title: str
+    axis: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[Tick, ...]
+
+    @property
+    def description(self) -> str:
+        """What the plot shows, in words: for who hears the page."""
+        return f"{self.axis}: " + "; ".join(f"{bar.name} {bar.value}" for bar in self.bars)
+
+
+def plots_of(report: RunReport) -> tuple[BarPlot, ...]:
+    """The plots of a report, in the page's order; one that has nothing to show is left out."""
+    plots = (
+        count_plot(
+            "status", "Objects by status", "objects", report.objects_by_status, STATUS_TONES
+        ),
+        count_plot("modality", "Segments by modality", "segments", report.segments_by_modality),
+        phase_plot("phases", "Where the time went", report.seconds_by_phase),
+        stage_plot("stages", "Stages: the longest sets the pace", report.stages),
+    )
+    return tuple(plot for plot in plots if plot.bars)
+
+
+def count_plot(
+    key: str,
+    title: str,
+    unit: str,
+    counts: Mapping[str, int],
+    tones: Mapping[str, Tone] = NO_TONES,
+) -> BarPlot:
+    """The largest count on top."""
+    end, ticks = axis_to(max(counts.values(), default=0), whole=True)
+    bars = tuple(
+        Bar(str(name), f"{count:,}", 0.0, 100 * count / end, tones.get(name, Tone.PLAIN))
+        for name, count in sorted(counts.items(), key=lambda item: -item[1])
+    )
+    return BarPlot(key, title, unit, bars, ticks)
+
+
+def phase_plot(key: str, title: str, seconds: Mapping[str, float]) -> BarPlot:
+    """In the order in which the phases came, each beginning where the one before it ended."""
+    rows = [(name, length) for name, length in seconds.items() if length >= SHORTEST_S]
+    end, ticks = axis_to(sum(length for _, length in rows))
+    bars = []
     begin = 0.0
-    for number, (name, length) in enumerate(rows):
-        colour = PHASE_COLOURS[number % len(PHASE_COLOURS)]
-        axes.barh(name, length, left=begin, color=colour, height=0.66)
-        axes.annotate(
-            f"{length:.1f} s",
-            (begin + length, name),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=GREY,
-        )
+    for name, length in rows:
+        bars.append(Bar(name, seconds_text(length), 100 * begin / end, 100 * length / end))
         begin += length
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlabel("seconds since the start", color=GREY)
-    return _svg(figure, label)
+    return BarPlot(key, title, "seconds since the start", tuple(bars), ticks)
 
 
-def stages(rows: Sequence[StageTime], label: str) -> str:
-    """Busy seconds a stage; the longest is the bottleneck, and each tells its rate."""
-    figure, axes = _figure(0.45 * max(len(rows), 1) + 0.6)
-    slowest = max((row.busy_seconds for row in rows), default=0.0)
-    for row in rows:
-        colour = "#d9a441" if row.busy_seconds == slowest else BAR_COLOUR
-        axes.barh(row.name, row.busy_seconds, color=colour, height=0.66)
-        axes.annotate(
-            f"{row.busy_seconds:.1f} s, {row.items_per_second:,.0f} {row.unit}/s",
-            (row.busy_seconds, row.name),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=GREY,
+def stage_plot(key: str, title: str, stages: Sequence[StageTime]) -> BarPlot:
+    """In the order in which data passes them; the one with most busy seconds is set apart."""
+    longest = max((stage.busy_seconds for stage in stages), default=0.0)
+    end, ticks = axis_to(longest)
+    bars = tuple(
+        Bar(
+            stage.name,
+            f"{seconds_text(stage.busy_seconds)}, {stage.items_per_second:,.0f} {stage.unit}/s",
+            0.0,
+            100 * stage.busy_seconds / end,
+            Tone.CARE if stage.busy_seconds == longest > 0 else Tone.PLAIN,
         )
-    axes.invert_yaxis()
-    axes.margins(x=0.3)
-    axes.set_xlabel("busy seconds, summed over workers", color=GREY)
-    return _svg(figure, label)
+        for stage in stages
+    )
+    return BarPlot(key, title, "busy seconds, summed over workers", bars, ticks)
 
 
-def _figure(height_in: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    for side in ("top", "right", "bottom", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=GREY, length=0)
-    return figure, axes
+def axis_to(longest: float, *, whole: bool = False) -> tuple[float, tuple[Tick, ...]]:
+    """The end of an axis from 0 that holds `longest`, and its ticks: at 1, 2 or 5 times a power of
+    ten apart, and at `whole` numbers alone where things are counted."""
+    rough = longest / STEPS_AT_MOST
+    power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
+    step = next(power * n for n in (1, 2, 5, 10) if power * n >= rough * (1 - 1e-9))
+    if whole:
+        step = max(step, 1.0)
+    steps = max(1, math.ceil(longest / step - 1e-9))
+    ticks = (Tick(_tick_text(n * step), 100 * n / steps) for n in range(steps + 1))
+    return steps * step, tuple(ticks)
 
 
-def _svg(figure: Figure, label: str) -> str:
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": label}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    # The size is the page's business; the shape is the viewBox's.
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+def seconds_text(seconds: float) -> str:
+    """With as many digits as tell something: `0.004 s`, `0.25 s`, `25.0 s`, `5,400 s`."""
+    digits = 0 if seconds >= 100 or not seconds else 1 if seconds >= 1 else 2
+    return f"{seconds:,.{3 if 0 < seconds < 0.1 else digits}f} s"
+
+
+def _tick_text(value: float) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= max(size, 1e4):  # up to four digits are short enough as they are
+            return f"{value / size:,.6g}{letter}"
+    return f"{value:,.6g}"
