@@ -27,7 +27,6 @@ from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, VectorSpace
 from pipeline.settings import TagSettings
 
-TAG_FIELDS = ("tags", "tag_scores")
 Vectors = list[NDArray[np.float32] | None]
 
 

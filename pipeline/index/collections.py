@@ -15,23 +15,17 @@ from qdrant_client import models as q
 
 from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.index.connection import Connection, open_connection
+from pipeline.payload_fields import IndexKind
+from pipeline.payload_schema import FIELDS
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 
-INDEXED_FIELDS = {
-    "asset_id": q.PayloadSchemaType.KEYWORD,
-    "generation": q.PayloadSchemaType.KEYWORD,
-    "kind": q.PayloadSchemaType.KEYWORD,
-    "live": q.PayloadSchemaType.BOOL,
-    "media_type": q.PayloadSchemaType.KEYWORD,
-    "key": q.PayloadSchemaType.KEYWORD,
-    "start_ms": q.PayloadSchemaType.INTEGER,
-    "has_vision": q.PayloadSchemaType.BOOL,
-    "has_audio": q.PayloadSchemaType.BOOL,
-    "has_text": q.PayloadSchemaType.BOOL,
-    "tags": q.PayloadSchemaType.KEYWORD,
-    "sequence": q.PayloadSchemaType.INTEGER,
+INDEX_TYPES = {
+    IndexKind.KEYWORD: q.PayloadSchemaType.KEYWORD,
+    IndexKind.BOOL: q.PayloadSchemaType.BOOL,
+    IndexKind.INTEGER: q.PayloadSchemaType.INTEGER,
 }
+INDEXED_FIELDS = {field.name: INDEX_TYPES[field.index] for field in FIELDS if field.index}
 DISTANCES = {"cosine": q.Distance.COSINE, "dot": q.Distance.DOT}
 POLL_EVERY_S = 0.5
 

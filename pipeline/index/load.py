@@ -17,35 +17,13 @@ from numpy.typing import NDArray
 from pipeline.errors import IndexUnavailable
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex
+from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome, Status
 from pipeline.state.segments import SegmentBatch
 
 ASSETS_A_FLIP = 64
 # Payload fields of a segment that are the asset's, and so the anchor's too.
-ASSET_FIELDS = [
-    "asset_id",
-    "bucket",
-    "key",
-    "uri",
-    "version_id",
-    "etag",
-    "size_bytes",
-    "last_modified",
-    "mime",
-    "user_metadata",
-    "sidecar_keys",
-    "media_type",
-    "container",
-    "width",
-    "height",
-    "fps",
-    "video_codec",
-    "audio_codec",
-    "asset_duration_ms",
-    "generation",
-    "spaces",
-    "encoder",
-]
+ASSET_FIELDS = tuple(field.name for field in FIELDS if field.copied_to_anchor)
 
 
 @dataclass(frozen=True, slots=True)

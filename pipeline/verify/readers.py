@@ -11,6 +11,8 @@ from typing import Any
 from pipeline.errors import StateCorrupt
 from pipeline.ids import Recipe, anchor_id
 from pipeline.index.points import CollectionPoints, StoredPoint
+from pipeline.payload_fields import Verified
+from pipeline.payload_schema import FIELDS
 from pipeline.planning.diff import PlanSummary, RetryPolicy, plan_rows
 from pipeline.planning.file import read_plan
 from pipeline.progress import Watch
@@ -28,7 +30,7 @@ from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import ROWS_A_WRITE, Ledger, blob
 from pipeline.verify.sample import Sampler
 
-POINT_FIELDS = ("kind", "asset_id", "generation", "live", "segments", "sequence")
+POINT_FIELDS = tuple(field.name for field in FIELDS if field.verified is Verified.EVERY_POINT)
 DONE = (Status.INDEXED, Status.PARTIAL)
 _BEHIND = {
     Action.NEW: Finding.OBJECT_NEW,

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from pipeline.ids import anchor_id
 from pipeline.index.load import anchors_of
 from pipeline.index.points import CollectionPoints, StoredPoint
+from pipeline.payload_fields import Verified
+from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome
 from pipeline.state.segments import SegmentBatch, read_segments
 from pipeline.verify.findings import Finding
@@ -24,7 +26,7 @@ from pipeline.verify.join_db import Ledger, blob
 
 # Fields that say how a point was loaded, of which Parquet has none; and those that are compared of
 # every point, not of the sample alone.
-NOT_SAMPLED = {"live", "sequence", "run_id", "kind", "asset_id", "generation", "segments"}
+NOT_SAMPLED = {field.name for field in FIELDS if field.verified is not Verified.SAMPLE}
 # Relative and absolute: of a value rounded to the stored type, after Qdrant made its unit length.
 TOLERANCES = {"float32": (1e-5, 1e-6), "float16": (2**-10, 2**-20), "uint8": (0.0, 1.0)}
 

@@ -13,10 +13,9 @@ from pydantic import SecretStr
 from qdrant_client import models as q
 
 from encoders.modality import Modality
-from pipeline.embed.encode import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import asset_id, point_id
-from pipeline.index.load import ASSET_FIELDS, load_shard
+from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.payload import segment_payload
 from pipeline.records import (
@@ -265,12 +264,3 @@ def test_a_server_out_of_reach_is_named_without_its_key(grpc: bool) -> None:
         pass
     assert "http://127.0.0.1:9" in str(raised.value)
     assert "s3cret" not in str(raised.value)
-
-
-def test_every_payload_field_is_documented(root_dir: Path) -> None:
-    """docs/metadata.md has a row for each field, and none for a field that is not there."""
-    text = (root_dir / "docs/metadata.md").read_text()
-    rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    segment = {*rows_of("a", "g", 1)[0].payload, *TAG_FIELDS, "live", "run_id", "sequence"}
-    anchor = {*ASSET_FIELDS, "kind", "segments", "status", "decoded_ms", "sequence", "run_id"}
-    assert rows == segment | anchor

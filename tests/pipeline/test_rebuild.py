@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 from qdrant_client import models as q
 
 from encoders.modality import Modality
-from pipeline.embed.encode import TAG_FIELDS
 from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, SettingsError, StateCorrupt
 from pipeline.index.collections import Collections, open_collections
 from pipeline.index.types import Anchor
@@ -32,7 +31,6 @@ from pipeline.rebuild.rebuild import Rebuilt, copy, finish, rebuild
 from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.records import Status, VectorSpace
 from pipeline.settings import Settings, load_settings
-from pipeline.settings_fields import OptionalField
 from pipeline.state.lease import held
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import open_store
@@ -394,11 +392,6 @@ def test_copies_of_one_thing_are_one_answer(server: StandIn, tmp_path: Path) -> 
             index.upsert_segments(batch, {})
         index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})], 1)
         assert measure_recall(index, vectors) == (Recall("vision", 1, 0.5),)
-
-
-def test_what_may_be_left_out_is_a_field_of_the_payload() -> None:
-    fields = {*rows_of("a", "g", 1)[0].payload, *TAG_FIELDS}
-    assert set(get_args(OptionalField)) <= fields - {"key", "start_ms", "segment_index", "live"}
 
 
 def test_rollback_brings_the_old_collection_up_to_date(settings: Settings) -> None:
