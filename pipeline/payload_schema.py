@@ -75,14 +75,20 @@ FIELDS = _each_once(
             verified=Verified.EVERY_POINT,
         ),
         # The object, as the bucket has it.
-        _about_asset("bucket", ValueType.KEYWORD, "the bucket's name: `films`"),
+        _about_asset(
+            "bucket", ValueType.KEYWORD, "the bucket's name: `films`; of a folder its absolute path"
+        ),
         _about_asset(
             "key",
             ValueType.KEYWORD,
             "the key as it is, any character that S3 takes",
             index=IndexKind.KEYWORD,
         ),
-        _about_asset("uri", ValueType.KEYWORD, "where the object is: `s3://films/park.mp4`"),
+        _about_asset(
+            "uri",
+            ValueType.KEYWORD,
+            "where the object is: `s3://films/park.mp4`, `file:///films/park.mp4`",
+        ),
         _about_asset(
             "version_id", ValueType.KEYWORD, "the object's, in a versioned bucket", nullable=True
         ),

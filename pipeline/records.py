@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from encoders.modality import Modality
@@ -48,7 +49,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MediaObject:
-    """One listed S3 object. `last_modified` is ISO 8601 in UTC; `etag` is without quotes."""
+    """One listed object. `bucket` is a bucket of S3, or the path of a folder, which begins with a
+    slash; `last_modified` is ISO 8601 in UTC; `etag` is without quotes."""
 
     bucket: str
     key: str
@@ -66,7 +68,18 @@ class MediaObject:
 
     @property
     def uri(self) -> str:
+        if self.bucket.startswith("/"):  # no bucket of S3 is called so
+            return Path(self.bucket, self.key).as_uri()
         return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedObject:
+    """What a source says of an object beside its bytes. `metadata` is what its owner attached to
+    it (S3: x-amz-meta-*, decoded)."""
+
+    content_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,15 @@ class _Part(BaseModel):
 
 
 class SourceSettings(_Part):
-    """Where the media is. Credentials come from the usual AWS chain, never from here."""
+    """The media, in a bucket or in a folder. Credentials come from the usual AWS chain."""
 
     bucket: str = Field("", description="name of the bucket")
+    folder: Path | None = Field(None, description="a folder on disk, in place of a bucket")
+    folder_etag: Literal["stat", "digest"] = Field(
+        "stat",
+        description="a file is another by its size, time and inode (stat), or by its content "
+        "(digest: every file is read for every plan)",
+    )
     prefix: str = Field("", description="only keys that begin with this")
     endpoint_url: PlainUrl = Field(None, description="any S3-compatible endpoint; empty for AWS")
     region: str | None = Field(None, description="region; empty for the AWS chain's own")
@@ -49,6 +55,17 @@ class SourceSettings(_Part):
          "GLACIER_IR", "EXPRESS_ONEZONE"),
         description="classes that a GET can read at once; others end as `archived`",
     )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """Of the bucket, or the folder's absolute path: what its objects have as `bucket`."""
+        return self.bucket if self.folder is None else self.folder.expanduser().resolve().as_posix()
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SourceSettings:
+        if self.bucket and self.folder is not None:
+            raise ValueError("source.bucket and source.folder: name one of them")
+        return self
 
 
 class DecodeSettings(_Part):

@@ -67,7 +67,7 @@ def deploy(
         print_json([asdict(change) for change in shown])
     elif remove and not shown:
         out.print("Nothing here was made by `sensedex deploy`.")
-    elif not remove and not chosen.source.bucket:
+    elif not remove and not chosen.source.name:
         out.print(
             "No bucket is named: set it in sensedex.toml, or as SENSEDEX_SOURCE__BUCKET where the "
             "worker runs."

@@ -33,10 +33,8 @@ from pipeline.media.sandbox.protocol import BrokenWireError
 from pipeline.media.sandbox.self_test import confinement
 from pipeline.models.spaces import DECODED, cards_of
 from pipeline.report.read import read_status
-from pipeline.s3 import client as s3
-from pipeline.s3.errors import first_contact
-from pipeline.s3.listing import list_pages
 from pipeline.settings import DecodeSettings, Settings
+from pipeline.source.source import open_source
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")
 GB = 2**30
@@ -62,7 +60,7 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every finding in turn; nothing is written, no model is loaded. Others' answers are waited for
     beside what takes its time here, and no longer than ANSWER_WITHIN_S."""
-    bucket = _asked("bucket", lambda: _bucket(settings))
+    bucket = _asked("bucket", lambda: _source(settings))
     qdrant = _asked("qdrant", lambda: _qdrant(settings))
     state = _asked("state", lambda: _state(settings))
     yield _python()
@@ -188,15 +186,18 @@ def _precisions(settings: Settings, card: EncoderCard) -> list[TowerPrecision]:
     return [one for one in found if one.modality in DECODED]
 
 
-def _bucket(settings: Settings) -> Finding:
+def _source(settings: Settings) -> Finding:
     source = settings.source
-    if not source.bucket:
-        return Finding("bucket", Verdict.WARN, "none named", "--bucket NAME, or `sensedex init`")
-    client = s3.make_client(source)
-    first_contact(client, source.bucket)
-    first = next(list_pages(client, source.bucket, source.prefix), None)
-    detail = f"{source.bucket} can be listed" + ("" if first else ", and is empty")
-    return Finding("bucket", Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
+    what = "bucket" if source.folder is None else "folder"
+    if not source.name:
+        return Finding(
+            what, Verdict.WARN, "none named", "--bucket NAME or --source FOLDER, or `sensedex init`"
+        )
+    place = open_source(source)
+    place.check()
+    first = next(place.listed(), None)
+    detail = f"{source.name} can be listed" + ("" if first else ", and is empty")
+    return Finding(what, Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
 
 
 def _qdrant(settings: Settings) -> Finding:

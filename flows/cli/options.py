@@ -22,6 +22,7 @@ DEFAULT_FILE = Path("sensedex.toml")
 R = TypeVar("R")
 
 PANEL = "Settings"
+SOURCE = "source.folder"
 
 
 def _setting(flag: str, help_text: str) -> Any:
@@ -32,6 +33,9 @@ SettingsFile = Annotated[
     Path | None, _setting("--settings", "Settings file; ./sensedex.toml if there is one.")
 ]
 Bucket = Annotated[str | None, _setting("--bucket", "source.bucket")]
+Source = Annotated[
+    str | None, _setting("--source", "A folder (source.folder), or s3://bucket/prefix.")
+]
 Prefix = Annotated[str | None, _setting("--prefix", "source.prefix")]
 Endpoint = Annotated[str | None, _setting("--endpoint-url", "source.endpoint_url")]
 Url = Annotated[str | None, _setting("--url", "index.url")]
@@ -45,6 +49,7 @@ More = Annotated[
 # What every command that reads settings takes, and the field that each of them sets.
 SHARED: Mapping[str, tuple[Any, str]] = {
     "bucket": (Bucket, "source.bucket"),
+    "source": (Source, SOURCE),
     "prefix": (Prefix, "source.prefix"),
     "endpoint_url": (Endpoint, "source.endpoint_url"),
     "url": (Url, "index.url"),
@@ -155,4 +160,16 @@ def _load(file: Path | None, overrides: Mapping[str, Any], more: Sequence[str]) 
                 remedy="For example --set decode.window_ms=4000",
             )
         assigned[name.strip()] = value
-    return load_settings(file, {**overrides, **assigned})
+    return load_settings(file, {**_placed(overrides), **assigned})
+
+
+def _placed(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """With what `--source` names: a folder in place of a bucket in the file, or a bucket."""
+    source = overrides.get(SOURCE)
+    if source is None:
+        return dict(overrides)
+    if not source.startswith("s3://"):
+        return {"source.bucket": "", **overrides}
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    named = {"source.bucket": bucket, "source.prefix": prefix}
+    return {**named, **{field: text for field, text in overrides.items() if field != SOURCE}}

@@ -73,7 +73,7 @@ def answer(
     def play(moment: Moment) -> str:
         seconds = f"#t={moment.start_ms / 1000:g},{moment.end_ms / 1000:g}"
         at = seconds if moment.end_ms else ""
-        if client is None:
+        if client is None or not moment.uri.startswith("s3:"):
             return moment.uri + at
         return s3.presign(client, _object_of(moment), LINK_LASTS_S) + at
 

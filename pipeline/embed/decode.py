@@ -18,11 +18,11 @@ from pipeline.media.window import DecodeEnd, Window
 from pipeline.payload import segment_payload
 from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress
-from pipeline.records import Failure, MediaInfo, ObjectOutcome, PlanRow, Status
-from pipeline.s3 import client as s3
+from pipeline.records import Failure, FetchedObject, MediaInfo, ObjectOutcome, PlanRow, Status
 from pipeline.scratch import scratch_folder
 from pipeline.settings import DecodeSettings, SourceSettings
 from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
+from pipeline.source.source import open_source
 
 
 class DecodeStage:
@@ -41,7 +41,7 @@ class DecodeStage:
         self._encoder_name = encoder_name
         self._spaces = spaces
         self._add_progress = add_progress
-        self._client = s3.make_client(source)
+        self._place = open_source(source)
 
     def rows(self, planned: PlanRow, shard: Shard) -> Iterator[DecodedRow]:
         """Windows in their order, then the end. Windows of an object that fails half way are
@@ -62,7 +62,7 @@ class DecodeStage:
             with scratch_folder() as folder:
                 # The object's own name never reaches the disk: a key can hold anything.
                 path = folder / "object"
-                fetched = s3.fetch_to_file(self._client, planned.object, path)
+                fetched = self._place.fetch(planned.object, path)
                 sidecars = self._fetch_sidecars(planned, folder)
                 failure = sidecars.failures[0] if sidecars.failures else None
                 for item in decode_in_child(path, self._decode):
@@ -131,7 +131,7 @@ class DecodeStage:
                 files.append((sidecar.key, b"\0"))  # reported as what it is: no text to read
                 continue
             path = folder / f"sidecar-{number}"
-            s3.fetch_to_file(self._client, sidecar, path)
+            self._place.fetch(sidecar, path)
             files.append((sidecar.key, path.read_bytes()))
         return read_sidecars(files)
 
@@ -142,7 +142,7 @@ class DecodeStage:
         info: MediaInfo,
         window: Window,
         sidecars: Sidecars,
-        fetched: s3.FetchedObject,
+        fetched: FetchedObject,
     ) -> DecodedRow:
         text = sidecars.text_of(window.segment)
         payload = segment_payload(

@@ -20,11 +20,9 @@ from pipeline.planning.guards import check_removals
 from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
 from pipeline.progress import Watch
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
-from pipeline.s3 import client as s3
-from pipeline.s3.errors import first_contact
-from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings
 from pipeline.source.select import as_far_as_listed, select
+from pipeline.source.source import open_source
 from pipeline.state.objects import CurrentState, read_state
 from pipeline.state.store import open_store
 
@@ -83,10 +81,11 @@ class Planned:
 def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
     """A bucket is named, and the encoders are there; no model is loaded. The encoders' cards, the
     first one's first. Raises SettingsError."""
-    if not settings.source.bucket:
+    if not settings.source.name:
         raise SettingsError(
             "Setting source.bucket: no bucket is named.",
-            remedy="Give --bucket NAME, or set it in sensedex.toml (`sensedex init` writes one).",
+            remedy="Give --bucket NAME or --source FOLDER, or set it in sensedex.toml (`sensedex "
+            "init` writes one).",
         )
     return cards_of(settings)
 
@@ -116,9 +115,9 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     candidates, committed = recoverable(state)
     summary = PlanSummary()
     source = settings.source
-    client = s3.make_client(source)
-    first_contact(client, source.bucket)
-    listed = list_pages(client, source.bucket, source.prefix)
+    place = open_source(source)
+    place.check()
+    listed = place.listed()
     if options.allow_short_listing:
         listed = as_far_as_listed(listed, summary.selection)
     rows = plan_rows(
@@ -132,7 +131,7 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
             committed,
         ),
         summary,
-        bucket=source.bucket,
+        bucket=source.name,
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = 0

@@ -215,7 +215,7 @@ def commit(run: Run, planned: Planned, receipts: Sequence[ShardReceipt]) -> Curr
         merge_state(planned.state.rows(), merged, gone),
         sequence=run.folder.sequence,
         run_id=run.folder.run_id,
-        bucket=source.bucket,
+        bucket=source.name,
         prefix=source.prefix,
         recipe=digest,
         encoder=planned.card.name,

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import email.header
 import time
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,7 +22,7 @@ from botocore.config import Config
 from botocore.utils import parse_timestamp
 
 from pipeline.errors import ObjectChanged, SettingsError, Transient, printable
-from pipeline.records import MediaObject
+from pipeline.records import FetchedObject, MediaObject
 from pipeline.s3.errors import answer_of, host_of, map_client_error, refuse_redirect
 from pipeline.settings import SourceSettings
 
@@ -45,14 +43,6 @@ class PreconditionFailed(Transient):
     """A conditional write lost: somebody else wrote first."""
 
     default_code = "precondition"
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedObject:
-    """What a GET says beside the bytes. `metadata` is the user's own (x-amz-meta-*), decoded."""
-
-    content_type: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_client(source: SourceSettings) -> S3Client:

@@ -75,10 +75,10 @@ def look(
     state = read_state(open_store(settings.state.location, settings.source))
     report = _begin(settings, state, options, watch)
     source = settings.source
-    if state.bucket and state.bucket != source.bucket:
+    if state.bucket and state.bucket != source.name:
         raise SettingsError(
             f"The state in {state.store.location} is that of bucket {state.bucket!r}, "
-            f"not of {source.bucket!r}.",
+            f"not of {source.name!r}.",
             remedy="Set source.bucket, or state.location to a place of this bucket's own.",
         )
     watch.phase("listing the bucket beside the state")
@@ -104,7 +104,7 @@ def look(
     watch.lap("Parquet and sample")
     watch.phase("comparing")
     others = compare(
-        ledger, (lambda _: {}) if points is None else look_at(points), source.bucket, source.prefix
+        ledger, (lambda _: {}) if points is None else look_at(points), source.name, source.prefix
     )
     watch.lap("compare")
     counts = IndexCounts(
@@ -155,7 +155,7 @@ def _begin(
     settings: Settings, state: CurrentState, options: LookOptions, watch: Watch
 ) -> VerifyReport:
     return VerifyReport(
-        bucket=settings.source.bucket,
+        bucket=settings.source.name,
         prefix=settings.source.prefix,
         state=state.store.location,
         collection=settings.index.collection,

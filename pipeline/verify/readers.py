@@ -17,11 +17,9 @@ from pipeline.planning.diff import PlanSummary, RetryPolicy, plan_rows
 from pipeline.planning.file import read_plan
 from pipeline.progress import Watch
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
-from pipeline.s3 import client as s3
-from pipeline.s3.errors import first_contact
-from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
 from pipeline.source.select import SelectionCounts, select
+from pipeline.source.source import open_source
 from pipeline.state.objects import CurrentState, StateRow
 from pipeline.state.receipts import receipt_of, unfinished_runs
 from pipeline.state.segments import file_sha256, read_ids
@@ -51,16 +49,15 @@ def read_bucket_and_state(
             yield row
 
     summary = PlanSummary()
-    client = s3.make_client(source)
-    first_contact(client, source.bucket)
-    listed = list_pages(client, source.bucket, source.prefix)
+    place = open_source(source)
+    place.check()
     planned = plan_rows(
-        select(listed, source, summary.selection),
+        select(place.listed(), source, summary.selection),
         passing(),
         recipe,
         RetryPolicy(readable_classes=frozenset(source.storage_classes)),
         summary,
-        bucket=source.bucket,
+        bucket=source.name,
     )
     while chunk := list(islice(planned, ROWS_A_WRITE)):
         known = [passed.popleft() for row in chunk if row.action is not Action.NEW]

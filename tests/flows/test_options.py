@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,9 +82,9 @@ def test_every_command_has_them_alike(command: str) -> None:
         flag: (param.help, param.multiple, param.default)
         for param in commands["plan"].params
         for flag in param.opts
-        if flag in {*GIVEN, "--set", "--settings"}
+        if flag in {*GIVEN, "--set", "--settings", "--source"}
     }
-    assert len(wanted) == len(GIVEN) + 2
+    assert len(wanted) == len(GIVEN) + 3
     assert {flag: said.get(flag) for flag in wanted} == wanted
 
 
@@ -106,6 +107,19 @@ def test_each_reaches_the_settings(command: str, settings_of: Any, tmp_path: Any
     assert (settings.source.bucket, settings.source.prefix) == ("by-file", "by-flag")
     assert settings.tags.labels == ("a dog", "a cat")
     assert settings.decode.window_ms == 4000
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_source_is_a_folder_or_a_bucket(command: str, settings_of: Any, tmp_path: Any) -> None:
+    words = (command, *COMMANDS[command])
+    file = tmp_path / "other.toml"
+    file.write_text('[source]\nbucket = "by-file"\n')
+    source = settings_of(*words, "--settings", str(file), "--source", "videos").source
+    assert (source.bucket, source.name) == ("", (Path.cwd() / "videos").as_posix())
+    source = settings_of(*words, "--source", "s3://films/2026/").source
+    assert (source.bucket, source.prefix, source.folder) == ("films", "2026/", None)
+    with pytest.raises(SettingsError, match=r"source\.bucket and source\.folder"):
+        app([*words, "--bucket", "films", "--source", "videos"], standalone_mode=False)
 
 
 def test_a_rebuilds_own_options_are_settings(settings_of: Any) -> None:
