@@ -1,4 +1,5 @@
-"""How long a person waits: a run with nothing to do, and the first window that a search can find.
+"""How long a person waits: a run with nothing to do, the first window that a search can find, and
+the sentence where nobody answers.
 
     python -m tests.bench.start [--pictures 40] [--repeats 5] [--engines 100 400] [--json FILE]
 
@@ -38,6 +39,8 @@ WEEKEND = ROOT.parent / "shared/bench/weekend_pictures.py"
 LOOK_EVERY_S = 0.02
 TARGET_NOTHING_S = 2.0
 TARGET_FIRST_S = 6.0
+TARGET_SENTENCE_S = 10.0
+NOBODY = "http://127.0.0.1:9"
 
 
 def main() -> None:
@@ -58,6 +61,7 @@ def main() -> None:
         with demo_server(folder / "s3") as server:
             bench = Bench(server.url, folder)
             rows = bench.waits(options.pictures, options.repeats)
+            rows += bench.sentences(options.repeats)
             for pictures in options.engines:
                 rows += bench.engines(pictures)
     for row in rows:
@@ -89,6 +93,35 @@ class Bench:
             _row("a run with nothing to do", nothings, TARGET_NOTHING_S),
             _row(f"first window of {pictures} pictures", firsts, TARGET_FIRST_S, weekend),
         ]
+
+    def sentences(self, repeats: int) -> list[dict[str, Any]]:
+        """With nobody behind the endpoint, and with no credentials, where the whole chain is asked
+        to its end."""
+        rows = []
+        bare = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        for trouble, url, env in (
+            ("nobody there", NOBODY, dict(os.environ)),
+            ("no credentials", self._url, {**bare, "AWS_DEFAULT_REGION": "us-east-1"}),
+        ):
+            for command in ("doctor", "run"):
+                seconds = [self._sentence(command, url, env) for _ in range(repeats)]
+                rows.append(_row(f"{trouble}: {command}", seconds, TARGET_SENTENCE_S))
+        return rows
+
+    def _sentence(self, command: str, url: str, env: dict[str, str]) -> float:
+        place = self._place()
+        words = [sys.executable, "-m", "flows.cli.main", command, "--bucket", "small"]
+        path = os.pathsep.join([str(ROOT), env.get("PYTHONPATH", "")])
+        began = time.perf_counter()
+        ended = subprocess.run(
+            [*words, "--endpoint-url", url],
+            cwd=place,
+            check=False,
+            capture_output=True,
+            env={**env, "HOME": str(place), "PYTHONPATH": path},
+        )
+        assert ended.returncode != 0, ended.stdout
+        return time.perf_counter() - began
 
     def engines(self, pictures: int) -> list[dict[str, Any]]:
         bucket = f"of-{pictures}"
