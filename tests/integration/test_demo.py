@@ -51,7 +51,7 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
     objects = sum(1 for path in media.rglob("*") if path.is_file())
     folder = tmp_path / "demo"
     command = [*COMMAND, "demo", "--folder", str(folder)]
-    mark = f"demo-{tmp_path.name}"
+    mark = f"demo-{tmp_path}"  # in full: another suite may run beside this one
 
     # Stopped in the middle of the work: no process stays, and what is committed is kept.
     with subprocess.Popen(
