@@ -23,8 +23,8 @@ from tests.flows.error_table import CASES, ELSEWHERE, Case, qdrant_at, without_c
 from tests.flows.forked import Commands, Ended, commands
 from tests.s3_server import S3Server, s3_server  # noqa: F401  a fixture
 
-# Ten seconds are asked for, and `python -m tests.bench.start` measures them. Here, on a machine that
-# does three other things, it is told apart from the minute and more for which clients try.
+# Ten seconds are asked for, and `python -m tests.bench.start` measures them. Here, on a machine
+# that does other things, it is told apart from the minute and more for which clients try.
 ANSWER_WITHIN_S = 30.0
 LINES = 4
 
