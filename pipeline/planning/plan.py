@@ -79,8 +79,8 @@ class Planned:
 
 
 def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
-    """A bucket is named, and the encoders are there; no model is loaded. The encoders' cards, the
-    first one's first. Raises SettingsError."""
+    """A bucket or a folder is named, and the encoders are there; no model is loaded. The encoders'
+    cards, the first one's first. Raises SettingsError."""
     if not settings.source.name:
         raise SettingsError(
             "Setting source.bucket: no bucket is named.",

@@ -48,7 +48,8 @@ class FolderSource:
         return self._below(self._folder, "")
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
-        file = self._folder / obj.key
+        # Where it was listed: a worker of Ray's resolves a relative folder in another place.
+        file = Path(obj.bucket, obj.key)
         try:
             shutil.copyfile(file, path)
             # Looked at again, now of the bytes that are here: who writes meanwhile is found out.

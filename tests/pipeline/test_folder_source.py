@@ -167,6 +167,25 @@ def test_a_whole_run_over_a_folder(root_dir: Path, tmp_path: Path) -> None:
     assert state.bucket == media.as_posix()
 
 
+@pytest.mark.usefixtures("ray_running")
+def test_a_relative_folder_is_the_same_in_every_process(
+    root_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's workers are in other folders than the command."""
+    photo = root_dir / "infra/demo/media/photos/bee.jpg"
+    put(tmp_path / "here/videos", "bee.jpg", photo.read_bytes())
+    monkeypatch.chdir(tmp_path / "here")
+    settings = load_settings(None, {
+        "source.folder": "videos",
+        "index.path": str(tmp_path / "qdrant"),
+        "state.location": str(tmp_path / "state"),
+        "embed.engine": "ray",
+        "encode.encoder": "imagebind-demo",
+        "encode.precision": "fp32",
+    })  # fmt: skip
+    assert run_index(settings).objects_by_status == {"indexed": 1}
+
+
 def segments_of(settings: Settings) -> list[dict[str, Any]]:
     with open_index(settings.index) as index:
         found = everything(index, of_the_run=True)
