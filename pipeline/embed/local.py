@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from pipeline.embed.ahead import ahead
+from pipeline.ahead import ahead
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.client import prepare_children

@@ -6,45 +6,17 @@ as long, so that one is done beside the other (docs/performance.md).
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from datetime import UTC
-from typing import Any, TypeVar
+from typing import Any
 
 from botocore import exceptions as aws
 
+from pipeline.ahead import ahead
 from pipeline.errors import ListingEndedEarly
 from pipeline.records import MediaObject
 from pipeline.s3.client import S3Client
 from pipeline.s3.errors import map_client_error
-
-Page = TypeVar("Page")
-
-
-def ahead(pages: Iterable[Page]) -> Iterator[Page]:
-    """The same pages; while one is worked on, the next is asked for. Who stops early, or is
-    interrupted, does not wait for it."""
-    coming = iter(pages)
-    following = _begun(coming)
-    while (page := following.result()) is not None:
-        following = _begun(coming)
-        yield page
-
-
-def _begun(coming: Iterator[Page]) -> Future[Page | None]:
-    """The next one, or None, in a thread that dies with the process: a pool's would be waited for,
-    up to all the timeouts of a server that has stopped to answer."""
-    future: Future[Page | None] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(next(coming, None))
-        except BaseException as error:  # noqa: BLE001  handed to who waits for the page
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True, name="listing").start()
-    return future
 
 
 def check_page(page: Mapping[str, Any], bucket: str) -> None:
@@ -89,8 +61,12 @@ def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "")
 
 def _listed(client: S3Client, **asked: Any) -> Iterator[Any]:
     try:
-        for page in ahead(client.get_paginator("list_objects_v2").paginate(**asked)):
-            yield from page.get("Contents", ())
-            check_page(page, asked["Bucket"])
+        pages = client.get_paginator("list_objects_v2").paginate(**asked)
+        # Who stops early does not wait for the next page: it may take all the timeouts of a server
+        # that has stopped to answer.
+        with ahead((page for page in pages), most=1, end_wait_s=0) as ready:
+            for page in ready:
+                yield from page.get("Contents", ())
+                check_page(page, asked["Bucket"])
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise map_client_error(error, asked["Bucket"]) from error

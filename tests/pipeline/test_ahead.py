@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from pipeline.embed.ahead import ahead
+from pipeline.ahead import ahead
 
 
 class Counting:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 from botocore.utils import parse_timestamp
 
+from pipeline.ahead import ahead
 from pipeline.s3.client import timestamp
-from pipeline.s3.listing import ahead
 
 
-def noting(asked: list[threading.Event]) -> Iterator[int]:
+def noting(asked: list[threading.Event]) -> Generator[int, None, None]:
     """Numbered pages; each sets its event when it is asked for."""
     for number, event in enumerate(asked):
         event.set()
@@ -22,45 +22,46 @@ def noting(asked: list[threading.Event]) -> Iterator[int]:
 def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
     asked = [threading.Event() for _ in range(3)]
     read = []
-    for page in ahead(noting(asked)):
-        if page < 2:
-            assert asked[page + 1].wait(5), "the next page is not asked for before this one is done"
-        read.append(page)
+    with ahead(noting(asked), most=1) as pages:
+        for page in pages:
+            if page < 2:
+                assert asked[page + 1].wait(5), "the next page is not asked for before this is done"
+            read.append(page)
     assert read == [0, 1, 2]
 
 
 def test_no_more_than_one_page_lies_ready() -> None:
     asked = [threading.Event() for _ in range(3)]
-    listing = ahead(noting(asked))
-    assert next(listing) == 0
-    assert asked[1].wait(5)
-    assert not asked[2].wait(0.3)
-    assert next(listing) == 1
-    assert asked[2].wait(5)
+    with ahead(noting(asked), most=1) as listing:
+        assert next(listing) == 0
+        assert asked[1].wait(5)
+        assert not asked[2].wait(0.3)
+        assert next(listing) == 1
+        assert asked[2].wait(5)
 
 
 def test_who_stops_early_does_not_wait_for_the_next_page() -> None:
     never = threading.Event()
 
-    def pages() -> Iterator[int]:
+    def pages() -> Generator[int, None, None]:
         yield 0
         never.wait()
         yield 1
 
-    listing = ahead(pages())
-    assert next(listing) == 0
-    listing.close()  # would hang
+    with ahead(pages(), most=1, end_wait_s=0) as listing:
+        assert next(listing) == 0
+    # would hang
 
 
 def test_what_goes_wrong_comes_at_its_page() -> None:
-    def pages() -> Iterator[int]:
+    def pages() -> Generator[int, None, None]:
         yield 0
         raise OSError("cut")
 
-    listing = ahead(pages())
-    assert next(listing) == 0
-    with pytest.raises(OSError, match="cut"):
-        next(listing)
+    with ahead(pages(), most=1) as listing:
+        assert next(listing) == 0
+        with pytest.raises(OSError, match="cut"):
+            next(listing)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,15 @@ END_WAIT_S = 10.0
 
 
 @contextmanager
-def ahead(items: Generator[T, None, None], most: int) -> Iterator[Iterator[T]]:
+def ahead(
+    items: Generator[T, None, None], most: int, *, end_wait_s: float = END_WAIT_S
+) -> Iterator[Iterator[T]]:
     """The same items in the same order. Work on them begins on entering, not with the first `next`,
     and is at most `most` items ahead.
 
     What `items` raises is raised by `next`, after the items before it. Leaving stops the work after
-    the item that it is at; `items` is closed in the thread that ran it.
+    the item that it is at, which is waited for `end_wait_s`; `items` is closed in the thread that
+    ran it.
     """
     ready: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
     room = threading.Semaphore(most)
@@ -55,4 +58,4 @@ def ahead(items: Generator[T, None, None], most: int) -> Iterator[Iterator[T]]:
     finally:
         stopped.set()
         room.release()
-        worker.join(END_WAIT_S)
+        worker.join(end_wait_s)
