@@ -60,7 +60,8 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every finding in turn; nothing is written, no model is loaded. Others' answers are waited for
     beside what takes its time here, and no longer than ANSWER_WITHIN_S."""
-    bucket = _asked("bucket", lambda: _source(settings))
+    what = "bucket" if settings.source.folder is None else "folder"
+    source = _asked(what, lambda: _source(what, settings))
     qdrant = _asked("qdrant", lambda: _qdrant(settings))
     state = _asked("state", lambda: _state(settings))
     yield _python()
@@ -70,7 +71,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("packages", Verdict.OK, ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
     yield _ffmpeg(settings)
     yield encoder_finding(settings)
-    yield bucket()
+    yield source()
     yield qdrant()
     yield state()
     yield _guarded("prefect", _prefect)
@@ -186,9 +187,8 @@ def _precisions(settings: Settings, card: EncoderCard) -> list[TowerPrecision]:
     return [one for one in found if one.modality in DECODED]
 
 
-def _source(settings: Settings) -> Finding:
+def _source(what: str, settings: Settings) -> Finding:
     source = settings.source
-    what = "bucket" if source.folder is None else "folder"
     if not source.name:
         return Finding(
             what, Verdict.WARN, "none named", "--bucket NAME or --source FOLDER, or `sensedex init`"
