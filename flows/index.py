@@ -5,6 +5,7 @@ Prefect sees plan, embed, one load a shard, sweep and state; never one task a fi
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
 from prefect.flows import Flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
@@ -138,6 +140,7 @@ def run_in_flow(
         task_runner=index_flow.task_runner,
     )
     try:
+        _start_own_server()
         in_this_process(settings.model_dump(mode="json"), Options(**asdict(options)))
     except httpx.HTTPError as error:
         if not done:
@@ -147,6 +150,18 @@ def run_in_flow(
             raise
         raise went_away(error) from error
     return done[0]
+
+
+def _start_own_server() -> None:
+    """Prefect's temporary server, where none is named; it ends with this process. A terminal sends
+    Ctrl-C to it as well: the signal is blocked in who is started here, since a flow that is stopped
+    would try for more than a minute to tell it so.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        get_client(sync_client=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(

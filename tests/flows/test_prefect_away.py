@@ -20,6 +20,11 @@ from pipeline.progress import RunProgress, ignore_progress
 from pipeline.settings import Settings
 
 
+@pytest.fixture
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_start_own_server", lambda: None)
+
+
 def away(*_: Any, **__: Any) -> Any:
     raise httpx.ConnectError("refused")
 
@@ -55,6 +60,7 @@ def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 2
 
 
+@pytest.mark.usefixtures("_no_server")
 def test_a_run_that_is_done_has_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
     report: Any = object()
     monkeypatch.setattr(index, "_run", lambda *_, **__: report)
@@ -67,6 +73,7 @@ def test_a_run_that_is_done_has_its_report(monkeypatch: pytest.MonkeyPatch) -> N
     assert index.run_in_flow(Settings(), RunOptions(), ignore_progress) is report
 
 
+@pytest.mark.usefixtures("_no_server")
 def test_a_run_that_is_not_done_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Flow, "__call__", away)
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_URL") as raised:
