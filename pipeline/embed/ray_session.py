@@ -29,6 +29,8 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.5
 RAY_CLIENT_PORT = 10001
 DEATH_WITHIN_S = 1.0
+DRAWING_ENDS_WITHIN_S = 3.0
+DRAWING_THREAD = "sensedex-graph"
 _abandoned = threading.Event()
 
 
@@ -46,10 +48,18 @@ class RayDied(Transient):
 
 @contextmanager
 def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
-    """Gives the cluster's resources. A session that is already there is used and left running."""
+    """Gives the cluster's resources. A session that is already there is used and left running.
+
+    Raises RayUnavailable: no cluster, no private session, or this process's own was abandoned.
+    """
     prepare_environment()
     import ray
 
+    if _abandoned.is_set():
+        raise RayUnavailable(
+            "The Ray session of this process was ended in the middle of its work.",
+            remedy="Start a new process: Ray begins one such session in each.",
+        )
     if ray.is_initialized():
         yield ray.cluster_resources()
         return
@@ -64,7 +74,8 @@ def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
         _wait_for_death()
         raise
     finally:
-        if dead_processes():
+        # A thread that still draws calls Ray after its shutdown: that, too, ends the process.
+        if dead_processes() or not _drawing_ended():
             _abandon()
         if not _abandoned.is_set():
             with own_sigterm():
@@ -165,7 +176,7 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
         except BaseException as error:  # noqa: BLE001  raised where the items are wanted
             put("error", error=error)
 
-    threading.Thread(target=draw, daemon=True, name="sensedex-graph").start()
+    threading.Thread(target=draw, daemon=True, name=DRAWING_THREAD).start()
     try:
         while True:
             try:
@@ -222,6 +233,17 @@ def _wait_for_death() -> None:
     until = time.monotonic() + DEATH_WITHIN_S
     while not dead_processes() and time.monotonic() < until:
         time.sleep(0.1)
+
+
+def _drawing_ended() -> bool:
+    """Whether nothing draws from the session any more; waits a little for what it drew last."""
+    until = time.monotonic() + DRAWING_ENDS_WITHIN_S
+    for thread in threading.enumerate():
+        if thread.name == DRAWING_THREAD:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                return False
+    return True
 
 
 def _object_store_bytes() -> int:

@@ -9,40 +9,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from flows.cli.demo import read_examples
+from tests.support.marked_processes import left_over, marked_environment
 
 COMMAND = [sys.executable, "-m", "flows.cli.main"]
 
 
-def environment(marker: str, tmp_path: Path) -> dict[str, str]:
-    """The test's own, marked, so that every process that comes of it can be found."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "PREFECT_"))}
-    return {**kept, "SENSEDEX_TEST_MARK": marker, "HOME": str(tmp_path), "COLUMNS": "120"}
-
-
-def marked(marker: str) -> list[str]:
-    """Command lines of the processes that carry the mark."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        try:
-            if process.environ().get("SENSEDEX_TEST_MARK") == marker:
-                found.append(" ".join(process.info["cmdline"])[:120])
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return found
-
-
-def left_over(marker: str, within_s: float = 20) -> list[str]:
-    until = time.monotonic() + within_s
-    while (found := marked(marker)) and time.monotonic() < until:
-        time.sleep(0.5)
-    return found
+def environment(mark: str, tmp_path: Path) -> dict[str, str]:
+    return {**marked_environment(mark), "HOME": str(tmp_path), "COLUMNS": "120"}
 
 
 @pytest.mark.timeout(600)

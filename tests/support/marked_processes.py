@@ -1,0 +1,39 @@
+"""Processes that a test started, and theirs, found by a mark in their environment."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import psutil
+
+MARK = "SENSEDEX_TEST_MARK"
+
+
+def marked_environment(mark: str) -> dict[str, str]:
+    """The test's own environment without what it says to Ray and Prefect, and with the mark.
+
+    The mark names a path of the test in full: another suite may run beside this one.
+    """
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "PREFECT_"))}
+    return {**kept, MARK: mark}
+
+
+def marked(mark: str) -> list[str]:
+    """Command lines of the processes that carry the mark."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        try:
+            if process.environ().get(MARK) == mark:
+                found.append(" ".join(process.info["cmdline"])[:120])
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def left_over(mark: str, within_s: float = 20) -> list[str]:
+    """Those that are still there after a while."""
+    until = time.monotonic() + within_s
+    while (found := marked(mark)) and time.monotonic() < until:
+        time.sleep(0.5)
+    return found
