@@ -18,7 +18,7 @@ from encoders.modality import Modality
 Take = Callable[[Any], Tensor]
 
 # With fewer items a core, all cores at one item are quicker than each at its own.
-ITEMS_A_CORE = 4
+ITEMS_PER_CORE = 4
 
 
 def in_batches(
@@ -33,7 +33,7 @@ def in_batches(
 
     With several `cores`, and enough items, each of them has a part of its own, all together no more
     than `size`: all cores at one batch wait for each other in every layer (docs/performance.md). No
-    items give no rows. Raises InputError for a sense that is not on the card.
+    items give no rows. Raises InputError for a modality that is not on the card.
     """
     if modality not in card.modalities or modality not in takers:
         raise InputError(
@@ -43,7 +43,7 @@ def in_batches(
     if len(batch) == 0:
         return np.empty((0, card.dimension), np.float32)
     take = takers[modality]
-    beside = cores > 1 and len(batch) >= cores * ITEMS_A_CORE
+    beside = cores > 1 and len(batch) >= cores * ITEMS_PER_CORE
     if beside:
         size = max(1, min(size // cores, -(-len(batch) // cores)))
     pieces = [batch[start : start + size] for start in range(0, len(batch), size)]

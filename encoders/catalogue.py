@@ -48,7 +48,7 @@ CARDS = {
         EncoderCard(
             name="imagebind-huge",
             family="imagebind",
-            title="The published ImageBind: ViT-H for pictures, six senses",
+            title="The published ImageBind: ViT-H for pictures, six modalities",
             modalities=tuple(Modality),
             dimension=1024,
             licence="CC BY-NC 4.0 (checkpoint by Meta): no commercial use, attribution needed. "

@@ -27,7 +27,7 @@ def load_encoder(
     threads: int | None = None,
     only: Sequence[Modality] = (),
 ) -> Encoder:
-    """Build the network with its weights on a device; `only` leaves other senses' towers out.
+    """Build the network with its weights on a device; `only` leaves other modalities' towers out.
 
     `auto` is bf16 on a GPU and on a CPU that multiplies bf16 itself, else fp32; int8 is for CPUs.
     What is less than fp32 is proved on this kind of device first, once, and a tower that fails
@@ -44,15 +44,15 @@ def load_encoder(
         torch.set_num_threads(threads)
     place = _place(device)
     chosen = _chosen(card, precision, place)
-    senses = _built(card, only)
+    modalities = _built(card, only)
 
     def build(precision: str, exact: Collection[Modality]) -> Encoder:
-        return _build(card, weights, place, precision, seed, senses, exact)
+        return _build(card, weights, place, precision, seed, modalities, exact)
 
     if chosen != FULL:
-        return load_proven(card, place, chosen, senses, build)
+        return load_proven(card, place, chosen, modalities, build)
     encoder = build(FULL, ())
-    encoder.precisions = in_full(card, senses)
+    encoder.precisions = in_full(card, modalities)
     return encoder
 
 
@@ -77,7 +77,7 @@ def _build(
     place: torch.device,
     precision: str,
     seed: int,
-    senses: Sequence[Modality],
+    modalities: Sequence[Modality],
     exact: Collection[Modality],
 ) -> Encoder:
     """The network in that precision, the `exact` towers in float32."""
@@ -86,7 +86,7 @@ def _build(
     if card.family == "imagebind":
         from encoders.imagebind.load import build_imagebind
 
-        return build_imagebind(card, weights, place, precision, seed, senses, exact)
+        return build_imagebind(card, weights, place, precision, seed, modalities, exact)
     if weights is None:  # card_for has said so already; this tells the type checker
         raise WeightsError(f"{card.name} needs its weights.", remedy=card.needs)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

@@ -1,4 +1,4 @@
-"""The senses that an encoder may have."""
+"""The modalities that an encoder may have."""
 
 from __future__ import annotations
 

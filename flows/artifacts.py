@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 
 from flows.away import if_prefect_answers
-from pipeline.planning.plan import Planned
+from pipeline.planning.plan import RunPlan
 from pipeline.progress import OnProgress, RunProgress, Stage
 from pipeline.report.record import RunReport
 
@@ -26,7 +26,7 @@ FAILURES_SHOWN = 50
 PROGRESS_EVERY_S = 5.0
 
 
-def publish_plan(planned: Planned) -> None:
+def publish_plan(planned: RunPlan) -> None:
     summary = planned.summary
     rows = [
         {"action": str(action), "objects": count, "bytes": summary.bytes.get(action, 0)}

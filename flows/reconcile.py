@@ -1,4 +1,4 @@
-"""The flow `reconcile`: proves the index against bucket, state and Parquet, and mends it if asked.
+"""The flow `reconcile`: proves the index against bucket, state and Parquet; repairs it if asked.
 Thin: the steps are `pipeline.verify`'s.
 """
 
@@ -18,7 +18,7 @@ from flows.artifacts import coded
 from flows.error_logging import in_one_sentence
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.settings import (
     DecodeSettings,
     EncodeSettings,
@@ -31,7 +31,7 @@ from pipeline.settings import (
 )
 from pipeline.verify.audit import SAMPLE_SEGMENTS, LookOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
-from pipeline.verify.repair import Round, mend, rounds_of
+from pipeline.verify.repair import Round, repair_round, rounds_of
 
 REPORT_KEY = "reconcile-report"
 
@@ -56,18 +56,18 @@ def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bo
     retry_condition_fn=_out_of_reach,
 )
 def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
-    return verify(settings, options, Watch())
+    return verify(settings, options, ProgressReporter())
 
 
 @task(
-    name="mend",
+    name="repair",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_out_of_reach,
 )
 def mend_task(settings: Settings, options: LookOptions) -> Round:
-    return mend(settings, options, Watch())
+    return repair_round(settings, options, ProgressReporter())
 
 
 @flow(
@@ -147,7 +147,7 @@ def _reconcile(
         names = ", ".join(row.name for row in last.findings)
         raise IndexWrong(
             f"Collection {last.collection!r} is not what its state says: {names}.",
-            remedy="`sensedex verify --repair`, or this flow with repair=true, mends it.",
+            remedy="`sensedex verify --repair`, or this flow with repair=true, repairs it.",
         )
     return {"rounds": [done.to_json() for done in rounds]}
 

@@ -77,8 +77,8 @@ class PayloadField:
 
     `choices` are all of its values, where they are few. `only_where` is the case in which a point
     has the field, if that is not always. `may_be_left_out`: a collection can do without it
-    (`index.leave_out`), since no search and no run reads it. `since` is the version of sensedex
-    that first wrote it. Raises ValueError that names the field.
+    (`index.payload_exclude`), since no search and no run reads it. `since` is the version of
+    sensedex that first wrote it. Raises ValueError that names the field.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The table of the payload's fields, one row each.
 
 Made from it: the payload indexes, the fields that an anchor has from its segments, what
-`index.leave_out` takes, what verify compares, the table in docs/metadata.md, and
+`index.payload_exclude` takes, what verify compares, the table in docs/metadata.md, and
 docs/payload.schema.json.
 
 A new field is a row here, and its value where it is written: `payload.py` (the object, its media, a
@@ -220,7 +220,7 @@ FIELDS = _each_once(
         _about_window(
             "tag_scores",
             ValueType.TAG_SCORES,
-            '`{"sense": "vision", "label": "dog", "score": 0.93}`, one a tag and sense',
+            '`{"sense": "vision", "label": "dog", "score": 0.93}`, one a tag and modality',
             may_be_left_out=True,
             only_where=_TAGGED,
         ),

@@ -68,7 +68,7 @@ def ignore_progress(_: RunProgress) -> None:
     """For callers that do not look."""
 
 
-class Watch:
+class ProgressReporter:
     """One a run. Steps that run side by side may all tell it things."""
 
     def __init__(self, on_progress: OnProgress = ignore_progress) -> None:
@@ -83,8 +83,8 @@ class Watch:
     def wall_seconds(self) -> float:
         return time.perf_counter() - self._began
 
-    def lap(self, name: str) -> None:
-        """Book the time since the last lap under a phase's name."""
+    def record_phase(self, name: str) -> None:
+        """Book the time since the phase before was booked under this phase's name."""
         now = time.perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._mark
         self._mark = now
@@ -97,7 +97,7 @@ class Watch:
 
     def embedding_began(self) -> None:
         """The decoder and the encoder are there: what took until now was their start."""
-        self.lap("start the decoder and the encoder")
+        self.record_phase("start the decoder and the encoder")
         self.phase("embedding")
 
     def count(self, name: str) -> None:
@@ -106,12 +106,12 @@ class Watch:
             self._counted = time.perf_counter()
             self.phase(name)
 
-    def expect(self, objects: int, shards: int) -> None:
+    def set_totals(self, objects: int, shards: int) -> None:
         with self._lock:
             self.latest = replace(self.latest, total_objects=objects, total_shards=shards)
         self._on_progress(self.latest)
 
-    def see(self, stages: Mapping[Stage, StageProgress]) -> None:
+    def update(self, stages: Mapping[Stage, StageProgress]) -> None:
         """Take the graph's counts so far; what others add (the load) stays."""
         with self._lock:
             self.latest = replace(self.latest, stages={**self.latest.stages, **stages})

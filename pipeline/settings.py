@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.renamed_settings import with_new_fields
 from pipeline.settings_fields import MEDIA_SUFFIXES, SIDECAR_SUFFIXES, OptionalField, PlainUrl
 from pipeline.settings_sources import read_sources
 
@@ -108,7 +109,7 @@ class EncodeSettings(_Part):
         None, description="checkpoint (.pth, .safetensors) or model's folder; a path or s3://"
     )
     weights_sha256: str = Field("", description="digest that it must have; needed for s3://")
-    also: tuple[EncoderChoice, ...] = Field(
+    additional: tuple[EncoderChoice, ...] = Field(
         (),
         description="more encoders, whose vectors stand beside: "
         '[{encoder = "frozen-in-time", weights = "4f.pth.tar"}]',
@@ -121,12 +122,17 @@ class EncodeSettings(_Part):
     seed: int = Field(0, description="of the demo encoder's weights")
     processes: int = Field(1, ge=1, description="encode actors (one GPU or one CPU each)")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _new_names(cls, fields: Any) -> Any:
+        return with_new_fields("encode", fields)
+
     def chosen(self) -> tuple[EncoderChoice, ...]:
         """Every encoder of the run, the first one first."""
         first = EncoderChoice(
             encoder=self.encoder, weights=self.weights, weights_sha256=self.weights_sha256
         )
-        return (first, *self.also)
+        return (first, *self.additional)
 
 
 class EmbedSettings(_Part):
@@ -142,7 +148,11 @@ class EmbedSettings(_Part):
 
 
 class TagSettings(_Part):
-    """Words that every window is compared with; what fits becomes its tags."""
+    """Words that every window is compared with; what fits becomes its tags.
+
+    The serialization aliases are the names that a recipe was always written with: its digest says
+    what has to be embedded again.
+    """
 
     labels: tuple[str, ...] = Field((), description="words to look for; none, no tags")
     templates: tuple[str, ...] = Field(
@@ -150,8 +160,21 @@ class TagSettings(_Part):
         description="a label's vector is the mean over these",
     )
     scale: float = Field(100.0, gt=0, description="of the cosines, before the softmax over labels")
-    at_least: float = Field(0.2, gt=0, le=1, description="share of the softmax that a tag needs")
-    most: int = Field(5, ge=1, description="tags of a window, the best ones")
+    min_score: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        serialization_alias="at_least",
+        description="share of the softmax that a tag needs",
+    )
+    max_tags: int = Field(
+        5, ge=1, serialization_alias="most", description="tags of a window, the best ones"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_names(cls, fields: Any) -> Any:
+        return with_new_fields("tags", fields)
 
 
 class IndexSettings(_Part):
@@ -181,9 +204,14 @@ class IndexSettings(_Part):
     shards: int | None = Field(None, ge=1, description="of a new collection, on a cluster")
     replicas: int | None = Field(None, ge=1, description="of each shard")
     on_disk: bool | None = Field(None, description="a new collection's vectors are left on disk")
-    leave_out: tuple[OptionalField, ...] = Field(
+    payload_exclude: tuple[OptionalField, ...] = Field(
         (), description="payload fields that are not stored; those that search needs cannot be"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_names(cls, fields: Any) -> Any:
+        return with_new_fields("index", fields)
 
 
 class SearchSettings(_Part):

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import SettingsError
+from pipeline.renamed_settings import with_new_names
 
 # What pydantic says where text is no list and no table, and what to write instead.
 _WANTED = {
@@ -52,11 +53,14 @@ def read_sources(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
-            return init_settings, _TypedEnvironment(settings_cls), toml
+            return (
+                init_settings,
+                _TypedEnvironment(settings_cls),
+                _File(settings_cls, toml_file=file),
+            )
 
     try:
-        merged = _WithFile(**_typed(model, _nested(overrides)))
+        merged = _WithFile(**_typed(model, with_new_names(_nested(overrides))))
     except ValidationError as error:
         raise _named(model, error, file) from error
     except ValueError as error:  # the TOML itself does not parse
@@ -73,7 +77,14 @@ class _TypedEnvironment(EnvSettingsSource):
         return _value_of(value)
 
     def __call__(self) -> dict[str, Any]:
-        return _typed(self.settings_cls, super().__call__())
+        return _typed(self.settings_cls, with_new_names(super().__call__()))
+
+
+class _File(TomlConfigSettingsSource):
+    """pydantic-settings' own source, where old names of settings are read, too."""
+
+    def __call__(self) -> dict[str, Any]:
+        return with_new_names(super().__call__())
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:

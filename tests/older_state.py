@@ -55,7 +55,7 @@ def settings_for(endpoint_url: str, folder: Path, **more: Any) -> Settings:
             "index.path": str(folder / "qdrant"),
             "encode.encoder": "sensedex-mini",
             "encode.precision": "fp32",  # the same on every machine
-            "encode.also": [{"encoder": "imagebind-demo"}],
+            "encode.additional": [{"encoder": "imagebind-demo"}],
             "tags.labels": ["cow", "lion", "penguin", "owl"],
             **more,
         },

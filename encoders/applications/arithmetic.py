@@ -13,8 +13,8 @@ SHORTEST = 1e-9
 
 
 def weighted_sum(terms: Iterable[tuple[NDArray[np.float32], float]]) -> NDArray[np.float32]:
-    """(D,) of unit length: vectors of any senses of one space times their weights, negative ones
-    taken away. Raises InputError where there is none, they differ in size, or they cancel out."""
+    """(D,) of unit length: vectors of any modalities of one space times their weights, negative
+    ones taken away. Raises InputError where there is none, they differ in size, or cancel out."""
     listed = [(np.asarray(vector, np.float64), weight) for vector, weight in terms]
     if not listed:
         raise InputError("A sum has no terms.", remedy="Give one at least.")

@@ -1,4 +1,4 @@
-"""Zero-shot classification: any sense against a list of words (ImageBind, section 4.1; CLIP, 2021).
+"""Zero-shot classification: any modality against words (ImageBind, section 4.1; CLIP, 2021).
 
 A label's vector is the mean of its prompts' (a prompt is a template with the label in it); a score
 is the softmax over labels of scaled cosines, so the scores of one vector add up to 1.

@@ -1,1 +1,1 @@
-"""Binding a sense to pictures by pairs alone (ImageBind, section 3.2)."""
+"""Binding a modality to pictures by pairs alone (ImageBind, section 3.2)."""

@@ -1,4 +1,4 @@
-"""How well senses find each other, in both directions, pairs that were never trained included."""
+"""How well modalities find each other, both ways, pairs that were never trained included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Queries of one sense against answers of another. `emergent`: no such pair was trained."""
+    """Queries of one modality against answers of another. `emergent`: no such pair was trained."""
 
     query: Modality
     answer: Modality
@@ -44,7 +44,7 @@ def evaluate(
 ) -> tuple[Retrieval, ...]:
     """Every sense of the pairs against every other. Pictures, each once, and what stands beside
     them are taken plain, or augmented where a generator is given. A query without an answer in the
-    other sense is left out."""
+    other modality is left out."""
     things, rows = _embedded(model, pairs, inputs, random)
     found = []
     for query, answer in permutations(rows, 2):
@@ -68,17 +68,17 @@ def evaluate(
 def _embedded(
     model: ImageBind, pairs: Sequence[Pair], inputs: Inputs, random: Generator | None
 ) -> tuple[dict[Modality, list[int]], dict[Modality, NDArray[np.float32]]]:
-    by_sense: dict[Modality, list[Pair]] = {}
+    by_modality: dict[Modality, list[Pair]] = {}
     for pair in pairs:
-        by_sense.setdefault(pair.modality, []).append(pair)
+        by_modality.setdefault(pair.modality, []).append(pair)
     # One picture a thing, whichever pair it comes from.
-    by_sense[Modality.VISION] = list({pair.thing: pair for pair in pairs}.values())
-    things = {m: [pair.thing for pair in mine] for m, mine in by_sense.items()}
+    by_modality[Modality.VISION] = list({pair.thing: pair for pair in pairs}.values())
+    things = {m: [pair.thing for pair in mine] for m, mine in by_modality.items()}
     rows = {}
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for modality, mine in by_sense.items():
+        for modality, mine in by_modality.items():
             parts = []
             for start in range(0, len(mine), BATCH):
                 some = mine[start : start + BATCH]

@@ -65,7 +65,7 @@ class Inputs:
         return normalize(frames, torch.float32)
 
     def others(self, modality: Modality, pairs: Sequence[Pair], random: Generator | None) -> Tensor:
-        """What stands beside the pictures, as the tower of that sense takes it."""
+        """What stands beside the pictures, as the tower of that modality takes it."""
         if modality is Modality.TEXT:
             return torch.from_numpy(token_ids([self._words(p.other, random) for p in pairs]))
         if modality is Modality.AUDIO:

@@ -1,8 +1,8 @@
 """Pairs of a picture and something else, from a table of paths.
 
-A CSV or Parquet file with a column `image` and one more for each sense that is to be bound: `text`
-(the words themselves), `audio`, `depth`, `thermal` or `imu` (paths). Paths are relative to the
-table. An empty cell is no pair; rows with the same picture are the same thing.
+A CSV or Parquet file with a column `image` and one more for each modality that is to be bound:
+`text` (the words themselves), `audio`, `depth`, `thermal` or `imu` (paths). Paths are relative to
+the table. An empty cell is no pair; rows with the same picture are the same thing.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def read_pairs(table: Path) -> list[Pair]:
     rows = _parquet(table) if table.suffix == ".parquet" else _csv(table)
     if not rows or IMAGE not in rows[0]:
         raise InputError(f"{table} has no column {IMAGE!r}, or no row.", remedy="Give both.")
-    senses = [name for name in rows[0] if name in SENSES]
-    if not senses:
+    modalities = [name for name in rows[0] if name in SENSES]
+    if not modalities:
         raise InputError(
             f"{table} has the columns {', '.join(rows[0])}.",
             remedy=f"Add one of {', '.join(SENSES)}.",
@@ -45,7 +45,7 @@ def read_pairs(table: Path) -> list[Pair]:
         image = table.parent / row[IMAGE]
         _must_be(image, table, number)
         thing = things.setdefault(row[IMAGE], len(things))
-        for name in senses:
+        for name in modalities:
             cell = (row[name] or "").strip()
             if not cell:
                 continue

@@ -1,7 +1,7 @@
-"""Training by symmetric InfoNCE on pairs with pictures, one sense at a time or mixed.
+"""Training by symmetric InfoNCE on pairs with pictures, one modality at a time or mixed.
 
-A step takes a batch of pairs of one sense; senses take turns by how many pairs they have. The
-picture's tower, and the text's, may be frozen: then what is learned is bound to what they know.
+A step takes a batch of pairs of one modality; modalities take turns by how many pairs they have.
+The picture's tower, and the text's, may be frozen: then what is learned is bound to what they know.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BindSettings:
     """`learning_rate` is AdamW's at its height: three times this one collapsed a network of 192
     wide, every vector the same (`Epoch.alike` near 1). `frozen` towers are not changed.
     `matrix_rate` above nought gives the blocks' matrices to Muon, at that rate (`muon.py`).
-    `scales`: what cosines are multiplied by, for each sense, to begin with; `learn_scales` lets
+    `scales`: what cosines are multiplied by, for each modality, to begin with; `learn_scales` lets
     them move. Where vision is frozen, `views` above nought looks at each picture so many times and
     keeps the vectors: an epoch then costs what is learned alone. `keep` is the share of patches of
     a sound that is computed. `seed` gives the same run."""
@@ -66,7 +66,7 @@ class BindSettings:
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """What an epoch came to; `number` counts from 1. `alike` is the mean cosine between vectors of
-    different things, by sense: near 1, the network says the same of everything."""
+    different things, by modality: near 1, the network says the same of everything."""
 
     number: int
     steps: int
@@ -80,15 +80,15 @@ class Training:
     """A network, its optimizer, and where in the run it is. `state` and `restore` make it last."""
 
     def __init__(
-        self, model: ImageBind, settings: BindSettings, senses: Sequence[Modality]
+        self, model: ImageBind, settings: BindSettings, modalities: Sequence[Modality]
     ) -> None:
-        missing = [m for m in (Modality.VISION, *senses) if m not in model.config.towers]
+        missing = [m for m in (Modality.VISION, *modalities) if m not in model.config.towers]
         if missing:
             raise InputError(
                 f"The network has no tower for {', '.join(missing)}.",
                 remedy=f"It has {', '.join(model.config.towers)}.",
             )
-        fixed = [m for m in senses if {Modality.VISION, m} <= set(settings.frozen)]
+        fixed = [m for m in modalities if {Modality.VISION, m} <= set(settings.frozen)]
         if fixed:
             raise InputError(
                 f"With vision, {', '.join(fixed)} is frozen too: there is nothing to learn.",
@@ -98,14 +98,14 @@ class Training:
         self.settings = settings
         self.done_epochs = 0
         self._views: dict[Path, Tensor] = {}
-        start = {m: settings.scales.get(m, 1 / 0.07) for m in senses}
+        start = {m: settings.scales.get(m, 1 / 0.07) for m in modalities}
         self._scales = nn.ParameterDict(
             {str(m): nn.Parameter(torch.tensor(math.log(v))) for m, v in start.items()}
         )
         self._scales.requires_grad_(settings.learn_scales)
         for name, parameter in model.named_parameters():
-            sense = name.split(".")[1]
-            parameter.requires_grad_(sense not in settings.frozen)
+            modality = name.split(".")[1]
+            parameter.requires_grad_(modality not in settings.frozen)
         self._optimizers = optimizers_for(
             model,
             self._scales.parameters(),
@@ -126,7 +126,7 @@ class Training:
         torch_seed(random)
         steps = list(_batches(pairs, self.settings.batch, random))
         if not steps:
-            raise InputError("No sense has two pairs.", remedy="Give more pairs.")
+            raise InputError("No modality has two pairs.", remedy="Give more pairs.")
         losses: dict[Modality, list[float]] = {}
         likeness: dict[Modality, list[float]] = {}
         self.model.train()
@@ -206,7 +206,7 @@ class Training:
 def _batches(
     pairs: Sequence[Pair], size: int, random: Generator
 ) -> Iterator[tuple[Modality, list[Pair]]]:
-    """Each pair once, batches of one sense each, the senses mixed; a rest of one is left out."""
+    """Each pair once, batches of one modality each, in mixed order; a rest of one is left out."""
     made: list[tuple[Modality, list[Pair]]] = []
     for modality in sorted({pair.modality for pair in pairs}):
         mine = [pair for pair in pairs if pair.modality is modality]

@@ -26,8 +26,10 @@ from encoders.preprocess.text import check_words, token_ids
 from encoders.preprocess.thermal import prepare_thermal
 
 MOST_FRAMES = 2
-MOST_IN_A_BATCH = 64
-BATCH_OF_A_CORE = 16  # what lies between two layers of a small network has to fit into its cache
+MAX_BATCH_SIZE = 64
+BATCH_SIZE_PER_CORE = (
+    16  # what lies between two layers of a small network has to fit into its cache
+)
 
 
 class ImageBindEncoder:
@@ -50,8 +52,8 @@ class ImageBindEncoder:
         self._device = device
         self._dtypes = {m: torch.float32 if m in exact else dtype for m in Modality}
         if max_batch is None and device.type == "cpu":
-            max_batch = min(BATCH_OF_A_CORE * self._cores, MOST_IN_A_BATCH)
-        self._max_batch = MOST_IN_A_BATCH if max_batch is None else max_batch
+            max_batch = min(BATCH_SIZE_PER_CORE * self._cores, MAX_BATCH_SIZE)
+        self._max_batch = MAX_BATCH_SIZE if max_batch is None else max_batch
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]

@@ -29,11 +29,11 @@ def build_imagebind(
     device: torch.device,
     precision: str,
     seed: int,
-    senses: Sequence[Modality],
+    modalities: Sequence[Modality],
     exact: Collection[Modality] = (),
 ) -> ImageBindEncoder:
     """`exact` towers stay in float32. Raises WeightsError that names the file and the tensor."""
-    config = CONFIGS[card.name].only(tuple(senses))
+    config = CONFIGS[card.name].only(tuple(modalities))
     if weights is None:
         model = ImageBind(config)
         load_into(model, seeded_state_dict(model, seed), f"seed {seed}")

@@ -23,8 +23,8 @@ def fresh_state_dict(model: ImageBind, seed: int) -> dict[str, Tensor]:
         elif name.endswith("token_embedding.weight"):
             state[name] = tensor * (tensor.shape[1] ** 0.5) * 0.02
         elif name.endswith(("attn.out_proj.weight", "mlp.fc2.weight")):
-            sense = name.split(".")[1]
-            blocks = len(model.get_submodule(f"modality_trunks.{sense}.blocks"))  # type: ignore[arg-type]
+            modality = name.split(".")[1]
+            blocks = len(model.get_submodule(f"modality_trunks.{modality}.blocks"))  # type: ignore[arg-type]
             state[name] = tensor / torch.tensor(2.0 * blocks).sqrt()
     return state
 

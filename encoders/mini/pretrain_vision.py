@@ -1,9 +1,9 @@
 """Before anything is bound, the picture tower learns to tell the things apart.
 
-ImageBind binds senses to a picture tower that knows pictures already. One made from nothing gets
-there by giving every thing a point of its own, free to move (a proxy; Movshovitz-Attias et al.,
-ICCV 2017), and drawing each picture to its thing's point, away from all others at once. Pictures
-are varied little at first, and more the better they are told apart.
+ImageBind binds modalities to a picture tower that knows pictures already. One made from nothing
+gets there by giving every thing a point of its own, free to move (a proxy; Movshovitz-Attias et
+al., ICCV 2017), and drawing each picture to its thing's point, away from all others at once.
+Pictures are varied little at first, and more the better they are told apart.
 """
 
 from __future__ import annotations

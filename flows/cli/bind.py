@@ -1,4 +1,4 @@
-"""`sensedex bind`: train a sense, or a domain, onto an ImageBind encoder by pairs with pictures."""
+"""`sensedex bind`: train a modality or a domain onto an ImageBind encoder, by pairs of pictures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bind(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
     file: o.SettingsFile = None,
 ) -> None:
-    """Train by pairs with pictures alone; the senses then find each other, too (docs/bind.md)."""
+    """Train by pairs with pictures alone; modalities then find each other, too (docs/bind.md)."""
     if target.suffix != ".safetensors":
         raise SettingsError(
             f"--out {target} does not end in .safetensors.", remedy="Name such a file."
@@ -61,11 +61,11 @@ def bind(
     from pipeline.models.spaces import load_imagebind
 
     table = read_pairs(pairs)
-    senses = tuple(modality or dict.fromkeys(pair.modality for pair in table))
-    table = [pair for pair in table if pair.modality in senses]
+    modalities = tuple(modality or dict.fromkeys(pair.modality for pair in table))
+    table = [pair for pair in table if pair.modality in modalities]
     measured = table if held_out is None else read_pairs(held_out)
-    model = load_imagebind(settings, only=(Modality.VISION, *senses)).model
-    scales = {} if temperature is None else dict.fromkeys(senses, 1 / temperature)
+    model = load_imagebind(settings, only=(Modality.VISION, *modalities)).model
+    scales = {} if temperature is None else dict.fromkeys(modalities, 1 / temperature)
     chosen = BindSettings(
         epochs=epochs,
         batch=batch,
@@ -75,7 +75,7 @@ def bind(
         learn_scales=temperature is None,
         seed=seed,
     )
-    training = Training(model, chosen, senses)
+    training = Training(model, chosen, modalities)
     state = target.with_suffix(".training")
     if resume and state.is_file():
         resume_training(training, state)
@@ -83,7 +83,7 @@ def bind(
     inputs = Inputs(
         model.config.image_size, partial(load_sound, decode=settings.decode), Augmentation()
     )
-    out.print(f"{len(table)} pairs of pictures with {', '.join(senses)}, {epochs} epochs.")
+    out.print(f"{len(table)} pairs of pictures with {', '.join(modalities)}, {epochs} epochs.")
     for epoch in training.epochs(table, inputs):
         save_training(training, state)
         losses = ", ".join(f"{m} {loss:.3f}" for m, loss in epoch.loss.items())

@@ -29,7 +29,7 @@ from pipeline.records import MediaType
 from pipeline.report.html import write_report_html
 from pipeline.run.preflight import check_settings
 from pipeline.search.moments import Moment, format_span
-from pipeline.search.query import Asked
+from pipeline.search.query import SearchRequest
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, load_settings
 
@@ -45,12 +45,12 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A search whose right answer is known: which object, and where in it. `among` is the only type
-    of media that may answer, where there is one."""
+    """A search whose right answer is known: which object, and where in it. `media_type` is the only
+    type of media that may answer, where there is one."""
 
     kind: str
     query: str
-    among: MediaType | None
+    media_type: MediaType | None
     expected_key: str
     expected_start_ms: int
     expected_end_ms: int
@@ -171,7 +171,7 @@ def read_examples(infra: Path) -> list[Example]:
             Example(
                 row["kind"],
                 row["query"],
-                MediaType(row["among"]) if row["among"] else None,
+                MediaType(row["media_type"]) if row["media_type"] else None,
                 row["key"],
                 int(row["start_ms"]),
                 int(row["end_ms"]),
@@ -189,13 +189,13 @@ def _search_examples(console: Console, settings: Settings, infra: Path, started:
     wrong = 0
     with open_searcher(settings) as searcher:
         for number, example in enumerate(read_examples(infra)):
-            moments = searcher.ask(_asked(example, infra))
+            moments = searcher.search(_request(example, infra))
             if number == 0:
                 seconds = time.perf_counter() - started
                 console.print(f"[dim]The first answer came {seconds:.0f} s after the start.[/dim]")
             words = example.kind == "words"
             shown = f'"{example.query}"' if words else f"infra/demo/queries/{example.query}"
-            among = f" among {AMONG[example.among]}" if example.among else ""
+            among = f" among {AMONG[example.media_type]}" if example.media_type else ""
             console.print(f"\n[bold]By {_article(example.kind)}{among}:[/bold] {shown}")
             console.print(render_moments(moments, lambda m: _path_of(infra, m.key, m.start_ms)))
             place = next((i for i, m in enumerate(moments, 1) if _is_right(m, example)), None)
@@ -216,13 +216,13 @@ def _verdict(example: Example, place: int | None) -> str:
     return f"[bold red]The first hit should be {wanted}.[/bold red]"
 
 
-def _asked(example: Example, infra: Path) -> Asked:
+def _request(example: Example, infra: Path) -> SearchRequest:
     if example.kind == "words":
-        return Asked(words=example.query, limit=3, among=example.among)
+        return SearchRequest(words=example.query, limit=3, media_type=example.media_type)
     path = infra / "queries" / example.query
     if example.kind == "sound":
-        return Asked(sound=path, limit=3)
-    return Asked(picture=path, limit=3)
+        return SearchRequest(audio=path, limit=3)
+    return SearchRequest(image=path, limit=3)
 
 
 def _article(kind: str) -> str:
@@ -253,7 +253,7 @@ def _what_next(console: Console, folder: Path) -> None:
         "[bold]sensedex doctor[/bold]                 looks at what a run needs\n"
         "[bold]sensedex plan[/bold]                   what a run would do, and writes nothing\n"
         "[bold]sensedex run[/bold]                    does it\n"
-        "[bold]sensedex search a dog[/bold]           finds the moments; so do --picture, --sound\n"
+        "[bold]sensedex search a dog[/bold]           finds the moments; so do --image, --audio\n"
         f"[dim]Everything of the demo is in {folder}; `rm -r {folder}` forgets it.[/dim]"
     )
 

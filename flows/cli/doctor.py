@@ -272,7 +272,7 @@ def render_findings(findings: list[Finding]) -> RenderableType:
         remedy = "" if finding.verdict is Verdict.OK else finding.remedy
         detail = Text(finding.detail + (f"\n{remedy}" if remedy else ""))
         table.add_row(Text(finding.verdict, style=styles[finding.verdict]), finding.what, detail)
-    cards = Table("encoder", "senses", "dimensions", "licence", box=None, pad_edge=False)
+    cards = Table("encoder", "modalities", "dimensions", "licence", box=None, pad_edge=False)
     for card in CARDS.values():
         cards.add_row(card.name, ", ".join(card.modalities), str(card.dimension), card.licence)
     return Group(table, "", cards)

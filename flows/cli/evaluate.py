@@ -19,7 +19,7 @@ out = Console(highlight=False)
 def evaluate(
     options: o.Options,
     queries: Annotated[Path, typer.Argument(help="JSON lines: query, modality, expected.")],
-    over: Annotated[str, typer.Option(help="Vectors to search, with commas.")] = "",
+    using: Annotated[str, typer.Option(help="Vectors to search, with commas.")] = "",
     as_json: o.Json = False,
 ) -> None:
     """Recall of assets and of moments over a labelled list of queries, with intervals."""
@@ -28,9 +28,9 @@ def evaluate(
     from pipeline.search.searcher import open_searcher
 
     settings = options.settings()
-    labelled = read_queries(queries, tuple(name for name in over.split(",") if name))
+    labelled = read_queries(queries, tuple(name for name in using.split(",") if name))
     with open_searcher(settings) as searcher:
-        quality = measure(searcher.ask, labelled, window_ms=settings.decode.window_ms)
+        quality = measure(searcher.search, labelled, window_ms=settings.decode.window_ms)
     if as_json:
         print_json(
             {

@@ -28,6 +28,7 @@ from flows.cli.interrupts import heeding_interrupts
 from flows.cli.json_output import print_json
 from flows.cli.localise import localise
 from flows.cli.rebuild import rebuild
+from flows.cli.renamed_options import with_new_names
 from flows.cli.run import retry, run
 from flows.cli.search import search
 from flows.cli.verify import verify
@@ -82,7 +83,8 @@ def main() -> None:
 def _invoke() -> int:
     try:
         # What `typer.Exit` carries is returned here, not raised.
-        return app(_debug_first(sys.argv[1:]), standalone_mode=False) or Exit.OK
+        words = with_new_names(_debug_first(sys.argv[1:]))
+        return app(words, standalone_mode=False) or Exit.OK
     except typer.Abort:
         return Exit.INTERRUPTED
     except (SensedexError, EncoderError) as error:

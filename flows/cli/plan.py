@@ -12,7 +12,7 @@ from pipeline.errors import SettingsError
 from pipeline.planning.diff import TO_EMBED, PlanSummary
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunOptions, plan
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.report.read import read_report
 from pipeline.run.preflight import check_queries
 from pipeline.scratch import scratch_folder
@@ -37,7 +37,7 @@ def dry_plan(
         # A plan that removes too much is shown, not refused: showing is what it is asked for.
         options = RunOptions(retry_failed=retry_failed, allow_removals=True)
         check_queries(settings)
-        planned = plan(settings, options, folder / "plan.parquet", Watch())
+        planned = plan(settings, options, folder / "plan.parquet", ProgressReporter())
         rows = list(read_plan(planned.path))
     summary = planned.summary
     estimate = _estimate_s(settings, summary)

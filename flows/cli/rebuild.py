@@ -18,10 +18,10 @@ from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.index.collections import Collections
-    from pipeline.rebuild.alias import RolledBack
-    from pipeline.rebuild.copy import Copied
+    from pipeline.rebuild.alias import RollbackResult
+    from pipeline.rebuild.copy import CopyProgress
     from pipeline.rebuild.prepare import OnRebuild, RebuildProgress
-    from pipeline.rebuild.rebuild import Rebuilt
+    from pipeline.rebuild.rebuild import RebuildResult
     from pipeline.settings import Settings
 
 LINE_EVERY_S = 5.0
@@ -83,7 +83,7 @@ def rebuild(
         with _progress(err if as_json else out) as on_progress:
             if rollback:
 
-                def copied(now: Copied) -> None:
+                def copied(now: CopyProgress) -> None:
                     on_progress(RebuildProgress("bringing it up to date", now))
 
                 back = roll_back(chosen, collections, copied)
@@ -108,7 +108,7 @@ def _check_something_is_there(settings: Settings) -> None:
         )
 
 
-def _show_done(done: Rebuilt, given: Mapping[str, object], *, as_json: bool) -> None:
+def _show_done(done: RebuildResult, given: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(done.to_json())
         return
@@ -145,7 +145,7 @@ def _show_done(done: Rebuilt, given: Mapping[str, object], *, as_json: bool) -> 
                   markup=False, soft_wrap=True)  # fmt: skip
 
 
-def _show_back(back: RolledBack, *, as_json: bool) -> None:
+def _show_back(back: RollbackResult, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(back))
         return

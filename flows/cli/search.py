@@ -15,7 +15,7 @@ from pipeline.records import MediaObject, MediaType
 
 if TYPE_CHECKING:
     from pipeline.search.moments import Moment
-    from pipeline.search.query import Asked
+    from pipeline.search.query import SearchRequest
     from pipeline.settings import Settings
 
 LINK_LASTS_S = 3600
@@ -25,12 +25,13 @@ LINK_LASTS_S = 3600
 def search(
     options: o.Options,
     words: Annotated[list[str] | None, typer.Argument(help="Words.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
-    sound: Annotated[Path | None, typer.Option(help="A sound's file.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture's file.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A sound's file.")] = None,
     video: Annotated[Path | None, typer.Option(help="A video's file.")] = None,
-    without: Annotated[str | None, typer.Option(help="Words to take away.")] = None,
-    over: Annotated[str | None, typer.Option(help="Vectors to search: vision,audio,text.")] = None,
-    among: Annotated[MediaType | None, typer.Option(help="Only media of this type.")] = None,
+    plus: Annotated[str | None, typer.Option(help="Words to add.")] = None,
+    minus: Annotated[str | None, typer.Option(help="Words to take away.")] = None,
+    using: Annotated[str | None, typer.Option(help="Vectors to search: vision,audio,text.")] = None,
+    media_type: Annotated[MediaType | None, typer.Option(help="Only media of this type.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many to show.")] = 10,
     links: Annotated[
         bool, typer.Option("--links", help="Print links that play for an hour.")
@@ -38,19 +39,20 @@ def search(
     as_json: o.Json = False,
 ) -> None:
     """Find moments by words, a picture, a sound, a video, or a sum of them."""
-    from pipeline.search.query import Asked
+    from pipeline.search.query import SearchRequest
 
-    asked = Asked(
-        " ".join(words) if words else None,
-        picture,
-        sound,
-        video,
-        without,
-        tuple(over.split(",")) if over else (),
-        limit,
-        among,
+    request = SearchRequest(
+        words=" ".join(words) if words else None,
+        image=image,
+        audio=audio,
+        video=video,
+        plus=plus,
+        minus=minus,
+        using=tuple(using.split(",")) if using else (),
+        limit=limit,
+        media_type=media_type,
     )
-    rows, shown = answer(options.settings(), asked, links=links)
+    rows, shown = answer(options.settings(), request, links=links)
     if as_json:
         print_json(rows)
     else:
@@ -58,7 +60,7 @@ def search(
 
 
 def answer(
-    settings: Settings, asked: Asked, *, links: bool
+    settings: Settings, request: SearchRequest, *, links: bool
 ) -> tuple[list[dict[str, Any]], RenderableType]:
     """The moments as JSON values, and the same for a person."""
     from flows.cli.render import meaning_note, render_moments
@@ -66,7 +68,7 @@ def answer(
     from pipeline.search.searcher import open_searcher
 
     with open_searcher(settings) as searcher:
-        moments = searcher.ask(asked)
+        moments = searcher.search(request)
         card = searcher.card
     client = s3.make_client(settings.source) if links else None
 

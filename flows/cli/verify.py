@@ -28,10 +28,10 @@ err = Console(stderr=True, highlight=False)
 STATUS = {
     "agree": Exit.OK,
     "disagree": Exit.SOME_FAILED,
-    "behind": Exit.TRANSIENT,
+    "stale": Exit.TRANSIENT,
     "busy": Exit.TRANSIENT,
 }
-STYLE = {"agree": "bold green", "disagree": "bold red", "behind": "yellow", "busy": "yellow"}
+STYLE = {"agree": "bold green", "disagree": "bold red", "stale": "yellow", "busy": "yellow"}
 
 
 @o.with_settings
@@ -70,12 +70,12 @@ def verify(
 
 def _looked(settings: Settings, options: LookOptions) -> Round:
     from flows.cli.progress_bars import live_progress
-    from pipeline.progress import Watch
+    from pipeline.progress import ProgressReporter
     from pipeline.verify.audit import verify as look
     from pipeline.verify.repair import Round
 
     with live_progress(err) as on_progress:
-        return Round(look(settings, options, Watch(on_progress)))
+        return Round(look(settings, options, ProgressReporter(on_progress)))
 
 
 def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
@@ -83,8 +83,8 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
     moved on."""
     from flows.cli.progress_bars import live_progress
     from flows.log_redirect import quiet_logs
-    from pipeline.progress import Watch
-    from pipeline.verify.repair import mend, rounds_of
+    from pipeline.progress import ProgressReporter
+    from pipeline.verify.repair import repair_round, rounds_of
 
     with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
 
@@ -94,7 +94,9 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
 
             return run_index(settings, asked, on_progress)
 
-        return tuple(rounds_of(lambda: mend(settings, options, Watch(on_progress)), run))
+        return tuple(
+            rounds_of(lambda: repair_round(settings, options, ProgressReporter(on_progress)), run)
+        )
 
 
 def render_verify(report: VerifyReport) -> RenderableType:
@@ -110,7 +112,7 @@ def render_verify(report: VerifyReport) -> RenderableType:
     lines.append(f"[{style}]{VERDICTS[report.verdict]}[/{style}]")
     if report.writer is not None:
         lines.append(f"At work: {escape(shown(report.writer))}. Verify again when it has ended.")
-    elif report.verdict is Verdict.BEHIND:
+    elif report.verdict is Verdict.STALE:
         lines.append("`sensedex run` brings it up to date.")
     elif report.verdict is Verdict.DISAGREE:
         lines.append("`sensedex verify --repair` mends it; docs/verify.md explains each name.")
@@ -182,7 +184,7 @@ def _findings(rows: Sequence[FindingRow]) -> RenderableType:
 def render_rounds(rounds: Sequence[Round]) -> RenderableType:
     lines: list[RenderableType] = []
     for number, done in enumerate(rounds, start=1):
-        if number == len(rounds) and not done.mended:
+        if number == len(rounds) and not done.repaired:
             break
         if done.report.findings:
             lines += [f"[bold]Look {number}[/bold]", _findings(done.report.findings)]

@@ -103,8 +103,8 @@ class EncodeStage:
         found = self._labels.tags(
             np.stack(list(there.values())),
             scale=self._tags.scale,
-            at_least=self._tags.at_least,
-            most=self._tags.most,
+            at_least=self._tags.min_score,
+            most=self._tags.max_tags,
         )
         for row, tags in zip(there, found, strict=True):
             payload = json.loads(payloads[row] or "{}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.settings import EmbedSettings, Settings
 
 
@@ -33,20 +33,22 @@ def choose_engine(
 
 
 @contextmanager
-def engine_session(engine: Engine, settings: Settings, watch: Watch) -> Iterator[None]:
+def engine_session(
+    engine: Engine, settings: Settings, reporter: ProgressReporter
+) -> Iterator[None]:
     """Ray's session, where Ray is what works. Raises RayUnavailable."""
     if engine is Engine.LOOP:
         yield
-        watch.lap("embed and load")
+        reporter.record_phase("embed and load")
         return
     from pipeline.embed.ray_session import ray_session
 
-    watch.phase("starting Ray")
+    reporter.phase("starting Ray")
     with ray_session(settings):
-        watch.lap("start Ray")
+        reporter.record_phase("start Ray")
         yield
-        watch.lap("embed and load")
-    watch.lap("stop Ray")
+        reporter.record_phase("embed and load")
+    reporter.record_phase("stop Ray")
 
 
 def engine_for(settings: Settings, objects: int, size_bytes: int) -> Engine:

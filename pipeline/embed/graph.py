@@ -25,15 +25,15 @@ from pipeline.embed.rows import decoded_table
 from pipeline.errors import Transient
 from pipeline.media.sandbox.client import prepare_children
 from pipeline.planning.file import plan_row_from, plan_table
-from pipeline.progress import Stage, StageProgress, Watch
+from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
-WINDOWS_A_BLOCK = 16
+WINDOWS_PER_BLOCK = 16
 BLOCK_BYTES = 16 * 2**20
 # Small objects go to a decoder many at a time, large ones alone: no worker is left with all.
-OBJECTS_A_TASK = 16
-BYTES_A_TASK = 32 * 2**20
+OBJECTS_PER_TASK = 16
+BYTES_PER_TASK = 32 * 2**20
 SEEN_EVERY_S = 0.5
 
 
@@ -96,8 +96,10 @@ def run_graph(
         ) from error
 
 
-def receipts_by_ray(job: EmbedJob, rows: Iterator[PlanRow], watch: Watch) -> Iterator[ShardReceipt]:
-    """As `run_graph`, told to `watch`."""
+def receipts_by_ray(
+    job: EmbedJob, rows: Iterator[PlanRow], reporter: ProgressReporter
+) -> Iterator[ShardReceipt]:
+    """As `run_graph`, told to `reporter`."""
     board = ProgressBoard()
     started = False
 
@@ -105,8 +107,8 @@ def receipts_by_ray(job: EmbedJob, rows: Iterator[PlanRow], watch: Watch) -> Ite
         nonlocal started
         if Stage.ENCODE in stages and not started:
             started = True
-            watch.embedding_began()
-        watch.see(stages)
+            reporter.embedding_began()
+        reporter.update(stages)
 
     with board.followed_by(see, SEEN_EVERY_S):
         yield from run_graph(job, rows, board)
@@ -122,7 +124,7 @@ class _RayDecode:
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         planned = map(plan_row_from, table.to_pylist())
         rows = (row for p in planned for row in self._stage.rows(p, self._job.shard_of(p)))
-        for chunk in chunks(rows, WINDOWS_A_BLOCK):
+        for chunk in chunks(rows, WINDOWS_PER_BLOCK):
             yield decoded_table(chunk)
         self._reporter.tell()
 
@@ -167,7 +169,9 @@ def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:
     task: list[PlanRow] = []
     size = 0
     for row in rows:
-        if task and (len(task) >= OBJECTS_A_TASK or size + row.object.size_bytes > BYTES_A_TASK):
+        if task and (
+            len(task) >= OBJECTS_PER_TASK or size + row.object.size_bytes > BYTES_PER_TASK
+        ):
             yield task
             task, size = [], 0
         task.append(row)

@@ -13,7 +13,7 @@ from pipeline.ahead import ahead
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.client import prepare_children
-from pipeline.progress import AddProgress, Stage, StageProgress, Watch
+from pipeline.progress import AddProgress, ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
 
 
@@ -37,16 +37,16 @@ def run_in_loop(
 
 
 def receipts_in_loop(
-    job: EmbedJob, rows: Iterator[PlanRow], watch: Watch
+    job: EmbedJob, rows: Iterator[PlanRow], reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
-    """As `run_in_loop`, told to `watch`."""
+    """As `run_in_loop`, told to `reporter`."""
     started = False
 
     def add(stage: Stage, more: StageProgress) -> None:
         nonlocal started
         if stage is Stage.ENCODE and not started:
             started = True
-            watch.embedding_began()
-        watch.add(stage, more)
+            reporter.embedding_began()
+        reporter.add(stage, more)
 
     return run_in_loop(job, rows, add)

@@ -79,7 +79,7 @@ class Connection:
             self._folder.flush()
 
     def _noted(self, name: str, steps: Sequence[q.UpdateOperation]) -> AbstractContextManager[None]:
-        return nullcontext() if self._folder is None else self._folder.noted(name, steps)
+        return nullcontext() if self._folder is None else self._folder.journaled(name, steps)
 
 
 @contextmanager

@@ -24,14 +24,14 @@ JOURNAL = "begun.json"
 COLLECTION_FILES = "collection/*/storage.sqlite"
 
 
-class Begun(BaseModel):
+class JournalEntry(BaseModel):
     """A request that was given to the embedded engine, and may not have ended."""
 
     collection: str
     steps: list[q.UpdateOperation]
 
 
-_BEGUN = TypeAdapter(Begun)
+_JOURNAL_ENTRY = TypeAdapter(JournalEntry)
 
 
 class EngineFolder:
@@ -46,15 +46,15 @@ class EngineFolder:
         for file in self._folder.glob(COLLECTION_FILES):
             _write_ahead(file)
         _flush_by_request(client)
-        self._end_what_was_begun(client)
+        self._end_interrupted(client)
 
     @contextmanager
-    def noted(self, collection: str, steps: Sequence[q.UpdateOperation]) -> Iterator[None]:
-        """While the context is open a kill leaves the note. An error leaves it, too: what came of
+    def journaled(self, collection: str, steps: Sequence[q.UpdateOperation]) -> Iterator[None]:
+        """While the context is open a kill leaves the entry. An error leaves it, too: what came of
         the steps is not known then, and all of them may be done again. Flush before it closes."""
         # Not exclude_none: a payload's null is a value.
-        begun = Begun(collection=collection, steps=list(steps))
-        data = _BEGUN.dump_json(begun, exclude_unset=True)
+        entry = JournalEntry(collection=collection, steps=list(steps))
+        data = _JOURNAL_ENTRY.dump_json(entry, exclude_unset=True)
         half = self._journal.with_suffix(".half")
         with half.open("wb") as file:
             file.write(data)
@@ -70,13 +70,13 @@ class EngineFolder:
         for log in self._folder.glob(COLLECTION_FILES + "-wal"):
             flush_path(log)
 
-    def _end_what_was_begun(self, client: QdrantClient) -> None:
+    def _end_interrupted(self, client: QdrantClient) -> None:
         if not self._journal.is_file():
             return
-        begun = _BEGUN.validate_json(self._journal.read_bytes())
+        entry = _JOURNAL_ENTRY.validate_json(self._journal.read_bytes())
         # Its points or its collection are no longer there: nothing is left to be ended.
         with suppress(KeyError, ValueError):
-            client.batch_update_points(begun.collection, begun.steps, wait=True)
+            client.batch_update_points(entry.collection, entry.steps, wait=True)
         self.flush()
         self._journal.unlink()
 

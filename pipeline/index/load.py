@@ -21,7 +21,7 @@ from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome, Status
 from pipeline.state.segments import SegmentBatch
 
-ASSETS_A_FLIP = 64
+ASSETS_PER_FLIP = 64
 # Payload fields of a segment that are the asset's, and so the anchor's too.
 ASSET_FIELDS = tuple(field.name for field in FIELDS if field.copied_to_anchor)
 
@@ -89,7 +89,7 @@ def load_shard(
             code="shard_incomplete",
             remedy="`sensedex retry` embeds them again.",
         )
-    for chunk in _chunks(iter(assets.items()), ASSETS_A_FLIP):
+    for chunk in _chunks(iter(assets.items()), ASSETS_PER_FLIP):
         ids = [point for _, asset in chunk for point in asset.ids]
         there = index.count_points(ids)
         if there != len(ids):
@@ -109,7 +109,7 @@ def load_shard(
             index.sweep(seen, ids, sequence)
         clock.lap("sweep")
     rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
-    for chunk_ids in _chunks(iter(rejected), ASSETS_A_FLIP):
+    for chunk_ids in _chunks(iter(rejected), ASSETS_PER_FLIP):
         index.remove(chunk_ids, sequence)
     clock.lap("retire")
     return LoadReceipt(points, len(assets), len(rejected), clock.seconds)

@@ -13,10 +13,10 @@ from qdrant_client import models as q
 from pipeline.index.connection import Connection
 from pipeline.index.errors import completed
 
-POINTS_A_PAGE = 2_000
+POINTS_PER_PAGE = 2_000
 # Local mode sorts and filters the whole collection anew for every page.
 POINTS_A_PAGE_LOCAL = 20_000
-POINTS_A_DELETE = 1_000
+POINTS_PER_DELETE = 1_000
 
 PointId = int | str
 
@@ -37,7 +37,7 @@ class CollectionPoints:
         self._call = connection.call
         self._change = connection.change
         self._collection = collection
-        self._page = POINTS_A_PAGE_LOCAL if connection.local else POINTS_A_PAGE
+        self._page = POINTS_A_PAGE_LOCAL if connection.local else POINTS_PER_PAGE
 
     def pages(self, fields: Sequence[str]) -> Iterator[list[StoredPoint]]:
         """Every point of the collection once, with these payload fields and no vectors."""
@@ -71,8 +71,8 @@ class CollectionPoints:
 
     def delete(self, point_ids: Sequence[PointId]) -> None:
         """Of points that are not there, too."""
-        for start in range(0, len(point_ids), POINTS_A_DELETE):
-            chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_A_DELETE]))
+        for start in range(0, len(point_ids), POINTS_PER_DELETE):
+            chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_PER_DELETE]))
             with self._change("deleting points") as client:
                 answer = client.delete(self._collection, points_selector=chosen, wait=True)
             completed(answer, "deleting points")

@@ -240,7 +240,7 @@ class VectorIndex:
             return client.count(self._name, count_filter=selected, exact=True).count
 
     def _stored(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        left_out = self._settings.leave_out
+        left_out = self._settings.payload_exclude
         return {name: value for name, value in payload.items() if name not in left_out}
 
     def _search_params(self, exact: bool) -> q.SearchParams:

@@ -12,21 +12,21 @@ from contextlib import contextmanager
 
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.settings import Settings
-from pipeline.state.lease import Held, held
+from pipeline.state.lease import LeaseHandle, hold_lease
 from pipeline.state.store import Store
 
 
 @contextmanager
 def writing(
     settings: Settings, store: Store, run_id: str, *, after_sequence: int
-) -> Iterator[tuple[Held, VectorIndex]]:
+) -> Iterator[tuple[LeaseHandle, VectorIndex]]:
     """The lease with a sequence above that of the state and of every point in the index, and the
     index, whose changes look at the lease.
 
     Raises LeaseHeld, IndexUnavailable.
     """
     with (
-        held(store, settings.state, run_id, after_sequence=after_sequence) as lease,
+        hold_lease(store, settings.state, run_id, after_sequence=after_sequence) as lease,
         open_index(settings.index) as index,
     ):
         newest = index.newest_sequence(lease.sequence - 1)
@@ -34,7 +34,7 @@ def writing(
             yield lease, index.guarded(lease.in_time)
             return
     with (
-        held(store, settings.state, run_id, after_sequence=newest) as lease,
+        hold_lease(store, settings.state, run_id, after_sequence=newest) as lease,
         open_index(settings.index) as index,
     ):
         yield lease, index.guarded(lease.in_time)

@@ -26,7 +26,7 @@ from pipeline.settings import DecodeSettings
 
 _MAX_PROBLEMS = 4
 _PIECE_SAMPLES = 8000
-_PUSHES_A_PULL = 16
+_PUSHES_PER_PULL = 16
 _LONG_GAP_S = 10
 """The resampler would make the silence of a gap all at once, a day's for a hostile one: longer ones
 are filled here, piece by piece."""
@@ -116,7 +116,7 @@ class _Resampler:
         with foreign_errors():
             self._graph.push(self._steady(frame))
         self._pushed += 1
-        if self._pushed % _PUSHES_A_PULL == 0:
+        if self._pushed % _PUSHES_PER_PULL == 0:
             yield from self._pull()
 
     def _steady(self, frame: AudioFrame) -> AudioFrame:

@@ -36,7 +36,8 @@ def cards_of(settings: Settings) -> tuple[EncoderCard, ...]:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise SettingsError(
-            f"Setting encode.also: {twice.pop()} is there twice.", remedy="Name each encoder once."
+            f"Setting encode.additional: {twice.pop()} is there twice.",
+            remedy="Name each encoder once.",
         )
     return tuple(_card(settings, choice) for choice in chosen)
 
@@ -68,7 +69,7 @@ def load_chosen(
     if choice is None:
         raise SettingsError(
             f"Encoder {name!r} is not among those of this run.",
-            remedy=f"encode.encoder and encode.also name {', '.join(chosen)}.",
+            remedy=f"encode.encoder and encode.additional name {', '.join(chosen)}.",
         )
     return load_encoder(
         choice.encoder,

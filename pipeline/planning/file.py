@@ -18,7 +18,7 @@ from pipeline.errors import StateCorrupt
 from pipeline.planning.diff import PlanSummary
 from pipeline.records import Action, MediaObject, PlanRow
 
-ROWS_A_BATCH = 4096
+ROWS_PER_BATCH = 4096
 
 _OBJECT = pa.struct(
     [
@@ -82,7 +82,7 @@ def write_plan(path: Path, rows: Iterable[PlanRow], summary: PlanSummary) -> Non
     """Write all rows but the unchanged ones, and the summary, which is complete with the last."""
     asked = (row for row in rows if row.action is not Action.UNCHANGED)
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
-        while chunk := list(itertools.islice(asked, ROWS_A_BATCH)):
+        while chunk := list(itertools.islice(asked, ROWS_PER_BATCH)):
             writer.write_table(plan_table(chunk))
         counts = {"objects": summary.objects, "bytes": summary.bytes}
         writer.add_key_value_metadata({"summary": json.dumps(counts)})
@@ -92,7 +92,7 @@ def read_plan(path: Path) -> Iterator[PlanRow]:
     """The rows of a plan's file in their order. Raises StateCorrupt."""
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_A_BATCH):
+            for batch in file.iter_batches(ROWS_PER_BATCH):
                 yield from map(plan_row_from, batch.to_pylist())
     except (pa.ArrowInvalid, OSError) as error:
         raise StateCorrupt(f"{path.name} is not a plan: {error}.", remedy="Run again.") from error

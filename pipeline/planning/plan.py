@@ -18,7 +18,7 @@ from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, pl
 from pipeline.planning.file import write_plan
 from pipeline.planning.guards import check_removals
 from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
 from pipeline.settings import Settings
 from pipeline.source.select import as_far_as_listed, select
@@ -39,7 +39,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class RunPlan:
     """What there is to do. `recovered` are receipts of runs that were stopped before their state:
     what is `taken_over` (by asset: the receipt's sequence and shard) is not embedded again.
     More denied objects than `most_denied` stop the run; None, none do. `leftovers` are the assets
@@ -97,17 +97,19 @@ def recipe_of(settings: Settings, cards: Sequence[EncoderCard]) -> Recipe:
         tuple(card.fingerprint() for card in cards),
         f"window/{decode.window_ms}",
         f"midpoints/{decode.frames_per_window}",
-        settings.tags.model_dump_json() if settings.tags.labels else "",
+        settings.tags.model_dump_json(by_alias=True) if settings.tags.labels else "",
     )
 
 
-def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> Planned:
+def plan(
+    settings: Settings, options: RunOptions, path: Path, reporter: ProgressReporter
+) -> RunPlan:
     """List, compare with the state, and write the plan to a local file. Only reads elsewhere.
 
     Raises SettingsError, BucketNotFound, CredentialsMissing, PlanRefused, ListingEndedEarly and
     StoreUnavailable.
     """
-    watch.phase("listing and planning")
+    reporter.phase("listing and planning")
     cards = check_source_and_encoders(settings)
     recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
@@ -161,13 +163,13 @@ def plan(settings: Settings, options: RunOptions, path: Path, watch: Watch) -> P
     )
     taken_over = {asset: (found.sequence, found.shard) for asset, found in recovered.items()}
     receipts = {place: recovered[asset] for asset, place in taken_over.items()}
-    watch.expect(sum(objects_by_shard.values()), len(objects_by_shard))
-    watch.lap("list and plan")
+    reporter.set_totals(sum(objects_by_shard.values()), len(objects_by_shard))
+    reporter.record_phase("list and plan")
     most_denied = None
     if not options.allow_denied:
         listed_media = sum(summary.objects.values()) - summary.objects[Action.GONE]
         most_denied = int(settings.state.max_denied_share * listed_media)
-    return Planned(
+    return RunPlan(
         path,
         state,
         cards,

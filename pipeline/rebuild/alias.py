@@ -13,13 +13,13 @@ from pipeline.rebuild.copy import OnCopied, fill, take_out_extras
 from pipeline.rebuild.live_set import live_plan
 from pipeline.rebuild.record import Phase, RebuildRecord, keep_record, read_records
 from pipeline.settings import Settings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.objects import read_state
 from pipeline.state.store import Store, open_store
 
 
 @dataclass(frozen=True, slots=True)
-class RolledBack:
+class RollbackResult:
     """`points` were loaded into the old collection first: what runs wrote since the flip."""
 
     alias: str
@@ -41,7 +41,7 @@ def next_name(alias: str, taken: set[str]) -> str:
 
 def roll_back(
     settings: Settings, collections: Collections, on_copied: OnCopied = lambda _: None
-) -> RolledBack:
+) -> RollbackResult:
     """Show the collection again that the last rebuild replaced, made true to the state first.
 
     Raises SettingsError where there is none, LeaseHeld.
@@ -49,7 +49,7 @@ def roll_back(
     index, alias = settings.index, settings.index.collection
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
-    with held(store, settings.state, "rollback", after_sequence=state.sequence) as lease:
+    with hold_lease(store, settings.state, "rollback", after_sequence=state.sequence) as lease:
         record, previous = _replaced(store, collections, settings)
         state = read_state(store)
         points = 0
@@ -61,7 +61,7 @@ def roll_back(
         lease.confirm()
         collections.show(alias, previous)
         keep_record(store, replace(record, phase=Phase.ROLLED_BACK))
-    return RolledBack(alias, previous, record.target, points, record.same_spaces)
+    return RollbackResult(alias, previous, record.target, points, record.same_spaces)
 
 
 def _replaced(
@@ -102,7 +102,7 @@ def drop(settings: Settings, collections: Collections, names: Sequence[str]) -> 
     """Delete collections, but for one that an alias shows by now. Raises LeaseHeld."""
     store = open_store(settings.state.location, settings.source)
     after = read_state(store).sequence
-    with held(store, settings.state, "drop-old", after_sequence=after):
+    with hold_lease(store, settings.state, "drop-old", after_sequence=after):
         for name in names:
             if not collections.aliases_of(name):
                 collections.drop(name)

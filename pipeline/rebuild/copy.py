@@ -20,11 +20,11 @@ from pipeline.state.receipts import promise_of
 from pipeline.state.segments import file_sha256, read_segments, read_spaces
 from pipeline.state.store import AlreadyThere, Store
 
-ASSETS_A_REQUEST = 256
+ASSETS_PER_REQUEST = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyProgress:
     """How far a copy is; `points` are those that this process has loaded."""
 
     files: int = 0
@@ -33,7 +33,7 @@ class Copied:
     seconds: float = 0.0
 
 
-OnCopied = Callable[[Copied], None]
+OnCopied = Callable[[CopyProgress], None]
 ReceiptName = Callable[[LiveFile], str]
 
 
@@ -45,14 +45,14 @@ def fill(
     receipt_name: ReceiptName | None = None,
     done: Collection[str] = (),
     on_copied: OnCopied = lambda _: None,
-) -> Copied:
+) -> CopyProgress:
     """Make live in `target` what `plan` says, file by file; `done` are receipts that are there.
 
     Raises IndexUnavailable, IndexMismatch for a file of other vectors, StateCorrupt.
     """
     began = time.perf_counter()
     points = 0
-    now = Copied(0, len(plan.names))
+    now = CopyProgress(0, len(plan.names))
     for number, file in enumerate(plan.files(), start=1):
         receipt = receipt_name(file) if receipt_name else None
         if receipt is None or receipt not in done:
@@ -60,7 +60,7 @@ def fill(
             points += loaded
             if receipt is not None:
                 _keep_receipt(store, receipt, file, loaded)
-        now = Copied(number, len(plan.names), points, time.perf_counter() - began)
+        now = CopyProgress(number, len(plan.names), points, time.perf_counter() - began)
         on_copied(now)
     return now
 
@@ -77,8 +77,8 @@ def take_out_extras(target: VectorIndex, plan: LivePlan) -> int:
         for payload in page
         if payload["asset_id"] not in wanted
     ]
-    for start in range(0, len(extras), ASSETS_A_REQUEST):
-        target.remove(extras[start : start + ASSETS_A_REQUEST], plan.state.sequence)
+    for start in range(0, len(extras), ASSETS_PER_REQUEST):
+        target.remove(extras[start : start + ASSETS_PER_REQUEST], plan.state.sequence)
     return len(extras)
 
 
@@ -88,8 +88,8 @@ def _load_missing(
     """Load the assets of a file that the collection does not yet show; how many points."""
     shown: dict[str, str] = {}
     assets = list(file.generations)
-    for start in range(0, len(assets), ASSETS_A_REQUEST):
-        some = assets[start : start + ASSETS_A_REQUEST]
+    for start in range(0, len(assets), ASSETS_PER_REQUEST):
+        some = assets[start : start + ASSETS_PER_REQUEST]
         shown |= target.generations(some)
     missing = {a: g for a, g in file.generations.items() if shown.get(a) != g}
     if not missing:

@@ -151,13 +151,13 @@ def measure_recall(
     )
 
 
-def check_recall(recalls: Sequence[Recall], at_least: float) -> None:
+def check_recall(recalls: Sequence[Recall], min_recall: float) -> None:
     """Raises GateRefused that names the worst vector and its figure."""
     worst = min(recalls, key=lambda recall: recall.share, default=None)
-    if worst is not None and worst.share < at_least:
+    if worst is not None and worst.share < min_recall:
         raise GateRefused(
             f"recall@{NEIGHBOURS} of {worst.vector_name!r} is {worst.share:.3f} over "
-            f"{worst.queries} queries, below {at_least:.3f}: the alias stays where it is.",
+            f"{worst.queries} queries, below {min_recall:.3f}: the alias stays where it is.",
             code="recall",
             remedy="Let searches look further (index.hnsw_ef, index.oversampling) and run it "
             "again, nothing is copied twice; or take another quantization or a larger "

@@ -12,7 +12,7 @@ from pipeline.index.collections import Collections
 from pipeline.index.errors import place_of
 from pipeline.index.vector_index import VectorIndex
 from pipeline.rebuild.alias import next_name
-from pipeline.rebuild.copy import Copied
+from pipeline.rebuild.copy import CopyProgress
 from pipeline.rebuild.gate import check_vectors
 from pipeline.rebuild.live_set import LivePlan, live_plan
 from pipeline.rebuild.record import (
@@ -27,16 +27,16 @@ from pipeline.settings import IndexSettings, Settings
 from pipeline.state.objects import read_state
 from pipeline.state.store import Store, open_store
 
-SHAPE = ("distance", "quantization", "hnsw_m", "hnsw_ef_construct", "shards", "replicas", "on_disk",
-         "leave_out")  # fmt: skip
-"""The settings of the index that another collection is needed for when they change."""
+SHAPE = ("distance", "quantization", "hnsw_m", "hnsw_ef_construct", "shards", "replicas", "on_disk")
+"""The settings of the index that another collection is needed for when they change, and
+`payload_exclude`, which is kept by its old name `leave_out`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildOptions:
     """What a person may ask of one rebuild, beside the settings."""
 
-    at_least: float = 0.98
+    min_recall: float = 0.98
     queries: int = 100
     fresh: bool = False
     allow_missing: bool = False
@@ -49,7 +49,7 @@ class RebuildProgress:
     """Where a rebuild is. `detail` has figures of the phase, if there are any."""
 
     phase: str
-    copied: Copied = field(default_factory=Copied)
+    copied: CopyProgress = field(default_factory=CopyProgress)
     detail: str = ""
 
 
@@ -69,7 +69,7 @@ class Rebuild:
     went_on: bool
     on_progress: OnRebuild = lambda _: None
     points: int = 0
-    copied: Copied = field(default_factory=Copied)
+    copied: CopyProgress = field(default_factory=CopyProgress)
 
     @property
     def target(self) -> VectorIndex:
@@ -146,7 +146,7 @@ def _give_up(
 def shape_of(index: IndexSettings, plan: LivePlan) -> Mapping[str, Any]:
     """As JSON gives it back."""
     values = {name: getattr(index, name) for name in SHAPE}
-    values["leave_out"] = sorted(index.leave_out)
+    values["leave_out"] = sorted(index.payload_exclude)
     values["vectors"] = {s.vector_name: [s.dimension, s.fingerprint] for s in plan.spaces}
     return values
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.errors import LeaseHeld, Transient
 from pipeline.index.collections import Collections
-from pipeline.rebuild.copy import Copied, fill, take_out_extras
+from pipeline.rebuild.copy import CopyProgress, fill, take_out_extras
 from pipeline.rebuild.gate import (
     Recall,
     check_complete,
@@ -40,7 +40,7 @@ from pipeline.rebuild.record import (
     reread,
 )
 from pipeline.settings import Settings
-from pipeline.state.lease import Held, held
+from pipeline.state.lease import LeaseHandle, hold_lease
 from pipeline.state.objects import read_state
 
 LEASE_EVERY_S = 2.0
@@ -53,7 +53,7 @@ class RebuildOvertaken(Transient):
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuildResult:
     """What a rebuild did."""
 
     alias: str
@@ -78,14 +78,14 @@ def rebuild(
     options: RebuildOptions,
     collections: Collections,
     on_progress: OnRebuild = lambda _: None,
-) -> Rebuilt:
+) -> RebuildResult:
     """All of it. Raises GateRefused, LeaseHeld, IndexUnavailable, IndexMismatch, StateCorrupt,
     SettingsError; whatever stops it, the alias shows what it did, and the next one goes on."""
     started = time.perf_counter()
     work = begin(settings, options, collections, on_progress)
     copy(work)
     recalls, previous = finish(work)
-    return Rebuilt(
+    return RebuildResult(
         work.record.alias,
         work.record.place,
         work.record.target,
@@ -136,7 +136,7 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
         work.say("measuring recall")
         asked = sample_vectors(work.store, work.plan, options.queries, record.number)
         recalls = measure_recall(work.target, asked)
-        check_recall(recalls, options.at_least)
+        check_recall(recalls, options.min_recall)
         ready = replace(
             record,
             previous=now,
@@ -152,7 +152,7 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
 
 
 def _fill(work: Rebuild) -> None:
-    def seen(copied: Copied) -> None:
+    def seen(copied: CopyProgress) -> None:
         work.copied = copied
         work.say("copying")
 
@@ -190,7 +190,7 @@ def _check_for_readers(work: Rebuild, shown: str) -> bool:
 
 
 @contextmanager
-def _lease(work: Rebuild) -> Iterator[Held]:
+def _lease(work: Rebuild) -> Iterator[LeaseHandle]:
     """Wait for a run that is at work as long as was asked for. Raises LeaseHeld."""
     until = time.monotonic() + work.options.wait_s
     after = work.plan.state.sequence
@@ -198,7 +198,7 @@ def _lease(work: Rebuild) -> Iterator[Held]:
     with ExitStack() as stack:
         while True:
             try:
-                lease = held(work.store, work.settings.state, name, after_sequence=after)
+                lease = hold_lease(work.store, work.settings.state, name, after_sequence=after)
                 own = stack.enter_context(lease)
                 break
             except LeaseHeld as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.planning.plan import Planned
-from pipeline.progress import Stage, Watch
+from pipeline.planning.plan import RunPlan
+from pipeline.progress import ProgressReporter, Stage
 from pipeline.records import Action, ShardReceipt, Status
 from pipeline.report.record import RunReport, StageTime, Tally
 from pipeline.search.recall import SearchRecall
@@ -16,9 +16,9 @@ from pipeline.state.store import Store
 
 def report_of(
     settings: Settings,
-    planned: Planned,
+    planned: RunPlan,
     receipts: Sequence[ShardReceipt],
-    watch: Watch,
+    reporter: ProgressReporter,
     *,
     run: RunFolder | None = None,
     points: int = 0,
@@ -38,7 +38,7 @@ def report_of(
     objects = planned.summary.objects + planned.summary.sidecars
     tally.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
     tally.add_count(Status.REMOVED, objects[Action.GONE])
-    latest = watch.latest
+    latest = reporter.latest
     decode = latest.of(Stage.DECODE)
     stages = tuple(
         StageTime(
@@ -59,8 +59,8 @@ def report_of(
         collection=settings.index.collection,
         encoder=planned.card.name,
         meaningful=planned.card.meaningful,
-        started_at=watch.started_at,
-        wall_seconds=round(watch.wall_seconds, 3),
+        started_at=reporter.started_at,
+        wall_seconds=round(reporter.wall_seconds, 3),
         objects_by_status=dict(tally.objects_by_status),
         objects_by_action={str(action): count for action, count in objects.items()},
         segments_by_modality=dict(tally.segments_by_modality),
@@ -71,7 +71,7 @@ def report_of(
         segments_known=known,
         failures=tuple(tally.failures),
         stages=stages,
-        seconds_by_phase={name: round(s, 3) for name, s in watch.seconds.items()},
+        seconds_by_phase={name: round(s, 3) for name, s in reporter.seconds.items()},
         recovered_objects=len(planned.taken_over),
         search=tuple(search),
         engine=str(engine),

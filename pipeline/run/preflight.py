@@ -15,7 +15,7 @@ from typing import Any
 from encoders.card import EncoderCard
 from pipeline.errors import Permanent
 from pipeline.models.spaces import spaces_of
-from pipeline.planning.plan import Planned, check_source_and_encoders
+from pipeline.planning.plan import RunPlan, check_source_and_encoders
 from pipeline.records import Action, VectorSpace
 from pipeline.settings import IndexSettings, Settings
 
@@ -48,7 +48,7 @@ def check_queries(settings: Settings) -> None:
         read_queries(settings.search.queries)
 
 
-def check_index(settings: Settings, planned: Planned) -> None:
+def check_index(settings: Settings, planned: RunPlan) -> None:
     """Reads only, and opens no embedded engine. A plan that calls nothing unchanged (another
     encoder) takes nothing on trust; where there is something to do, the collection must be one that
     can take it. Raises IndexLost, IndexMismatch, IndexUnavailable."""

@@ -26,17 +26,17 @@ from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.models.spaces import spaces_of
 from pipeline.models.weights import local_weights
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import Planned
-from pipeline.progress import Stage, StageProgress, Watch
+from pipeline.planning.plan import RunPlan
+from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.settings import Settings
-from pipeline.state.lease import Held
+from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
 from pipeline.state.receipts import RunFolder, commit_load
 from pipeline.state.segments import file_sha256, read_segments
 from pipeline.state.store import Store
 
-ASSETS_A_REQUEST = 256
+ASSETS_PER_REQUEST = 256
 
 
 class StateMoved(Transient):
@@ -57,12 +57,12 @@ class Run:
 
     settings: Settings
     store: Store
-    lease: Held
+    lease: LeaseHandle
     folder: RunFolder
     spaces: tuple[VectorSpace, ...]
 
 
-def check_tools(settings: Settings, planned: Planned, engine: Engine) -> None:
+def check_tools(settings: Settings, planned: RunPlan, engine: Engine) -> None:
     """What embedding needs is there and is what it should be; before anything is written.
 
     Raises WeightsError, SettingsError, RayUnavailable.
@@ -76,7 +76,7 @@ def check_tools(settings: Settings, planned: Planned, engine: Engine) -> None:
         first_contact()
 
 
-def start(settings: Settings, planned: Planned, lease: Held) -> Run:
+def start(settings: Settings, planned: RunPlan, lease: LeaseHandle) -> Run:
     """Begin to write: the state must still be the one that was planned against."""
     store = planned.state.store
     if read_state(store).version != planned.state.version:
@@ -89,7 +89,7 @@ def start(settings: Settings, planned: Planned, lease: Held) -> Run:
 
 
 def embed(
-    run: Run, planned: Planned, engine: Engine, watch: Watch
+    run: Run, planned: RunPlan, engine: Engine, reporter: ProgressReporter
 ) -> Generator[ShardReceipt, None, None]:
     """Decode and encode; receipts come as their shards are committed.
 
@@ -97,10 +97,10 @@ def embed(
     """
     job = EmbedJob(run.settings, run.folder, run.spaces, dict(planned.objects_by_shard))
     rows = (row for row in read_plan(planned.path) if row.shard >= 0)
-    watch.phase("starting the decoder and the encoder")
+    reporter.phase("starting the decoder and the encoder")
     missing = set(planned.objects_by_shard)
     denied = 0
-    for receipt in _receipts(job, rows, engine, watch):
+    for receipt in _receipts(job, rows, engine, reporter):
         missing.discard(receipt.shard)
         denied += sum(outcome.status is Status.DENIED for outcome in receipt.outcomes)
         check_denied(denied, planned)
@@ -113,16 +113,16 @@ def embed(
 
 
 def _receipts(
-    job: EmbedJob, rows: Iterator[PlanRow], engine: Engine, watch: Watch
+    job: EmbedJob, rows: Iterator[PlanRow], engine: Engine, reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
     if engine is Engine.LOOP:
-        return receipts_in_loop(job, rows, watch)
+        return receipts_in_loop(job, rows, reporter)
     from pipeline.embed.graph import receipts_by_ray  # after Ray's environment is set
 
-    return receipts_by_ray(job, rows, watch)
+    return receipts_by_ray(job, rows, reporter)
 
 
-def check_denied(denied: int, planned: Planned) -> None:
+def check_denied(denied: int, planned: RunPlan) -> None:
     """Raises TooManyDenied: a policy that was changed by mistake must not look like a quiet day."""
     if planned.most_denied is not None and denied > planned.most_denied:
         raise TooManyDenied(
@@ -134,7 +134,11 @@ def check_denied(denied: int, planned: Planned) -> None:
 
 
 def load(
-    run: Run, planned: Planned, index: VectorIndex, receipt: ShardReceipt, watch: Watch
+    run: Run,
+    planned: RunPlan,
+    index: VectorIndex,
+    receipt: ShardReceipt,
+    reporter: ProgressReporter,
 ) -> LoadReceipt:
     """Make a committed shard searchable. May be repeated: ids and the flip are idempotent."""
     run.lease.confirm()
@@ -157,7 +161,7 @@ def load(
             )
     if own:
         commit_load(run.store, run.folder, receipt.shard, done.to_json())
-    watch.add(
+    reporter.add(
         Stage.LOAD,
         StageProgress(
             objects=len(outcomes),
@@ -169,28 +173,28 @@ def load(
     return done
 
 
-def sweep(run: Run, planned: Planned, index: VectorIndex, watch: Watch) -> int:
+def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressReporter) -> int:
     """Take the points of objects that left the bucket out of the index, and what stopped runs have
     left hidden there: all that this run loads is live by now. How many objects left."""
     gone = (row.asset_id for row in read_plan(planned.path) if row.action is Action.GONE)
     removed = 0
-    while batch := list(itertools.islice(gone, ASSETS_A_REQUEST)):
+    while batch := list(itertools.islice(gone, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
         removed += len(batch)
     unlisted = iter(planned.unlisted)
-    while batch := list(itertools.islice(unlisted, ASSETS_A_REQUEST)):
+    while batch := list(itertools.islice(unlisted, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
     leftovers = iter(planned.leftovers)
-    while batch := list(itertools.islice(leftovers, ASSETS_A_REQUEST)):
+    while batch := list(itertools.islice(leftovers, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.sweep_hidden(batch, run.folder.sequence)
-    watch.lap("sweep")
+    reporter.record_phase("sweep")
     return removed
 
 
-def commit(run: Run, planned: Planned, receipts: Sequence[ShardReceipt]) -> CurrentState:
+def commit(run: Run, planned: RunPlan, receipts: Sequence[ShardReceipt]) -> CurrentState:
     """Write the state, last."""
     run.lease.confirm()
     digest = planned.recipe.digest()

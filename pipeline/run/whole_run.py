@@ -13,8 +13,8 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from pipeline.embed.engine import Engine, engine_for, engine_session
-from pipeline.planning.plan import Planned, RunOptions, plan
-from pipeline.progress import OnProgress, Watch, ignore_progress
+from pipeline.planning.plan import RunOptions, RunPlan, plan
+from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
 from pipeline.report.build import keep_report, report_of
 from pipeline.report.record import RunReport
 from pipeline.run.preflight import check_index, check_queries
@@ -46,7 +46,7 @@ def run_index(
     options: RunOptions | None = None,
     on_progress: OnProgress = ignore_progress,
     *,
-    on_plan: Callable[[Planned], None] = lambda _: None,
+    on_plan: Callable[[RunPlan], None] = lambda _: None,
     runner: StepRunner | None = None,
 ) -> RunReport:
     """Plan, and do what is planned. `runner` calls the steps, by default in this process.
@@ -56,26 +56,28 @@ def run_index(
 
     Raises what the steps raise: SensedexError, whose class says whether to call again.
     """
-    watch = Watch(on_progress)
+    reporter = ProgressReporter(on_progress)
     wanted = options or RunOptions()
     with (
         scratch_folder() as folder,
-        plain_runner(watch.phase) if runner is None else nullcontext(runner) as steps,
+        plain_runner(reporter.phase) if runner is None else nullcontext(runner) as steps,
     ):
 
-        def checked_plan() -> Planned:
+        def checked_plan() -> RunPlan:
             check_queries(settings)
-            return plan(settings, wanted, folder / "plan.parquet", watch)
+            return plan(settings, wanted, folder / "plan.parquet", reporter)
 
         planned = steps.call(PLAN, checked_plan)
         steps.call(CHECK, lambda: check_index(settings, planned))
         on_plan(planned)
         if planned.nothing_to_do:
-            return report_of(settings, planned, (), watch)
-        return _write(settings, planned, watch, steps)
+            return report_of(settings, planned, (), reporter)
+        return _write(settings, planned, reporter, steps)
 
 
-def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner) -> RunReport:
+def _write(
+    settings: Settings, planned: RunPlan, reporter: ProgressReporter, steps: StepRunner
+) -> RunReport:
     """Everything that changes something, under the lease."""
     from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
@@ -87,18 +89,18 @@ def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner
     with writing(settings, store, run_id, after_sequence=after) as (lease, index):
         run = protocol.start(settings, planned, lease)
         index.ensure_collection(run.spaces)
-        receipts = _embed_and_load(run, planned, index, watch, steps, engine)
-        steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, watch))
+        receipts = _embed_and_load(run, planned, index, reporter, steps, engine)
+        steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
         state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
-        watch.lap("write the state")
+        reporter.record_phase("write the state")
         search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
         if search:
-            watch.lap("measure search")
+            reporter.record_phase("measure search")
         report = report_of(
             settings,
             planned,
             receipts,
-            watch,
+            reporter,
             run=run.folder,
             points=index.count(),
             known=state.totals.get("segments", 0),
@@ -111,9 +113,9 @@ def _write(settings: Settings, planned: Planned, watch: Watch, steps: StepRunner
 
 def _embed_and_load(
     run: Run,
-    planned: Planned,
+    planned: RunPlan,
     index: VectorIndex,
-    watch: Watch,
+    reporter: ProgressReporter,
     steps: StepRunner,
     engine: Engine,
 ) -> list[ShardReceipt]:
@@ -126,7 +128,7 @@ def _embed_and_load(
 
     def load(receipt: ShardReceipt) -> None:
         def loaded() -> LoadReceipt:
-            return protocol.load(run, planned, index, receipt, watch)
+            return protocol.load(run, planned, index, receipt, reporter)
 
         receipts.append(receipt)
         if engine is Engine.RAY:
@@ -138,12 +140,12 @@ def _embed_and_load(
         load(receipt)
     if planned.to_embed:
         with (
-            engine_session(engine, run.settings, watch),
-            closing(protocol.embed(run, planned, engine, watch)) as embedded,
+            engine_session(engine, run.settings, reporter),
+            closing(protocol.embed(run, planned, engine, reporter)) as embedded,
         ):
             for receipt in steps.stream(EMBED, lambda: embedded):
                 load(receipt)
-            watch.phase("loading")
+            reporter.phase("loading")
             for pending in loads:
                 pending.result()
     for pending in loads:

@@ -10,7 +10,7 @@ from encoders.card import EncoderCard
 from pipeline.index.vector_index import VectorIndex
 from pipeline.search.labelled import Expected, LabelledQuery, read_queries
 from pipeline.search.moments import Moment
-from pipeline.search.query import Asked
+from pipeline.search.query import SearchRequest
 from pipeline.search.recall import SearchRecall
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
@@ -25,17 +25,17 @@ class Quality:
 
 
 def measure(
-    ask: Callable[[Asked], Sequence[Moment]],
+    search: Callable[[SearchRequest], Sequence[Moment]],
     queries: Sequence[LabelledQuery],
     *,
     window_ms: int,
     ks: Sequence[int] = (1, 5),
 ) -> Quality:
-    """Ask every query; `ask` gives the best moments first, as `Searcher.ask` does."""
+    """Search for every query; `search` gives the best moments first, as `Searcher.search` does."""
     assets, moments = dict.fromkeys(ks, 0), dict.fromkeys(ks, 0)
     missed = []
     for query in queries:
-        answers = list(ask(query.asked))[: max(ks)]
+        answers = list(search(query.request))[: max(ks)]
         asset = _first(answers, lambda a, e: a.key == e.key, query)
         moment = _first(answers, lambda a, e: _is_moment(a, e, window_ms), query)
         for k in ks:
@@ -59,7 +59,7 @@ def measure_index(
         return ()
     queries = read_queries(settings.search.queries)
     searcher = Searcher(index, cards, settings)
-    return measure(searcher.ask, queries, window_ms=settings.decode.window_ms).shares
+    return measure(searcher.search, queries, window_ms=settings.decode.window_ms).shares
 
 
 def _recall(what: str, k: int, found: int, queries: int) -> SearchRecall:

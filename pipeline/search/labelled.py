@@ -6,7 +6,8 @@ A line of `queries.jsonl` is one query and every answer that is right:
      "expected": [{"key": "videos/farm.mp4", "start_ms": 0, "end_ms": 5000}]}
 
 `modality` is text, vision, audio or video; but for text, `query` is a file, relative to the list.
-`among`, which may be left out, is the only type of media that may answer: image, video or audio.
+`media_type`, which may be left out, is the only type of media that may answer: image, video or
+audio.
 Without times any moment of the asset is right; with them, a moment whose start and end each lie
 within one window of the expected.
 """
@@ -20,9 +21,9 @@ from typing import Any
 
 from pipeline.errors import SettingsError
 from pipeline.records import MediaType
-from pipeline.search.query import Asked
+from pipeline.search.query import SearchRequest
 
-KINDS = {"text": "words", "vision": "picture", "audio": "sound", "video": "video"}
+KINDS = {"text": "words", "vision": "image", "audio": "audio", "video": "video"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class LabelledQuery:
 
     query: str
     modality: str
-    asked: Asked
+    request: SearchRequest
     expected: tuple[Expected, ...]
 
 
-def read_queries(path: Path, over: tuple[str, ...] = ()) -> list[LabelledQuery]:
+def read_queries(path: Path, using: tuple[str, ...] = ()) -> list[LabelledQuery]:
     """Raises SettingsError that names the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -58,7 +59,7 @@ def read_queries(path: Path, over: tuple[str, ...] = ()) -> list[LabelledQuery]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                queries.append(_query(json.loads(line), path.parent, over))
+                queries.append(_query(json.loads(line), path.parent, using))
             except (ValueError, KeyError, TypeError) as error:
                 raise SettingsError(
                     f"{path}, line {number}: {type(error).__name__}: {error}",
@@ -69,7 +70,7 @@ def read_queries(path: Path, over: tuple[str, ...] = ()) -> list[LabelledQuery]:
     return queries
 
 
-def _query(row: dict[str, Any], folder: Path, over: tuple[str, ...]) -> LabelledQuery:
+def _query(row: dict[str, Any], folder: Path, using: tuple[str, ...]) -> LabelledQuery:
     modality, query = row["modality"], str(row["query"])
     if modality not in KINDS:
         raise ValueError(f"modality is {modality!r}, not one of {', '.join(KINDS)}")
@@ -77,6 +78,7 @@ def _query(row: dict[str, Any], folder: Path, over: tuple[str, ...]) -> Labelled
     if not expected:
         raise ValueError("expected is empty")
     value: str | Path = query if modality == "text" else folder / query
-    among = MediaType(row["among"]) if "among" in row else None
-    asked = Asked(**{KINDS[modality]: value}, over=over, among=among)  # type: ignore[arg-type]
-    return LabelledQuery(query, modality, asked, expected)
+    named = row.get("media_type", row.get("among"))  # `among` is its old name, read until 0.2
+    media_type = MediaType(named) if named else None
+    request = SearchRequest(**{KINDS[modality]: value}, using=using, media_type=media_type)  # type: ignore[arg-type]
+    return LabelledQuery(query, modality, request, expected)

@@ -13,7 +13,7 @@ from PIL import Image
 from encoders.modality import Modality
 from pipeline.errors import SettingsError
 from pipeline.models.spaces import load_imagebind
-from pipeline.search.query import file_parts, first_windows, words_part
+from pipeline.search.query import file_terms, first_windows, words_term
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class LookFor:
     """One of them is given."""
 
     words: str | None = None
-    sound: Path | None = None
-    picture: Path | None = None
+    audio: Path | None = None
+    image: Path | None = None
 
 
 def picture_and_query(
@@ -36,14 +36,14 @@ def picture_and_query(
     patches to compare, and what loading it raises."""
     encoder = load_imagebind(settings)
     if look_for.words is not None:
-        query = words_part(encoder, look_for.words).vector
-    elif look_for.sound is not None:
-        [part] = file_parts(encoder, look_for.sound, settings.decode, senses=(Modality.AUDIO,))
-        query = part.vector
+        query = words_term(encoder, look_for.words).vector
+    elif look_for.audio is not None:
+        [term] = file_terms(encoder, look_for.audio, settings.decode, modalities=(Modality.AUDIO,))
+        query = term.vector
     else:
-        assert look_for.picture is not None
-        [part] = file_parts(encoder, look_for.picture, settings.decode, senses=(Modality.VISION,))
-        query = part.vector
+        assert look_for.image is not None
+        [term] = file_terms(encoder, look_for.image, settings.decode, modalities=(Modality.VISION,))
+        query = term.vector
     frames = next((window.frames for window in first_windows(picture, settings.decode)), None)
     if frames is None:
         raise SettingsError(f"{picture} shows nothing.", remedy="Name a picture.")

@@ -12,7 +12,7 @@ from pipeline.index.types import Hit
 
 LEAST = 1e-3  # what being first counts for by itself
 MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its best score,
-# both counted from the weakest hit: cosines of one pair of senses may all lie close together
+# both counted from the weakest hit: cosines of one pair of modalities may all lie close together
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,23 +27,24 @@ MAX_QUERY_WINDOWS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a person asks for; all that is given is added up. `among` is the only type of media that
-    may answer."""
+class SearchRequest:
+    """What a person asks for; all that is given is added up, `minus` is taken away.
+    `using` names the vectors to search, `media_type` the only type of media that may answer."""
 
     words: str | None = None
-    picture: Path | None = None
-    sound: Path | None = None
+    image: Path | None = None
+    audio: Path | None = None
     video: Path | None = None
-    without: str | None = None
-    over: tuple[str, ...] = ()
+    plus: str | None = None
+    minus: str | None = None
+    using: tuple[str, ...] = ()
     limit: int = 10
-    among: MediaType | None = None
+    media_type: MediaType | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One term of a query: a unit vector, the sense that it came from, and its weight."""
+class QueryTerm:
+    """One term of a query: a unit vector, the modality that it came from, and its weight."""
 
     modality: Modality
     vector: NDArray[np.float32]
@@ -52,64 +53,68 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A weighted sum of parts, negative weights taken away; `over` names the vectors to search,
-    `among` the only type of media that may answer."""
+    """A weighted sum of terms, negative weights taken away; `using` names the vectors to search,
+    `media_type` the only type of media that may answer."""
 
-    parts: tuple[Part, ...]
-    over: tuple[str, ...]
+    terms: tuple[QueryTerm, ...]
+    using: tuple[str, ...]
     limit: int = 10
-    among: MediaType | None = None
+    media_type: MediaType | None = None
 
     def __post_init__(self) -> None:
-        if not self.parts:
+        if not self.terms:
             raise SettingsError(
-                "The search is empty.", remedy="Give words, --picture, --sound or --video."
+                "The search is empty.", remedy="Give words, --image, --audio or --video."
             )
-        if not self.over:
+        if not self.using:
             raise SettingsError(
-                "The search names no vector.", remedy="Give --over vision,audio,text."
+                "The search names no vector.", remedy="Give --using vision,audio,text."
             )
 
     def vector(self) -> NDArray[np.float32]:
         """(D,) of unit length. Raises SettingsError where the terms cancel."""
         try:
-            return weighted_sum((part.vector, part.weight) for part in self.parts)
+            return weighted_sum((term.vector, term.weight) for term in self.terms)
         except InputError as error:
             raise SettingsError(f"The search: {error.message}", remedy=error.remedy) from error
 
 
-def words_part(encoder: Encoder, words: str, weight: float = 1.0) -> Part:
-    return Part(Modality.TEXT, encoder.encode(Modality.TEXT, [words])[0], weight)
+def words_term(encoder: Encoder, words: str, weight: float = 1.0) -> QueryTerm:
+    return QueryTerm(Modality.TEXT, encoder.encode(Modality.TEXT, [words])[0], weight)
 
 
-def file_parts(
+def file_terms(
     encoder: Encoder,
     path: Path,
     decode: DecodeSettings,
     *,
-    senses: Sequence[Modality],
+    modalities: Sequence[Modality],
     weight: float = 1.0,
-) -> list[Part]:
-    """A part for each of the senses that the file has: the mean of its first windows.
+) -> list[QueryTerm]:
+    """A term for each of the modalities that the file has: the mean of its first windows.
 
-    Raises SettingsError where the file is not media, or has none of the senses.
+    Raises SettingsError where the file is not media, or has none of the modalities.
     """
     windows = list(first_windows(path, decode))
-    parts = []
-    for sense in senses:
+    terms = []
+    for modality in modalities:
         there: list[NDArray[Any]]
-        if sense is Modality.VISION:
+        if modality is Modality.VISION:
             most = encoder.card.frames_per_clip
             there = [spread(w.frames, most) for w in windows if w.frames is not None]
         else:
             there = [w.sound for w in windows if w.sound is not None]
         if there:
-            vectors = np.concatenate([encoder.encode(sense, array[None]) for array in there])
+            vectors = np.concatenate([encoder.encode(modality, array[None]) for array in there])
             mean = vectors.mean(0)
-            parts.append(Part(sense, (mean / np.linalg.norm(mean)).astype(np.float32), weight))
-    if not parts:
-        raise SettingsError(f"{path} has no {' or '.join(senses)}.", remedy="Give a file that has.")
-    return parts
+            terms.append(
+                QueryTerm(modality, (mean / np.linalg.norm(mean)).astype(np.float32), weight)
+            )
+    if not terms:
+        raise SettingsError(
+            f"{path} has no {' or '.join(modalities)}.", remedy="Give a file that has."
+        )
+    return terms
 
 
 def first_windows(path: Path, decode: DecodeSettings) -> Iterator[Window]:
@@ -127,9 +132,9 @@ def first_windows(path: Path, decode: DecodeSettings) -> Iterator[Window]:
         ) from error
 
 
-def default_over(part: Part, *, meaningful: bool, names: Sequence[str]) -> tuple[str, ...]:
-    """Which vectors a query goes against when nobody says: its own sense's; with an encoder that
-    binds the senses, words go against all of them."""
-    if part.modality is Modality.TEXT and meaningful:
+def default_using(term: QueryTerm, *, meaningful: bool, names: Sequence[str]) -> tuple[str, ...]:
+    """Which vectors a query goes against when nobody says: its own modality's; with an encoder that
+    binds the modalities, words go against all of them."""
+    if term.modality is Modality.TEXT and meaningful:
         return tuple(names)
-    return tuple(name for name in names if name == part.modality)
+    return tuple(name for name in names if name == term.modality)

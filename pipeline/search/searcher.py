@@ -13,18 +13,25 @@ from pipeline.errors import SettingsError
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
 from pipeline.search.moments import Moment, moments_of
-from pipeline.search.query import Asked, Part, Query, default_over, file_parts, words_part
+from pipeline.search.query import (
+    Query,
+    QueryTerm,
+    SearchRequest,
+    default_using,
+    file_terms,
+    words_term,
+)
 from pipeline.settings import Settings
 
-HITS_A_MOMENT = 5  # windows asked for, so that enough are left after merging
+HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
 
 
-def search(index: VectorIndex, query: Query) -> list[Moment]:
+def search_index(index: VectorIndex, query: Query) -> list[Moment]:
     """The best moments first. Raises IndexUnavailable."""
     vector = query.vector()
-    wanted = query.limit * HITS_A_MOMENT
-    must = [("media_type", str(query.among))] if query.among else []
-    hits = {name: index.query(name, vector, wanted, must=must) for name in query.over}
+    wanted = query.limit * HITS_PER_MOMENT
+    must = [("media_type", str(query.media_type))] if query.media_type else []
+    hits = {name: index.query(name, vector, wanted, must=must) for name in query.using}
     return moments_of(hits, query.limit)
 
 
@@ -40,53 +47,57 @@ class Searcher:
         self._encoder_of = {space.vector_name: space.encoder for space in spaces_of(cards)}
         self.card = cards[0]
 
-    def ask(self, asked: Asked) -> list[Moment]:
+    def search(self, request: SearchRequest) -> list[Moment]:
         """Raises SettingsError for a question that cannot be asked, or a file that is not media."""
-        over = asked.over
-        unknown = [name for name in over if name not in self._encoder_of]
+        using = request.using
+        unknown = [name for name in using if name not in self._encoder_of]
         if unknown:
             raise SettingsError(
                 f"The collection has no vector {unknown[0]!r}.",
                 remedy=f"It has {', '.join(self._encoder_of)}.",
             )
-        encoders = {self._encoder_of[name] for name in over} or {self.card.name}
+        encoders = {self._encoder_of[name] for name in using} or {self.card.name}
         if len(encoders) > 1:
             raise SettingsError(
-                f"--over names vectors of {' and '.join(sorted(encoders))}.",
+                f"--using names vectors of {' and '.join(sorted(encoders))}.",
                 remedy="Their scores cannot be compared; search one encoder's at a time.",
             )
         encoder = self._encoder(encoders.pop())
-        parts = self._parts(encoder, asked)
-        if not over and parts:
+        terms = self._terms(encoder, request)
+        if not using and terms:
             names = tuple(n for n, whose in self._encoder_of.items() if whose == encoder.card.name)
             meaningful = encoder.card.meaningful
-            chosen = [default_over(p, meaningful=meaningful, names=names) for p in parts]
-            over = tuple(dict.fromkeys(name for names in chosen for name in names))
-        return search(self._index, Query(tuple(parts), over, asked.limit, asked.among))
+            chosen = [default_using(t, meaningful=meaningful, names=names) for t in terms]
+            using = tuple(dict.fromkeys(name for names in chosen for name in names))
+        return search_index(
+            self._index, Query(tuple(terms), using, request.limit, request.media_type)
+        )
 
     def _encoder(self, name: str) -> Encoder:
         if name not in self._loaded:
             self._loaded[name] = load_chosen(self._settings, name)
         return self._loaded[name]
 
-    def _parts(self, encoder: Encoder, asked: Asked) -> list[Part]:
-        parts = []
+    def _terms(self, encoder: Encoder, request: SearchRequest) -> list[QueryTerm]:
+        terms = []
         decode = self._settings.decode
-        senses = encoder.card.modalities
-        if asked.words:
-            parts.append(words_part(encoder, asked.words))
+        modalities = encoder.card.modalities
+        if request.words:
+            terms.append(words_term(encoder, request.words))
         files: Sequence[tuple[Path | None, tuple[Modality, ...]]] = (
-            (asked.picture, (Modality.VISION,)),
-            (asked.sound, (Modality.AUDIO,)),
-            (asked.video, (Modality.VISION, Modality.AUDIO)),
+            (request.image, (Modality.VISION,)),
+            (request.audio, (Modality.AUDIO,)),
+            (request.video, (Modality.VISION, Modality.AUDIO)),
         )
         for path, wanted in files:
             if path is not None:
-                there = tuple(sense for sense in wanted if sense in senses)
-                parts += file_parts(encoder, path, decode, senses=there or wanted)
-        if asked.without:
-            parts.append(words_part(encoder, asked.without, -1.0))
-        return parts
+                there = tuple(modality for modality in wanted if modality in modalities)
+                terms += file_terms(encoder, path, decode, modalities=there or wanted)
+        if request.plus:
+            terms.append(words_term(encoder, request.plus))
+        if request.minus:
+            terms.append(words_term(encoder, request.minus, -1.0))
+        return terms
 
 
 @contextmanager

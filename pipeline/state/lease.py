@@ -108,7 +108,7 @@ def release(store: Store, lease: Lease) -> None:
         return
 
 
-class Held:
+class LeaseHandle:
     """A lease that is ours, with its renewals as they come."""
 
     def __init__(self, store: Store, lease: Lease) -> None:
@@ -152,15 +152,15 @@ def still_held(store: Store, lease: Lease) -> None:
 
 
 @contextmanager
-def held(
+def hold_lease(
     store: Store, settings: StateSettings, run_id: str, *, after_sequence: int = 0
-) -> Iterator[Held]:
+) -> Iterator[LeaseHandle]:
     """Hold the lease, renewed in the background, until the context ends. Raises LeaseHeld.
 
-    The background only renews: whether the lease is still ours, `Held` says.
+    The background only renews: whether the lease is still ours, `LeaseHandle` says.
     """
     ttl_s = float(settings.lease_ttl_s)
-    lease = Held(store, acquire(store, run_id, ttl_s, after_sequence=after_sequence))
+    lease = LeaseHandle(store, acquire(store, run_id, ttl_s, after_sequence=after_sequence))
     done = threading.Event()
 
     def keep() -> None:

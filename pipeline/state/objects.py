@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 CURRENT = "current.json"
 FOLDER = "objects/"
-ROWS_A_BATCH = 8192
+ROWS_PER_BATCH = 8192
 
 _REMEDY = "Restore the state location from a copy, or `sensedex clean` and index anew."
 _FAILURE_FIELDS = ("stage", "code", "retryable", "message", "remedy")
@@ -244,7 +244,7 @@ def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
     totals: Counter[str] = Counter(objects=0, segments=0, decoded_ms=0)
     iterator = iter(rows)
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
-        while chunk := list(itertools.islice(iterator, ROWS_A_BATCH)):
+        while chunk := list(itertools.islice(iterator, ROWS_PER_BATCH)):
             columns: list[list[Any]] = [
                 [getattr(row, name) for row in chunk] for name in _SCHEMA.names[:14]
             ]
@@ -267,7 +267,7 @@ def _read_rows(store: Store, name: str) -> Iterator[StateRow]:
         with store.local_copy(name) as path, pq.ParquetFile(path) as file:
             if not file.schema_arrow.equals(_SCHEMA):
                 raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
-            for batch in file.iter_batches(ROWS_A_BATCH):
+            for batch in file.iter_batches(ROWS_PER_BATCH):
                 yield from _rows_of(batch)
     except (pa.ArrowInvalid, OSError) as error:
         what = f"{name} in {store.location} cannot be read: {error}."

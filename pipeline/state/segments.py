@@ -22,7 +22,7 @@ from encoders.modality import Modality
 from pipeline.errors import StateCorrupt
 from pipeline.records import SegmentRow, VectorSpace
 
-ROWS_A_GROUP = 1024
+ROWS_PER_GROUP = 1024
 FORMAT = "sensedex.segments/1"
 
 _FIXED = [
@@ -85,8 +85,8 @@ def write_segments(
         use_dictionary=["asset_id", "generation"],
         write_statistics=["asset_id", "segment_index"],
     ) as writer:
-        while group := list(itertools.islice(iterator, ROWS_A_GROUP)):
-            writer.write_table(_table(group, spaces, schema), row_group_size=ROWS_A_GROUP)
+        while group := list(itertools.islice(iterator, ROWS_PER_GROUP)):
+            writer.write_table(_table(group, spaces, schema), row_group_size=ROWS_PER_GROUP)
     return file_sha256(path)
 
 
@@ -178,7 +178,7 @@ def read_ids(path: Path) -> Iterator[tuple[list[str], list[str], list[str]]]:
     with _opened(path) as file:
         _spaces(path, file.schema_arrow)
         try:
-            for batch in file.iter_batches(ROWS_A_GROUP * 8, columns=columns):
+            for batch in file.iter_batches(ROWS_PER_GROUP * 8, columns=columns):
                 points, assets, generations = (batch.column(name).to_pylist() for name in columns)
                 yield points, assets, generations
         except (pa.ArrowInvalid, OSError) as error:

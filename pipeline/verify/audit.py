@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pipeline.errors import SettingsError
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.settings import Settings
 from pipeline.state.lease import LEASE, Lease, is_free
 from pipeline.state.objects import CurrentState, read_state
@@ -46,7 +46,7 @@ class LookOptions:
             raise ValueError("a sample and its examples are counted from 0")
 
 
-def verify(settings: Settings, options: LookOptions, watch: Watch) -> VerifyReport:
+def verify(settings: Settings, options: LookOptions, reporter: ProgressReporter) -> VerifyReport:
     """Look, and write nothing.
 
     Raises SettingsError, StoreUnavailable, IndexUnavailable, StateCorrupt, IndexMismatch.
@@ -54,9 +54,11 @@ def verify(settings: Settings, options: LookOptions, watch: Watch) -> VerifyRepo
     store = open_store(settings.state.location, settings.source)
     before = _lease(store)
     if before is not None and not is_free(before):
-        return replace(_begin(settings, read_state(store), options, watch), writer=_named(before))
+        return replace(
+            _begin(settings, read_state(store), options, reporter), writer=_named(before)
+        )
     with opened_if_there(settings) as index, open_ledger() as ledger:
-        report = look(ledger, settings, options, watch, index)
+        report = look(ledger, settings, options, reporter, index)
     after = _lease(store)
     if after is not None and (before is None or not after.same_as(before)):
         return replace(report, writer=_named(after))
@@ -67,13 +69,13 @@ def look(
     ledger: Ledger,
     settings: Settings,
     options: LookOptions,
-    watch: Watch,
+    reporter: ProgressReporter,
     index: VectorIndex | None,
 ) -> VerifyReport:
     """Fill an empty ledger and report what is in it. `index` is None where there is none yet."""
     recipe = recipe_of(settings, check_source_and_encoders(settings))
     state = read_state(open_store(settings.state.location, settings.source))
-    report = _begin(settings, state, options, watch)
+    report = _begin(settings, state, options, reporter)
     source = settings.source
     if state.bucket and state.bucket != source.name:
         raise SettingsError(
@@ -81,10 +83,10 @@ def look(
             f"not of {source.name!r}.",
             remedy="Set source.bucket, or state.location to a place of this bucket's own.",
         )
-    watch.phase("listing the bucket beside the state")
+    reporter.phase("listing the bucket beside the state")
     selected = read_bucket_and_state(ledger, source, state, recipe)
     read_unfinished_runs(ledger, state)
-    watch.lap("bucket and state")
+    reporter.record_phase("bucket and state")
     points = index.points() if index is not None and index.exists() else None
     count = 0
     sampler = None
@@ -94,19 +96,19 @@ def look(
             ledger.find(Finding.COLLECTION_MISSING, detail=detail)
         ledger.index("found")
     else:
-        count = read_points(ledger, points, watch)
+        count = read_points(ledger, points, reporter)
         share = options.sample / max(1, state.totals.get("segments", 0))
-        left_out = frozenset(settings.index.leave_out)
+        left_out = frozenset(settings.index.payload_exclude)
         sampler = Sampler(ledger, points, share=share, seed=report.seed, left_out=left_out)
-    watch.lap("Qdrant")
+    reporter.record_phase("Qdrant")
     reader = ParquetReader(ledger, state.store, sampler)
-    reader.read(watch)
-    watch.lap("Parquet and sample")
-    watch.phase("comparing")
+    reader.read(reporter)
+    reporter.record_phase("Parquet and sample")
+    reporter.phase("comparing")
     others = compare(
         ledger, (lambda _: {}) if points is None else look_at(points), source.name, source.prefix
     )
-    watch.lap("compare")
+    reporter.record_phase("compare")
     counts = IndexCounts(
         listed=selected.listed,
         not_selected=dict(selected.not_selected),
@@ -127,8 +129,8 @@ def look(
         report,
         counts=counts,
         findings=ledger.rows(options.examples),
-        wall_seconds=round(watch.wall_seconds, 3),
-        seconds_by_phase={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
+        wall_seconds=round(reporter.wall_seconds, 3),
+        seconds_by_phase={name: round(seconds, 3) for name, seconds in reporter.seconds.items()},
     )
 
 
@@ -152,7 +154,7 @@ def _named(lease: Lease) -> str:
 
 
 def _begin(
-    settings: Settings, state: CurrentState, options: LookOptions, watch: Watch
+    settings: Settings, state: CurrentState, options: LookOptions, reporter: ProgressReporter
 ) -> VerifyReport:
     return VerifyReport(
         bucket=settings.source.name,
@@ -161,7 +163,7 @@ def _begin(
         collection=settings.index.collection,
         sequence=state.sequence,
         run_id=state.run_id,
-        started_at=watch.started_at,
+        started_at=reporter.started_at,
         wall_seconds=0.0,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         counts=IndexCounts(),

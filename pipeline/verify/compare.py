@@ -13,7 +13,7 @@ from pipeline.index.points import CollectionPoints, PointId
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import Ledger, text
 
-ASSETS_A_LOOK = 256
+ASSETS_PER_LOOK = 256
 
 # A row for each asset that is to be whole in the index, and its one live generation. What failed
 # keeps its older content, of which the anchor tells, until a run gets the new content in.
@@ -144,8 +144,8 @@ def _of_no_object(ledger: Ledger, look: Look, bucket: str, prefix: str) -> int:
         "group by asset"
     ).fetchall()
     others = 0
-    for start in range(0, len(unknown), ASSETS_A_LOOK):
-        assets = unknown[start : start + ASSETS_A_LOOK]
+    for start in range(0, len(unknown), ASSETS_PER_LOOK):
+        assets = unknown[start : start + ASSETS_PER_LOOK]
         payloads = look([point_id_of(point) for _, point, _ in assets])
         for asset, point, count in assets:
             payload = payloads.get(point_id_of(point), {})

@@ -1,6 +1,6 @@
 """What can be wrong between bucket, state, Parquet and Qdrant, each thing by its name.
 
-A *fault* means that the index is not what its last run says it is. *Behind* means that the index is
+A *fault* means that the index is not what its last run says it is. *Stale* means that the index is
 right, and the bucket or the settings have moved on since. docs/verify.md explains each name.
 """
 
@@ -13,11 +13,11 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    BEHIND = "behind"
+    STALE = "stale"
     FAULT = "fault"
 
 
-class Mend(StrEnum):
+class Repair(StrEnum):
     """What makes it right."""
 
     RUN = "run"  # an ordinary run, with the encoder
@@ -55,62 +55,66 @@ class Finding(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Meaning:
     kind: Kind
-    mend: Mend
+    repair: Repair
     says: str
 
 
-_B, _F = Kind.BEHIND, Kind.FAULT
+_S, _F = Kind.STALE, Kind.FAULT
 MEANINGS: Mapping[Finding, Meaning] = {
-    Finding.OBJECT_NEW: Meaning(_B, Mend.RUN, "in the bucket, and never indexed"),
-    Finding.OBJECT_CHANGED: Meaning(_B, Mend.RUN, "changed in the bucket since it was indexed"),
-    Finding.OBJECT_GONE: Meaning(_B, Mend.RUN, "indexed, and no longer listed in the bucket"),
-    Finding.RECIPE_CHANGED: Meaning(_B, Mend.RUN, "indexed by other settings than these"),
+    Finding.OBJECT_NEW: Meaning(_S, Repair.RUN, "in the bucket, and never indexed"),
+    Finding.OBJECT_CHANGED: Meaning(_S, Repair.RUN, "changed in the bucket since it was indexed"),
+    Finding.OBJECT_GONE: Meaning(_S, Repair.RUN, "indexed, and no longer listed in the bucket"),
+    Finding.RECIPE_CHANGED: Meaning(_S, Repair.RUN, "indexed by other settings than these"),
     Finding.RUN_UNFINISHED: Meaning(
-        _B, Mend.RUN, "a run stopped before its end; what it touched is not judged"
+        _S, Repair.RUN, "a run stopped before its end; what it touched is not judged"
     ),
-    Finding.CAUSE_MISSING: Meaning(_F, Mend.RUN, "not indexed, and the state does not say why"),
-    Finding.PARQUET_MISSING: Meaning(_F, Mend.RUN, "the file of its embeddings is gone"),
-    Finding.PARQUET_UNREADABLE: Meaning(_F, Mend.RUN, "the file of its embeddings is broken"),
+    Finding.CAUSE_MISSING: Meaning(_F, Repair.RUN, "not indexed, and the state does not say why"),
+    Finding.PARQUET_MISSING: Meaning(_F, Repair.RUN, "the file of its embeddings is gone"),
+    Finding.PARQUET_UNREADABLE: Meaning(_F, Repair.RUN, "the file of its embeddings is broken"),
     Finding.PARQUET_ALTERED: Meaning(
-        _F, Mend.RUN, "the file of its embeddings is not the one that was committed"
+        _F, Repair.RUN, "the file of its embeddings is not the one that was committed"
     ),
-    Finding.PARQUET_ROWS: Meaning(_F, Mend.RUN, "Parquet has other segments than the state says"),
-    Finding.RECEIPT_UNUSABLE: Meaning(_F, Mend.RUN, "no receipt proves the file of its embeddings"),
-    Finding.COLLECTION_MISSING: Meaning(_F, Mend.RELOAD, "there is no such collection"),
-    Finding.POINTS_MISSING: Meaning(_F, Mend.RELOAD, "segments in Parquet, not in Qdrant"),
-    Finding.POINTS_HIDDEN: Meaning(_F, Mend.RELOAD, "segments in Qdrant that are not live"),
-    Finding.ANCHOR_MISSING: Meaning(_F, Mend.RELOAD, "the asset has no anchor point"),
+    Finding.PARQUET_ROWS: Meaning(_F, Repair.RUN, "Parquet has other segments than the state says"),
+    Finding.RECEIPT_UNUSABLE: Meaning(
+        _F, Repair.RUN, "no receipt proves the file of its embeddings"
+    ),
+    Finding.COLLECTION_MISSING: Meaning(_F, Repair.RELOAD, "there is no such collection"),
+    Finding.POINTS_MISSING: Meaning(_F, Repair.RELOAD, "segments in Parquet, not in Qdrant"),
+    Finding.POINTS_HIDDEN: Meaning(_F, Repair.RELOAD, "segments in Qdrant that are not live"),
+    Finding.ANCHOR_MISSING: Meaning(_F, Repair.RELOAD, "the asset has no anchor point"),
     Finding.ANCHOR_DIFFERS: Meaning(
-        _F, Mend.RELOAD, "the anchor names another generation or another number of segments"
+        _F, Repair.RELOAD, "the anchor names another generation or another number of segments"
     ),
     Finding.KEPT_INCOMPLETE: Meaning(
-        _F, Mend.RELOAD, "the older content of an object that failed is not whole"
+        _F, Repair.RELOAD, "the older content of an object that failed is not whole"
     ),
-    Finding.PAYLOAD_DIFFERS: Meaning(_F, Mend.RELOAD, "the payload is not that of Parquet"),
-    Finding.VECTOR_DIFFERS: Meaning(_F, Mend.RELOAD, "a vector is not that of Parquet"),
-    Finding.POINTS_SUPERSEDED: Meaning(_F, Mend.DELETE, "points of a generation that is not live"),
+    Finding.PAYLOAD_DIFFERS: Meaning(_F, Repair.RELOAD, "the payload is not that of Parquet"),
+    Finding.VECTOR_DIFFERS: Meaning(_F, Repair.RELOAD, "a vector is not that of Parquet"),
+    Finding.POINTS_SUPERSEDED: Meaning(
+        _F, Repair.DELETE, "points of a generation that is not live"
+    ),
     Finding.POINTS_UNACCOUNTED: Meaning(
-        _F, Mend.DELETE, "points of the live generation that Parquet does not have"
+        _F, Repair.DELETE, "points of the live generation that Parquet does not have"
     ),
     Finding.POINTS_OF_NO_OBJECT: Meaning(
-        _F, Mend.DELETE, "points of an object that the state does not know"
+        _F, Repair.DELETE, "points of an object that the state does not know"
     ),
     Finding.POINTS_UNIDENTIFIED: Meaning(
-        _F, Mend.DELETE, "points that do not say which asset they belong to"
+        _F, Repair.DELETE, "points that do not say which asset they belong to"
     ),
 }
 
 
 class Verdict(StrEnum):
     AGREE = "agree"
-    BEHIND = "behind"
+    STALE = "stale"
     DISAGREE = "disagree"
     BUSY = "busy"
 
 
 VERDICTS: Mapping[Verdict, str] = {
     Verdict.AGREE: "Bucket, state, Parquet and Qdrant agree.",
-    Verdict.BEHIND: "The index is right, and behind: the next run has something to do.",
+    Verdict.STALE: "The index is right, and stale: the next run has something to do.",
     Verdict.DISAGREE: "The index is not what its last run says it is.",
     Verdict.BUSY: "A run is at work: nothing can be judged now.",
 }
@@ -139,7 +143,11 @@ class FindingRow:
         return MEANINGS[self.name]
 
     def to_json(self) -> dict[str, Any]:
-        meaning = {"kind": self.meaning.kind, "mend": self.meaning.mend, "says": self.meaning.says}
+        meaning = {
+            "kind": self.meaning.kind,
+            "repair": self.meaning.repair,
+            "says": self.meaning.says,
+        }
         return {**asdict(self), **meaning}
 
 
@@ -196,7 +204,7 @@ class VerifyReport:
         kinds = {row.meaning.kind for row in self.findings}
         if Kind.FAULT in kinds:
             return Verdict.DISAGREE
-        return Verdict.BEHIND if kinds else Verdict.AGREE
+        return Verdict.STALE if kinds else Verdict.AGREE
 
     def to_json(self) -> dict[str, Any]:
         row = {"verdict": self.verdict} | {name: getattr(self, name) for name in self.__slots__}

@@ -19,7 +19,7 @@ from pipeline.errors import StoreUnavailable
 from pipeline.verify.findings import Example, Finding, FindingRow
 
 CACHE_KB = 64_000
-ROWS_A_WRITE = 5_000
+ROWS_PER_WRITE = 5_000
 
 _TABLES = """
 -- What the state says of an object, and in which file Parquet has it.

@@ -15,7 +15,7 @@ from pipeline.payload_fields import Verified
 from pipeline.payload_schema import FIELDS
 from pipeline.planning.diff import PlanSummary, RetryPolicy, plan_rows
 from pipeline.planning.file import read_plan
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
 from pipeline.settings import SourceSettings
 from pipeline.source.select import SelectionCounts, select
@@ -25,7 +25,7 @@ from pipeline.state.receipts import receipt_of, unfinished_runs
 from pipeline.state.segments import file_sha256, read_ids
 from pipeline.state.store import Store
 from pipeline.verify.findings import Finding
-from pipeline.verify.join_db import ROWS_A_WRITE, Ledger, blob
+from pipeline.verify.join_db import ROWS_PER_WRITE, Ledger, blob
 from pipeline.verify.sample import Sampler
 
 POINT_FIELDS = tuple(field.name for field in FIELDS if field.verified is Verified.EVERY_POINT)
@@ -59,7 +59,7 @@ def read_bucket_and_state(
         summary,
         bucket=source.name,
     )
-    while chunk := list(islice(planned, ROWS_A_WRITE)):
+    while chunk := list(islice(planned, ROWS_PER_WRITE)):
         known = [passed.popleft() for row in chunk if row.action is not Action.NEW]
         ledger.write("objects", map(_object_row, known), 7)
         moving = [row for row in chunk if row.action is not Action.UNCHANGED]
@@ -98,7 +98,7 @@ def read_unfinished_runs(ledger: Ledger, state: CurrentState) -> None:
         try:
             with state.store.local_copy(f"{run}/plan.parquet") as path:
                 begun = ((blob(row.asset_id),) for row in read_plan(path))
-                while chunk := list(islice(begun, ROWS_A_WRITE)):
+                while chunk := list(islice(begun, ROWS_PER_WRITE)):
                     ledger.write("in_flight", chunk, 1)
         except FileNotFoundError:
             continue  # it had not begun
@@ -109,14 +109,14 @@ def read_unfinished_runs(ledger: Ledger, state: CurrentState) -> None:
         known = now
 
 
-def read_points(ledger: Ledger, points: CollectionPoints, watch: Watch) -> int:
+def read_points(ledger: Ledger, points: CollectionPoints, reporter: ProgressReporter) -> int:
     """Every point of the collection by its fields; returns how many."""
-    watch.phase("reading the collection")
+    reporter.phase("reading the collection")
     count = 0
     for page in points.pages(POINT_FIELDS):
         ledger.write("found", map(_point_row, page), 6)
         count += len(page)
-        watch.count(f"reading the collection: {count} points")
+        reporter.count(f"reading the collection: {count} points")
     ledger.index("found")
     return count
 
@@ -155,13 +155,13 @@ class ParquetReader:
         self.bytes = 0
         self.segments = 0
 
-    def read(self, watch: Watch) -> None:
+    def read(self, reporter: ProgressReporter) -> None:
         done = "status in ('indexed', 'partial')"
         for (asset,) in self._ledger.ask(
             f"select asset from objects where {done} and data_file is null"
         ).fetchall():
             self._unproven(Finding.PARQUET_MISSING, [asset], "the state names no file")
-        watch.phase("reading Parquet, and a sample of the collection")
+        reporter.phase("reading Parquet, and a sample of the collection")
         named = self._ledger.ask(
             "select distinct data_file from objects where data_file is not null order by 1"
         ).fetchall()
@@ -171,7 +171,7 @@ class ParquetReader:
             ).fetchall()
             self._read_file(file, {asset: (gen, count) for asset, gen, count in assets})
             self.files += 1
-            watch.count(f"reading Parquet: {self.files} of {len(named)} files")
+            reporter.count(f"reading Parquet: {self.files} of {len(named)} files")
         self._ledger.index("wanted")
 
     def _read_file(self, file: str, assets: dict[bytes, tuple[str, int]]) -> None:

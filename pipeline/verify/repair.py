@@ -1,8 +1,8 @@
-"""Mends the index: stray points are deleted, assets are loaded again from Parquet without an
-encoder, and an ordinary run does the rest. Every step may be repeated: killed anywhere, mend again.
+"""Repairs the index: stray points are deleted, assets are loaded again from Parquet without an
+encoder, and an ordinary run does the rest. Every step may be repeated, wherever it was killed.
 
     under the lease:  look -> delete strays -> reload from Parquet
-    without it:       an ordinary run, if there is something that only a run can mend
+    without it:       an ordinary run, if there is something that only a run can repair
     ... until a look finds that all agree, three rounds at most
 """
 
@@ -21,29 +21,29 @@ from pipeline.index.vector_index import VectorIndex
 from pipeline.index.writer import writing
 from pipeline.models.spaces import cards_of, spaces_of
 from pipeline.planning.plan import RunOptions
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.records import ObjectOutcome, ShardReceipt
 from pipeline.report.record import RunReport
 from pipeline.settings import Settings
-from pipeline.state.lease import Held
+from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import read_state
 from pipeline.state.receipts import new_run_id, receipt_of, receipts_newest_first
 from pipeline.state.segments import file_sha256, read_segments, read_spaces
 from pipeline.state.store import Store, open_store
 from pipeline.verify.audit import LookOptions, look
 from pipeline.verify.compare import point_id_of
-from pipeline.verify.findings import MEANINGS, Finding, Kind, Mend, Verdict, VerifyReport
+from pipeline.verify.findings import MEANINGS, Finding, Kind, Repair, Verdict, VerifyReport
 from pipeline.verify.join_db import Ledger, open_ledger, text
 
 ROUNDS = 3
-POINTS_A_STEP = 1_000
+POINTS_PER_STEP = 1_000
 # A run's keys are parameters of a flow, which must stay small.
-KEYS_A_RUN = 2_000
+KEYS_PER_RUN = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One look under the lease and what was mended by it; `run_objects` is of the run after it.
+    """One look under the lease and what was repaired by it; `run_objects` is of the run after it.
 
     `keys` are the objects whose Parquet is lost: an ordinary run must be asked for them.
     """
@@ -62,10 +62,10 @@ class Round:
         names = {row.name for row in self.report.findings}
         if Finding.RECIPE_CHANGED in names:
             return False
-        return bool(self.keys) or any(MEANINGS[name].kind is Kind.BEHIND for name in names)
+        return bool(self.keys) or any(MEANINGS[name].kind is Kind.STALE for name in names)
 
     @property
-    def mended(self) -> bool:
+    def repaired(self) -> bool:
         return bool(self.deleted_points or self.reloaded_objects or self.removed_objects)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,10 +76,10 @@ class Round:
 def rounds_of(
     mend_once: Callable[[], Round], run: Callable[[RunOptions], RunReport]
 ) -> Iterator[Round]:
-    """Mend, run, and look again; the last round's report is how it stands."""
+    """Repair, run, and look again; the last round's report is how it stands."""
     for _ in range(ROUNDS):
         done = mend_once()
-        if done.report.verdict is Verdict.AGREE or not (done.mended or done.needs_run):
+        if done.report.verdict is Verdict.AGREE or not (done.repaired or done.needs_run):
             yield done
             return
         yield _run(done, run) if done.needs_run else done
@@ -88,15 +88,15 @@ def rounds_of(
 
 def _run(done: Round, run: Callable[[RunOptions], RunReport]) -> Round:
     objects: dict[str, int] = {}
-    for start in range(0, max(1, len(done.keys)), KEYS_A_RUN):
-        report = run(RunOptions(retry_keys=done.keys[start : start + KEYS_A_RUN]))
+    for start in range(0, max(1, len(done.keys)), KEYS_PER_RUN):
+        report = run(RunOptions(retry_keys=done.keys[start : start + KEYS_PER_RUN]))
         for action, count in report.objects_by_action.items():
             objects[action] = objects.get(action, 0) + count
     return replace(done, run_objects=objects)
 
 
-def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
-    """Look at everything under the lease, and mend what needs no encoder.
+def repair_round(settings: Settings, options: LookOptions, reporter: ProgressReporter) -> Round:
+    """Look at everything under the lease, and repair what needs no encoder.
 
     Raises LeaseHeld where a run is at work, and what `look` and a load raise.
     """
@@ -107,17 +107,17 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
         writing(settings, store, name, after_sequence=after) as (lease, index),
         open_ledger() as ledger,
     ):
-        report = look(ledger, settings, options, watch, index)
+        report = look(ledger, settings, options, reporter, index)
         if report.verdict is Verdict.AGREE:
             return Round(report)
-        done = _Mender(ledger, store, index, lease, watch)
+        done = _Mender(ledger, store, index, lease, reporter)
         done.delete_strays()
         done.reload_live()
         done.reload_kept()
         keys = _keys_to_embed(ledger)
         if keys and not index.exists():  # nothing in Parquet could be loaded: the run is to fill it
             index.ensure_collection(spaces_of(cards_of(settings)))
-        watch.lap("mend")
+        reporter.record_phase("repair")
         return Round(
             report,
             done.deleted_points,
@@ -130,13 +130,18 @@ def mend(settings: Settings, options: LookOptions, watch: Watch) -> Round:
 
 class _Mender:
     def __init__(
-        self, ledger: Ledger, store: Store, index: VectorIndex, lease: Held, watch: Watch
+        self,
+        ledger: Ledger,
+        store: Store,
+        index: VectorIndex,
+        lease: LeaseHandle,
+        reporter: ProgressReporter,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._index = index
         self._lease = lease
-        self._watch = watch
+        self._reporter = reporter
         self.deleted_points = 0
         self.reloaded_objects = 0
         self.reloaded_segments = 0
@@ -145,14 +150,16 @@ class _Mender:
     def delete_strays(self) -> None:
         """First: a stray may bear the id of a segment that is loaded anew."""
         strays = (point_id_of(row[0]) for row in self._ledger.ask("select point from stray"))
-        while chunk := list(islice(strays, POINTS_A_STEP)):
+        while chunk := list(islice(strays, POINTS_PER_STEP)):
             self._lease.confirm()
             self._index.points().delete(chunk)
             self.deleted_points += len(chunk)
-            self._watch.count(f"deleting stray points: {self.deleted_points}")
+            self._reporter.count(f"deleting stray points: {self.deleted_points}")
 
     def reload_live(self) -> None:
-        names = [n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.mend is Mend.RELOAD]
+        names = [
+            n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.repair is Repair.RELOAD
+        ]
         marks = ", ".join("?" * len(names))
         rows = self._ledger.ask(
             "select distinct o.data_file, o.asset from findings f join done o on o.asset = f.asset "
@@ -218,12 +225,12 @@ class _Mender:
         )
         self.reloaded_objects += done.assets
         self.reloaded_segments += done.points
-        self._watch.count(f"loading from Parquet: {self.reloaded_segments} segments")
+        self._reporter.count(f"loading from Parquet: {self.reloaded_segments} segments")
         return True
 
 
 def _keys_to_embed(ledger: Ledger) -> tuple[str, ...]:
-    names = [n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.mend is Mend.RUN]
+    names = [n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.repair is Repair.RUN]
     marks = ", ".join("?" * len(names))
     return tuple(
         key

@@ -33,7 +33,7 @@ TOLERANCES = {"float32": (1e-5, 1e-6), "float16": (2**-10, 2**-20), "uint8": (0.
 
 class Sampler:
     """Compares the assets that it takes; `share` is of all assets, `segments` what was compared,
-    `left_out` the payload fields that this collection does not store (`index.leave_out`)."""
+    `left_out` the payload fields that this collection does not store (`index.payload_exclude`)."""
 
     def __init__(
         self,

@@ -16,9 +16,9 @@ from pipeline.errors import SensedexError
 from pipeline.index.collections import open_collections
 from pipeline.index.vector_index import VectorIndex
 from pipeline.run.whole_run import run_index
-from pipeline.search.searcher import Asked, open_searcher
+from pipeline.search.searcher import SearchRequest, open_searcher
 from pipeline.settings import Settings, load_settings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.store import open_store
 from tests import media_files
 from tests.encoders.small_models import clip_folder
@@ -89,7 +89,7 @@ def test_the_command_tells_what_it_did(
     assert "is 0.8" in why
     assert "--fresh" in why
     server.blunt = 0
-    with held(open_store(settings.state.location, settings.source), settings.state, "a-run"):
+    with hold_lease(open_store(settings.state.location, settings.source), settings.state, "a-run"):
         status, _, why = sensedex(*words)
         assert status == Exit.TRANSIENT
         assert "a-run" in why
@@ -129,7 +129,7 @@ def pictures(s3_server: S3Server, tmp_path: Path) -> Any:  # noqa: F811
 
 def answers(settings: Settings, picture: Path, *over: str) -> list[tuple[str, float]]:
     with open_searcher(settings) as searcher:
-        found = searcher.ask(Asked(picture=picture, over=over))
+        found = searcher.search(SearchRequest(image=picture, using=over))
         return [(moment.key, round(moment.score, 4)) for moment in found]
 
 
@@ -168,7 +168,9 @@ def test_another_encoder_is_made_beside_and_then_shown(
     """As docs/rebuild.md says: a state and a collection of its own, both encoders on its points."""
     server, asked, settings = pictures
     both = {
-        "encode.also": [{"encoder": "clip", "weights": str(clip_folder(tmp_path / "c", "clip"))}],
+        "encode.additional": [
+            {"encoder": "clip", "weights": str(clip_folder(tmp_path / "c", "clip"))}
+        ],
         "decode.frames_per_window": 4,
         "state.location": str(tmp_path / "next"),
     }

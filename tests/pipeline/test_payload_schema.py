@@ -78,7 +78,7 @@ def test_a_run_writes_what_the_table_says(s3_server: S3Server, tmp_path: Path) -
     client.create_bucket(Bucket=BUCKET)
     for key in ("photos/cow.jpg", "photos/cow.txt", "sounds/owl.ogg", "videos/insects-silent.mp4"):
         client.put_object(Bucket=BUCKET, Key=key, Body=content(key), Metadata={"Shelf": "a7"})
-    settings = settings_for(s3_server.url, tmp_path, **{"encode.also": []})
+    settings = settings_for(s3_server.url, tmp_path, **{"encode.additional": []})
     run_index(settings)
     payloads = stored_points(settings).values()
     check_written(payloads)
@@ -88,7 +88,9 @@ def test_a_run_writes_what_the_table_says(s3_server: S3Server, tmp_path: Path) -
 def test_fields_may_be_missing_in_their_case_alone(tmp_path: Path) -> None:
     whole = stored(IndexSettings(path=tmp_path / "whole"), tmp_path)
     check_written(whole, NOT_ALWAYS)
-    small = stored(IndexSettings(path=tmp_path / "small", leave_out=tuple(LEFT_OUT)), tmp_path)
+    small = stored(
+        IndexSettings(path=tmp_path / "small", payload_exclude=tuple(LEFT_OUT)), tmp_path
+    )
     check_written(small, NOT_ALWAYS | LEFT_OUT)
 
 

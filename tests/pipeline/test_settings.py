@@ -177,9 +177,9 @@ def test_a_wrong_value_names_the_field(
     [
         ("source.suffixes=.jpg", r"source\.suffixes: a list is wanted, as in \[\"a\", \"b\"\]"),
         ('source.suffixes=[".jpg", 3]', r"source\.suffixes\.1: .*string"),
-        ('index.leave_out=["everything"]', r"index\.leave_out\.0: .*everything"),
-        ('encode.also=[{weights = "x"}]', r"encode\.also\.0\.encoder"),
-        ("encode.also=[3]", r"encode\.also\.0: a table is wanted"),
+        ('index.payload_exclude=["everything"]', r"index\.payload_exclude\.0: .*everything"),
+        ('encode.additional=[{weights = "x"}]', r"encode\.additional\.0\.encoder"),
+        ("encode.additional=[3]", r"encode\.additional\.0: a table is wanted"),
         ("decode.window_ms=many", r"decode\.window_ms: .*integer.*\(it is 'many'\)"),
         ("decode.windows_ms=1", r"no setting decode\.windows_ms"),
         ("decoding.window_ms=1", r"no setting decoding"),

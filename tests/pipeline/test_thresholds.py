@@ -18,8 +18,8 @@ from pipeline.errors import (
 )
 from pipeline.ids import asset_id, generation
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import Planned, RunOptions, check_source_and_encoders, plan, recipe_of
-from pipeline.progress import Watch
+from pipeline.planning.plan import RunOptions, RunPlan, check_source_and_encoders, plan, recipe_of
+from pipeline.progress import ProgressReporter
 from pipeline.records import Action, Status
 from pipeline.run.steps import check_denied
 from pipeline.s3 import client as s3
@@ -86,8 +86,8 @@ def broken_off(body: bytes) -> bytes:
     return body[: len(body) // 2]
 
 
-def planned(settings: Settings, folder: Path, **options: bool) -> Planned:
-    return plan(settings, RunOptions(**options), folder / "plan.parquet", Watch())  # type: ignore[arg-type]
+def planned(settings: Settings, folder: Path, **options: bool) -> RunPlan:
+    return plan(settings, RunOptions(**options), folder / "plan.parquet", ProgressReporter())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", [half, miscounted])
