@@ -1,4 +1,4 @@
-"""What every encoder does with a batch before and after its network."""
+"""Batches for every encoder: checked, cut to size, encoded, of unit length."""
 
 from __future__ import annotations
 

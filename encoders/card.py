@@ -1,4 +1,4 @@
-"""What an encoder is, as data: a frozen card, whose fingerprint is part of every generation."""
+"""The card of an encoder: facts, frozen, with a fingerprint that is part of every generation."""
 
 from __future__ import annotations
 

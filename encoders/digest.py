@@ -1,4 +1,4 @@
-"""What a weights file is known by."""
+"""The digest by which a weights file is known."""
 
 from __future__ import annotations
 

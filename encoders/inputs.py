@@ -1,4 +1,4 @@
-"""What is asked of every batch before a network sees it, and of every vector that comes out."""
+"""Checks every batch before a network sees it, and every vector that comes out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device computes with: where bf16 is fast, and by what kind of device a proof holds."""
+"""Tells processors apart: where bf16 is fast, and for what kind of device a proof holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect's own pages: the plan, the progress, the report."""
+"""Shows a run in Prefect's own pages: the plan, the progress, the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether tracebacks are asked for."""
+"""The switch for tracebacks: `--debug`, or SENSEDEX_DEBUG."""
 
 from __future__ import annotations
 

@@ -31,17 +31,14 @@ from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS
 from pipeline.run.whole_run import run_index
 from pipeline.settings import (
-    DecodeSettings,
-    EmbedSettings,
-    EncodeSettings,
     IndexSettings,
     SearchSettings,
     Settings,
     SourceSettings,
     StateSettings,
-    TagSettings,
     load_settings,
 )
+from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
 
 
 class Options(BaseModel):

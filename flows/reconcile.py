@@ -19,16 +19,8 @@ from flows.error_logging import in_one_sentence
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.progress import ProgressReporter
-from pipeline.settings import (
-    DecodeSettings,
-    EncodeSettings,
-    IndexSettings,
-    Settings,
-    SourceSettings,
-    StateSettings,
-    TagSettings,
-    load_settings,
-)
+from pipeline.settings import IndexSettings, Settings, SourceSettings, StateSettings, load_settings
+from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
 from pipeline.verify.audit import SAMPLE_SEGMENTS, LookOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
 from pipeline.verify.repair import Round, repair_round, rounds_of

@@ -1,4 +1,4 @@
-"""Whether anybody answers at an address: known within seconds, before a client is made that would
+"""Asks whether anybody answers at an address, within seconds, before a client is made that would
 try for a minute.
 
 A refused connection or an unknown name is known at once. A network that swallows what is sent is

@@ -1,4 +1,4 @@
-"""What a segment's point says of itself; docs/metadata.md explains each field."""
+"""Makes the payload of a segment's point; docs/metadata.md explains each field."""
 
 from __future__ import annotations
 

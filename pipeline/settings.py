@@ -1,4 +1,7 @@
-"""Settings: one typed model a part, from a file, the environment and flags, checked at the start.
+"""Settings: one typed model for each part, checked at the start.
+
+They come from a file, the environment and flags; those of decoding and encoding are in
+`pipeline.settings_embedding`.
 
 Later wins: defaults < `sensedex.toml` < environment (`SENSEDEX_SOURCE__BUCKET=...`) < flags.
 """
@@ -10,8 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     model_validator,
@@ -20,41 +21,64 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 from pipeline.renamed_settings import with_new_fields
-from pipeline.settings_fields import MEDIA_SUFFIXES, SIDECAR_SUFFIXES, OptionalField, PlainUrl
+from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
+from pipeline.settings_fields import (
+    MEDIA_SUFFIXES,
+    SIDECAR_SUFFIXES,
+    OptionalField,
+    PlainUrl,
+    SettingsPart,
+)
 from pipeline.settings_sources import read_sources
 
 
-class _Part(BaseModel):
-    # What was given is not repeated in an error: it may be a secret in the wrong place.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class SourceSettings(_Part):
+class SourceSettings(SettingsPart):
     """The media, in a bucket or in a folder. Credentials come from the usual AWS chain."""
 
-    bucket: str = Field("", description="name of the bucket")
-    folder: Path | None = Field(None, description="a folder on disk, in place of a bucket")
+    bucket: str = Field("", description="Name of the bucket, as in films.")
+    folder: Path | None = Field(
+        None, description="A folder on disk in place of a bucket, as in ./videos."
+    )
     folder_etag: Literal["stat", "digest"] = Field(
         "stat",
-        description="a file is another by its size, time and inode (stat), or by its content "
-        "(digest: every file is read for every plan)",
+        description="How a file of a folder is known to have changed: by its size, time and "
+        "inode (stat), or by its content (digest), for which every file is read for every plan.",
     )
-    prefix: str = Field("", description="only keys that begin with this")
-    endpoint_url: PlainUrl = Field(None, description="any S3-compatible endpoint; empty for AWS")
-    region: str | None = Field(None, description="region; empty for the AWS chain's own")
-    profile: str | None = Field(None, description="a profile of the AWS configuration")
+    prefix: str = Field(
+        "", description="Only keys that begin with this, as in 2026/; empty for all."
+    )
+    endpoint_url: PlainUrl = Field(
+        None,
+        description="Address of an S3-compatible server, as in http://localhost:8333; empty for "
+        "AWS.",
+    )
+    region: str | None = Field(
+        None, description="Region of the bucket, as in eu-central-1; empty for the AWS chain's own."
+    )
+    profile: str | None = Field(
+        None, description="A profile of the AWS configuration; empty for the chain's own."
+    )
     suffixes: tuple[str, ...] = Field(
-        tuple(MEDIA_SUFFIXES), description="only keys that end so (case does not matter)"
+        tuple(MEDIA_SUFFIXES),
+        description="Only keys that end with one of these, in upper or lower case. What a file "
+        "is, its content says.",
     )
     sidecar_suffixes: tuple[str, ...] = Field(
-        SIDECAR_SUFFIXES, description="text beside a media object of the same stem"
+        SIDECAR_SUFFIXES,
+        description="Text files that belong to the media object of the same stem: film.srt to "
+        "film.mp4.",
     )
-    min_size_bytes: int = Field(0, ge=0, description="smaller objects are left out")
-    max_size_bytes: int = Field(50 * 2**30, gt=0, description="larger objects are left out")
+    min_size_bytes: int = Field(
+        0, ge=0, description="Objects of fewer bytes are left out; 0 leaves out none."
+    )
+    max_size_bytes: int = Field(
+        50 * 2**30, gt=0, description="Objects of more bytes are left out; 53687091200 is 50 GiB."
+    )
     storage_classes: tuple[str, ...] = Field(
         ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY",
          "GLACIER_IR", "EXPRESS_ONEZONE"),
-        description="classes that a GET can read at once; others end as `archived`",
+        description="Storage classes that a GET can read at once; objects of others end as "
+        "archived.",
     )  # fmt: skip
 
     @property
@@ -69,143 +93,83 @@ class SourceSettings(_Part):
         return self
 
 
-class DecodeSettings(_Part):
-    """How time is cut, and the limits that hostile media runs into."""
-
-    window_ms: int = Field(2000, ge=100, le=60_000, description="length of a window")
-    frames_per_window: int = Field(2, ge=1, le=8, description="frames taken from each window")
-    decoder: Literal["auto", "pyav", "ffmpeg"] = Field(
-        "auto", description="pyav drops what no sample needs; ffmpeg reads any format"
-    )
-    ffmpeg_path: Path | None = Field(None, description="ffmpeg to use instead of the one found")
-    max_pixels: int = Field(100_000_000, gt=0, description="of one frame or picture")
-    max_streams: int = Field(64, gt=0, description="streams in one container")
-    max_duration_s: int = Field(36 * 3600, gt=0, description="longer media is cut there: partial")
-    max_segments: int = Field(100_000, gt=0, description="media of more windows is cut: partial")
-    max_wall_s: int = Field(1800, gt=0, description="wall time of the decoder for one object")
-    max_cpu_s: int = Field(3600, gt=0, description="CPU time of the decoder for one object")
-    cpu_grace_s: float = Field(15, gt=0, description="of that, what any object may take")
-    cpu_s_per_mb: float = Field(5, ge=0, description="and more for each megabyte of the object")
-    cpu_s_per_media_s: float = Field(
-        0.5, ge=0, description="and more for each second of media that came out of it"
-    )
-    max_memory_mb: int = Field(512, ge=256, description="memory of the decoder's child")
-    processes: int = Field(1, ge=1, description="decode actors (one CPU each)")
-
-
-class EncoderChoice(_Part):
-    """An encoder and its weights."""
-
-    encoder: str = Field(description="a name that `sensedex doctor` lists")
-    weights: str | None = Field(None, description="as encode.weights")
-    weights_sha256: str = Field("", description="as encode.weights_sha256")
-
-
-class EncodeSettings(_Part):
-    """Which encoders, with which weights, on what."""
-
-    encoder: str = Field("sensedex-mini", description="a name that `sensedex doctor` lists")
-    weights: str | None = Field(
-        None, description="checkpoint (.pth, .safetensors) or model's folder; a path or s3://"
-    )
-    weights_sha256: str = Field("", description="digest that it must have; needed for s3://")
-    additional: tuple[EncoderChoice, ...] = Field(
-        (),
-        description="more encoders, whose vectors stand beside: "
-        '[{encoder = "frozen-in-time", weights = "4f.pth.tar"}]',
-    )
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
-        "auto", description="of the arithmetic"
-    )
-    batch_size: int = Field(32, ge=1, le=4096, description="windows a batch, over all objects")
-    seed: int = Field(0, description="of the demo encoder's weights")
-    processes: int = Field(1, ge=1, description="encode actors (one GPU or one CPU each)")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _new_names(cls, fields: Any) -> Any:
-        return with_new_fields("encode", fields)
-
-    def chosen(self) -> tuple[EncoderChoice, ...]:
-        """Every encoder of the run, the first one first."""
-        first = EncoderChoice(
-            encoder=self.encoder, weights=self.weights, weights_sha256=self.weights_sha256
-        )
-        return (first, *self.additional)
-
-
-class EmbedSettings(_Part):
-    """Where decoding and encoding are done."""
-
-    engine: Literal["auto", "ray", "loop"] = Field(
-        "auto", description="loop: in this process; auto: loop for a run of little, else ray"
-    )
-    ray_from_objects: int = Field(
-        1200, ge=1, description="auto starts Ray for so many objects to embed, or for"
-    )
-    ray_from_mb: int = Field(256, ge=1, description="so many megabytes; RAY_ADDRESS always does")
-
-
-class TagSettings(_Part):
-    """Words that every window is compared with; what fits becomes its tags.
-
-    The serialization aliases are the names that a recipe was always written with: its digest says
-    what has to be embedded again.
-    """
-
-    labels: tuple[str, ...] = Field((), description="words to look for; none, no tags")
-    templates: tuple[str, ...] = Field(
-        ("{}", "a photo of a {}.", "the sound of a {}."),
-        description="a label's vector is the mean over these",
-    )
-    scale: float = Field(100.0, gt=0, description="of the cosines, before the softmax over labels")
-    min_score: float = Field(
-        0.2,
-        gt=0,
-        le=1,
-        serialization_alias="at_least",
-        description="share of the softmax that a tag needs",
-    )
-    max_tags: int = Field(
-        5, ge=1, serialization_alias="most", description="tags of a window, the best ones"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _new_names(cls, fields: Any) -> Any:
-        return with_new_fields("tags", fields)
-
-
-class IndexSettings(_Part):
+class IndexSettings(SettingsPart):
     """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
 
-    url: PlainUrl = Field(None, description="of a Qdrant server; empty for local mode")
-    path: Path = Field(Path(".sensedex/qdrant"), description="folder of the local mode")
-    api_key: SecretStr | None = Field(None, description="better given as SENSEDEX_INDEX__API_KEY")
-    prefer_grpc: bool = Field(True, description="gRPC to a server")
-    collection: str = Field("media", pattern=r"^[A-Za-z0-9_-]{1,200}$", description="public name")
-    upsert_points: int = Field(128, ge=1, le=4096, description="points a request")
-    timeout_s: int = Field(60, gt=0, description="of a request")
+    url: PlainUrl = Field(
+        None,
+        description="Address of a Qdrant server, as in http://localhost:6333; empty for a folder.",
+    )
+    path: Path = Field(
+        Path(".sensedex/qdrant"),
+        description="Folder of the local mode, which one process at a time can open.",
+    )
+    api_key: SecretStr | None = Field(
+        None, description="Key of the server; better given as SENSEDEX_INDEX__API_KEY."
+    )
+    prefer_grpc: bool = Field(
+        True, description="Whether a server is spoken to by gRPC, which is faster than REST."
+    )
+    collection: str = Field(
+        "media",
+        pattern=r"^[A-Za-z0-9_-]{1,200}$",
+        description="Public name of the collection, which readers use; it is an alias in Qdrant.",
+    )
+    upsert_points: int = Field(
+        128, ge=1, le=4096, description="Points in a request that writes; 128 are half a megabyte."
+    )
+    timeout_s: int = Field(60, gt=0, description="Seconds that a request to the server may take.")
     distance: Literal["cosine", "dot"] = Field(
-        "cosine", description="of a new collection; vectors have unit length, so scores are equal"
+        "cosine",
+        description="Distance of a new collection. Vectors have unit length, so both give the "
+        "same scores.",
     )
     quantization: Literal["none", "int8", "binary"] = Field(
-        "none", description="of a new collection, on a server; `sensedex rebuild` changes it"
+        "none",
+        description="Quantization of a new collection on a server; `sensedex rebuild` changes "
+        "it, where recall stays.",
     )
     oversampling: float = Field(
-        2.0, ge=1, le=100, description="times as many quantised candidates are scored in full"
+        2.0,
+        ge=1,
+        le=100,
+        description="How many times as many quantized candidates are scored in full; more finds "
+        "more and takes longer.",
     )
-    hnsw_m: int = Field(16, ge=4, le=256, description="links a point in a new collection's graph")
-    hnsw_ef_construct: int = Field(100, ge=4, le=4096, description="candidates while it is built")
+    hnsw_m: int = Field(
+        16,
+        ge=4,
+        le=256,
+        description="Links of a point in a new collection's graph; 16 is Qdrant's own default.",
+    )
+    hnsw_ef_construct: int = Field(
+        100,
+        ge=4,
+        le=4096,
+        description="Candidates looked at while the graph is built; 100 is Qdrant's own default.",
+    )
     hnsw_ef: int | None = Field(
-        None, ge=1, description="candidates that a search looks at; empty for the server's own"
+        None,
+        ge=1,
+        description="Candidates that a search looks at, as in 128; empty for the server's own.",
     )
-    shards: int | None = Field(None, ge=1, description="of a new collection, on a cluster")
-    replicas: int | None = Field(None, ge=1, description="of each shard")
-    on_disk: bool | None = Field(None, description="a new collection's vectors are left on disk")
+    shards: int | None = Field(
+        None,
+        ge=1,
+        description="Shards of a new collection on a cluster; empty for the server's own.",
+    )
+    replicas: int | None = Field(
+        None, ge=1, description="Copies of each shard on a cluster; empty for the server's own."
+    )
+    on_disk: bool | None = Field(
+        None,
+        description="Whether a new collection's vectors are left on disk; empty for the server's "
+        "own.",
+    )
     payload_exclude: tuple[OptionalField, ...] = Field(
-        (), description="payload fields that are not stored; those that search needs cannot be"
+        (),
+        description='Payload fields that are not stored, as in ["fps"]; those that search needs '
+        "cannot be named.",
     )
 
     @model_validator(mode="before")
@@ -214,26 +178,46 @@ class IndexSettings(_Part):
         return with_new_fields("index", fields)
 
 
-class SearchSettings(_Part):
+class SearchSettings(SettingsPart):
     """Proof that search works, in the report of every run that changed something."""
 
     queries: Path | None = Field(
-        None, description="labelled searches (queries.jsonl, see docs/cli.md); none, no figures"
+        None,
+        description="A file of labelled searches, queries.jsonl (docs/cli.md); empty for no "
+        "figures.",
     )
 
 
-class StateSettings(_Part):
+class StateSettings(SettingsPart):
     """What each object was last time, the plans, the embeddings and the receipts."""
 
-    location: str = Field(".sensedex/state", description="a folder, or s3://bucket/prefix")
-    shard_objects: int = Field(256, ge=1, description="objects a shard, at most")
-    shard_mb: int = Field(2048, ge=1, description="megabytes of media a shard, at most")
-    lease_ttl_s: int = Field(120, ge=5, description="a lease that is not renewed ends after this")
+    location: str = Field(
+        ".sensedex/state",
+        description="A folder, or s3://bucket/prefix, which several machines see.",
+    )
+    shard_objects: int = Field(
+        256,
+        ge=1,
+        description="Objects in a shard, at most. A shard is committed as a whole: what a killed "
+        "run loses is one of them.",
+    )
+    shard_mb: int = Field(2048, ge=1, description="Megabytes of media in a shard, at most.")
+    lease_ttl_s: int = Field(
+        120, ge=5, description="Seconds after which a lease that is not renewed is free."
+    )
     max_removed_share: float = Field(
-        0.2, ge=0, le=1, description="a plan that removes a larger share stops"
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the objects, from 0 to 1, that a run may remove; a plan for more "
+        "stops, since a mistyped prefix would empty the index.",
     )
     max_denied_share: float = Field(
-        0.05, ge=0, le=1, description="a run that may not read a larger share of the listed stops"
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of the listed objects, from 0 to 1, that a run may be denied to read; "
+        "beyond it the run stops, since a policy may be wrong.",
     )
 
 

@@ -1,10 +1,10 @@
-"""What settings' fields are made of: suffixes of media, URLs without secrets, payload fields."""
+"""Types and values of settings: suffixes of media, URLs without secrets, payload fields."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from pipeline.payload_schema import FIELDS
 
@@ -14,6 +14,13 @@ MEDIA_SUFFIXES = [
     ".oggtheora", ".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma",
 ]  # fmt: skip
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".txt")
+
+
+class SettingsPart(BaseModel):
+    """A part of the settings: frozen, and of known fields alone."""
+
+    # What was given is not repeated in an error: it may be a secret in the wrong place.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _without_credentials(url: str | None) -> str | None:

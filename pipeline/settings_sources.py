@@ -1,4 +1,4 @@
-"""Where settings come from: flags, the environment and a TOML file, merged into one model.
+"""Reads settings from flags, the environment and a TOML file, merged into one model.
 
 A file has types of its own. A flag and a variable are text, and the field says what the text is: it
 stays as it is where the field takes it so (a bucket may be called `123` or `true`); elsewhere it is

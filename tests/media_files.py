@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.media.ffmpeg import find_ffmpeg
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 
 def picture_array(number: int, size: tuple[int, int] = (320, 240)) -> NDArray[np.uint8]:

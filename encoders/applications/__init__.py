@@ -1,1 +1,1 @@
-"""What the paper does with its embeddings, as functions (Girdhar et al., CVPR 2023, section 4)."""
+"""Applications of embeddings, as in the paper (Girdhar et al., CVPR 2023, section 4)."""

@@ -1,4 +1,4 @@
-"""Where in a picture a sound, a text or another picture is: patch by patch, drawn over the picture.
+"""Localises a sound, a text or another picture in a picture, patch by patch, and draws it over.
 
 ImageBind's section 5 shows that its sound tower can point in a picture (through a detector). Here
 no detector is needed: the vision tower's last tokens, each through the head as the class token is,

@@ -1,4 +1,4 @@
-"""How well modalities find each other, both ways, pairs that were never trained included."""
+"""Measures how well modalities find each other, pairs that were never trained included."""
 
 from __future__ import annotations
 

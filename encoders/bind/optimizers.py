@@ -1,4 +1,4 @@
-"""What moves the weights, and how far at which point of a training."""
+"""Optimizers and learning rates of a training."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How the bundled checkpoint, sensedex-mini, was made."""
+"""Makes the bundled checkpoint, sensedex-mini, again from nothing."""

@@ -33,7 +33,8 @@ from pipeline.media.sandbox.protocol import BrokenWireError
 from pipeline.media.sandbox.self_test import confinement
 from pipeline.models.spaces import DECODED, cards_of
 from pipeline.report.read import read_status
-from pipeline.settings import DecodeSettings, Settings
+from pipeline.settings import Settings
+from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.source import open_source
 
 PACKAGES = ("torch", "torchaudio", "ray", "prefect", "qdrant-client", "pyarrow", "boto3", "av")

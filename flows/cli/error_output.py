@@ -1,4 +1,4 @@
-"""What a person sees of an error that has a name: at most four lines on stderr, no traceback.
+"""Prints an error that has a name: at most four lines on stderr, no traceback.
 
     sensedex: There is no bucket 'films' (S3 says NoSuchBucket).
       Check source.bucket, and source.endpoint_url or source.region.

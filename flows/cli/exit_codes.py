@@ -1,4 +1,4 @@
-"""What the exit status of `sensedex` says; docs/cli.md has the same table."""
+"""Exit statuses of `sensedex`; docs/cli.md has the same table."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, FetchedObject, MediaInfo, ObjectOutcome, PlanRow, Status
 from pipeline.scratch import scratch_folder
-from pipeline.settings import DecodeSettings, SourceSettings
+from pipeline.settings import SourceSettings
+from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
 from pipeline.source.source import open_source
 

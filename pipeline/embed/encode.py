@@ -25,7 +25,7 @@ from encoders.protocol import Encoder
 from pipeline.embed.rows import encoded_schema, frames_of, sound_of, vector_column
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, VectorSpace
-from pipeline.settings import TagSettings
+from pipeline.settings_embedding import TagSettings
 
 Vectors = list[NDArray[np.float32] | None]
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from pipeline.progress import ProgressReporter
-from pipeline.settings import EmbedSettings, Settings
+from pipeline.settings import Settings
+from pipeline.settings_embedding import EmbedSettings
 
 
 class Engine(StrEnum):

@@ -1,4 +1,4 @@
-"""What the stages of a run need to know, wherever they run; and cutting rows into chunks."""
+"""The job that the stages of a run share, wherever they run; and cutting rows into chunks."""
 
 from __future__ import annotations
 

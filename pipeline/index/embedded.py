@@ -1,4 +1,4 @@
-"""What the client's own engine needs to be trusted, and to be quick, in a folder.
+"""Makes the client's own engine safe, and quick, in a folder.
 
 A request is many small writes there; a journal beside them makes them one: who opens the folder
 after a kill ends what was begun. And each write is a transaction of SQLite, flushed to the disk for

@@ -1,4 +1,4 @@
-"""What the errors of Qdrant's client mean here; mapped in this one place."""
+"""Maps the errors of Qdrant's client to ours; nowhere else is that done."""
 
 from __future__ import annotations
 

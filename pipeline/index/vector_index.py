@@ -1,4 +1,4 @@
-"""What is in a collection, and what is done to it. qdrant_client is at home in `pipeline.index`.
+"""One collection: reads, writes and searches. qdrant_client is at home in `pipeline.index`.
 
 A segment point is written with `live = false`; the flip, one request for a batch of assets, writes
 their anchors and turns the new generation live and every other one not. Readers filter

@@ -21,7 +21,7 @@ from pipeline.media.window import (
     Window,
 )
 from pipeline.records import Segment, Status
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _MAX_PADDING_SAMPLES = SAMPLE_RATE_HZ // 10
 

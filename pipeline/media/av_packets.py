@@ -15,7 +15,7 @@ from pipeline.errors import MediaRejected
 from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 
 class BadDataError(Exception):

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.stream import Discard, Stream
 
 from pipeline.errors import MediaRejected
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,mxf,gxf,nut,ivf,"

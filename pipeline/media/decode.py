@@ -34,7 +34,7 @@ from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo, MediaType, Segment, Status
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 __all__ = ["DecodeEnd", "Window", "decode"]
 

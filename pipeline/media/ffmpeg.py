@@ -35,7 +35,7 @@ from pipeline.media.grid import Grid, milliseconds
 from pipeline.media.probe import PictureTrack, SoundTrack
 from pipeline.media.pyav_sound import to_int16
 from pipeline.media.window import FRAME_PX
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _FRAME_BYTES = FRAME_PX * FRAME_PX * 3
 _PIECE_BYTES = 4 * 16_000

@@ -1,4 +1,4 @@
-"""How a native frame becomes 224x224, upright RGB: one chain of filters, for both decoders.
+"""Chains of filters that turn a native frame into 224x224, upright RGB, for both decoders.
 
 The short side of the picture as displayed is scaled to 224 (bicubic, antialiased by libswscale's
 own widening of the kernel), then the centre is cut out; the long side is rounded down, as the

@@ -18,7 +18,7 @@ from pipeline.media.grid import Grid, milliseconds
 from pipeline.media.probe import check_pixels
 from pipeline.media.window import FRAME_PX
 from pipeline.records import MediaInfo, MediaType
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 """None of these runs another program, as Pillow's EPS does. JPEG takes MPO, of many cameras, in."""

@@ -1,4 +1,4 @@
-"""What a container says: its streams, its time line, how its frames are turned. Nothing is trusted.
+"""Reads a container's streams, its time line and how its frames are turned. Nothing is trusted.
 
 Both decoders start from the same probe, made with PyAV, so that both count time from one origin.
 """
@@ -23,7 +23,7 @@ from pipeline.errors import MediaRejected
 from pipeline.media.container import declared_ms, only, opened
 from pipeline.media.frame_chain import FrameChain, Orientation
 from pipeline.records import MediaInfo, MediaType
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _PRIMING_S = Fraction(1, 10)
 _FIRST_FRAME_PACKETS = 64

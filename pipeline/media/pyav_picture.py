@@ -21,7 +21,7 @@ from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.media.packet_plan import PacketPlan, Step
 from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _MAX_PROBLEMS = 4
 

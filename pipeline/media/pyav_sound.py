@@ -22,7 +22,7 @@ from pipeline.media.frame_chain import sound_steps
 from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import SoundTrack
 from pipeline.media.window import SAMPLE_RATE_HZ
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _MAX_PROBLEMS = 4
 _PIECE_SAMPLES = 8000

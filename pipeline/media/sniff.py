@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; its name says nothing.
+"""Tells a file's kind by its first bytes; its name says nothing.
 
 Text is never media: playlists, cue sheets, SVG and subtitles would make a decoder open other files
 or render a page, whatever they are called.

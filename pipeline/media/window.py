@@ -1,4 +1,4 @@
-"""What decoding gives: windows, in order, and how it ended."""
+"""The records that decoding gives: windows, in order, and how it ended."""
 
 from __future__ import annotations
 

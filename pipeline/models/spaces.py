@@ -17,7 +17,8 @@ from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.models.weights import local_weights
 from pipeline.records import VectorSpace
-from pipeline.settings import EncoderChoice, Settings
+from pipeline.settings import Settings
+from pipeline.settings_embedding import EncoderChoice
 
 if TYPE_CHECKING:
     from encoders.imagebind.encode import ImageBindEncoder

@@ -19,7 +19,8 @@ from encoders.digest import file_digest
 from encoders.errors import WeightsError
 from pipeline.s3 import client as s3
 from pipeline.s3.errors import first_contact
-from pipeline.settings import EncoderChoice, SourceSettings
+from pipeline.settings import SourceSettings
+from pipeline.settings_embedding import EncoderChoice
 
 CHUNK_BYTES = 2**20
 TIMEOUT_S = 60

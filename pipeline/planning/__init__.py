@@ -1,1 +1,1 @@
-"""What a run sets out to do: the listing beside the state, cut into shards. Only reads."""
+"""Plans a run: the listing beside the state, cut into shards. Only reads."""

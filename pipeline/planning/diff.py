@@ -1,4 +1,4 @@
-"""What a run is going to do: the listing beside the state, one row an object, and why.
+"""Compares the listing with the state: one row an object, with what is to be done and why.
 
 Pure. Both sides come sorted by key, so that the join streams.
 """

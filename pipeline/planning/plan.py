@@ -1,4 +1,4 @@
-"""What a run sets out to do: the listing beside the state, cut into shards; only reads.
+"""Makes the plan of a run: the listing beside the state, cut into shards; only reads.
 
 What an earlier run committed before it was stopped is not embedded again.
 """

@@ -1,4 +1,4 @@
-"""What a new collection has to pass before the alias may show it: all is there, nothing that
+"""The gate that a new collection passes before the alias may show it: all is there, nothing that
 readers see now is missing, and its approximate search finds what an exact one does.
 """
 

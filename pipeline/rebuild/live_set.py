@@ -1,4 +1,4 @@
-"""What is live, by the file that holds it: the state's generations, and those that it forgot.
+"""Lists what is live, by the file that holds it: the state's generations, and those it forgot.
 
 An object that failed keeps, in the index, the generation that it had; the state only knows that it
 failed, so its earlier generation is looked up in the receipts. 10^6 assets take some 60 MB.

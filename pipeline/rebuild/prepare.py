@@ -1,4 +1,4 @@
-"""What a rebuild sets out to do, and in which collection: a new one, or a stopped rebuild's."""
+"""Begins a rebuild, in a new collection or in that of a stopped rebuild."""
 
 from __future__ import annotations
 

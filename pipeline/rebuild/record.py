@@ -1,4 +1,4 @@
-"""What is known of each rebuild, kept beside the state.
+"""Keeps a record of each rebuild beside the state.
 
 rebuilds/<number>-<collection>/rebuild.json   what is made, where, and how far it got
                                files/         one receipt a Parquet file that is in it, whole

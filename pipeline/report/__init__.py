@@ -1,1 +1,1 @@
-"""What a run did, as a record that is kept, as a page, and as answers to questions about it."""
+"""Reports of runs: the record that is kept, its page, and answers to questions about it."""

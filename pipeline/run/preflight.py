@@ -1,4 +1,4 @@
-"""What is checked before a run: its settings, and that the collection is that of the state.
+"""Checks before a run: its settings, and that the collection is that of the state.
 
 The state says of an object that it is indexed, and a run believes it. Where the index is another
 one (a new server, a folder that was deleted, a typing error) every object would be called

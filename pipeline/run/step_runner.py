@@ -1,4 +1,4 @@
-"""How the steps of a run are called: here plainly, in flows as Prefect tasks.
+"""Calls the steps of a run: here plainly, in flows as Prefect tasks.
 
 `pipeline.run.whole_run` has the steps in their order and calls each through a StepRunner, so that a
 run that Prefect watches is the same run.

@@ -1,4 +1,4 @@
-"""What botocore's errors and S3's codes mean to us: which of our errors each becomes.
+"""Maps botocore's errors and S3's codes to our errors.
 
 Codes as in the S3 API reference's list of error codes; other vendors' servers use the same ones.
 """

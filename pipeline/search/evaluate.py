@@ -1,4 +1,4 @@
-"""Whether searches find what they should: labelled queries against the live collection."""
+"""Measures search: labelled queries against the live collection."""
 
 from __future__ import annotations
 

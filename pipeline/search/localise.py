@@ -1,4 +1,4 @@
-"""What localisation needs: an ImageBind network, the picture upright, and a query vector."""
+"""Prepares a localisation: an ImageBind network, the picture upright, and a query vector."""
 
 from __future__ import annotations
 

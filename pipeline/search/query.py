@@ -20,7 +20,7 @@ from pipeline.errors import MediaRejected, SettingsError
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import Window
 from pipeline.records import MediaType
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 # The first windows of a query's sound or video are averaged; a query is an example, not a film.
 MAX_QUERY_WINDOWS = 15

@@ -1,4 +1,4 @@
-"""How often labelled searches are right, as a record."""
+"""Recall of labelled searches, as a record."""
 
 from __future__ import annotations
 

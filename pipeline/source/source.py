@@ -1,4 +1,4 @@
-"""Where media lies: what the pipeline asks of such a place, whatever its kind."""
+"""The protocol of a source: a place where media lies, be it a bucket or a folder."""
 
 from __future__ import annotations
 

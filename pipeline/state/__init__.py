@@ -1,1 +1,1 @@
-"""What runs leave in the state location: objects, leases, receipts and embeddings."""
+"""The state location: objects, leases, receipts and embeddings, as runs leave them."""

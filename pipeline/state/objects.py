@@ -1,4 +1,4 @@
-"""What each object was last time: one Parquet file sorted by key, and `current.json` naming it.
+"""Reads and writes the state of objects: a Parquet file by key, and `current.json` naming it.
 
     objects/<sequence>-<run>-<nonce>.parquet   written first, under a name that nobody else has
     current.json                               replaced last, only if it is still what was read

@@ -1,4 +1,4 @@
-"""What a run leaves behind, and under which names; receipts are how a killed run is found again.
+"""Names and receipts of what a run leaves behind; a killed run is found again by its receipts.
 
 runs/<sequence>-<run>/plan.parquet
                       shards/<shard>-<nonce>.parquet   embeddings, written first

@@ -1,4 +1,4 @@
-"""Where plans, embeddings, receipts and the state are kept: a folder, or a prefix of a bucket.
+"""The store of plans, embeddings, receipts and state: a folder, or a prefix of a bucket.
 
 Both know the same two conditional writes, on which the protocol of a run stands: `create` fails
 where the name exists, `replace` fails where it is no longer the version that was read. Names are

@@ -1,4 +1,4 @@
-"""What can be wrong between bucket, state, Parquet and Qdrant, each thing by its name.
+"""Findings of verify: all that can be wrong between bucket, state, Parquet and Qdrant, by name.
 
 A *fault* means that the index is not what its last run says it is. *Stale* means that the index is
 right, and the bucket or the settings have moved on since. docs/verify.md explains each name.

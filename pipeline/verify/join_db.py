@@ -1,4 +1,4 @@
-"""Where the four parties lie side by side: tables of a scratch file that goes with the context.
+"""Joins the four parties in SQLite: tables of a scratch file that goes with the context.
 
 SQLite keeps them on the disk, so that 10^6 objects need a few megabytes of memory; what is compared
 is `pipeline.verify.compare`.

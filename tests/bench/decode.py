@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd, Window
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 FFMPEG = find_ffmpeg(DecodeSettings())
 

@@ -12,7 +12,8 @@ from encoders.catalogue import CARDS
 from pipeline.errors import SettingsError
 from pipeline.planning.plan import recipe_of
 from pipeline.renamed_settings import RENAMED, warn_renamed
-from pipeline.settings import IndexSettings, Settings, TagSettings, load_settings
+from pipeline.settings import IndexSettings, Settings, load_settings
+from pipeline.settings_embedding import TagSettings
 
 VALUES: dict[str, Any] = {
     "encode.also": [{"encoder": "clip", "weights": "clip/"}],

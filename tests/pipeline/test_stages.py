@@ -26,7 +26,8 @@ from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunOptions, plan, recipe_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
-from pipeline.settings import Settings, TagSettings, load_settings
+from pipeline.settings import Settings, load_settings
+from pipeline.settings_embedding import TagSettings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
 from tests import media_files

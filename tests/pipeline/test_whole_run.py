@@ -16,7 +16,8 @@ from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
 from pipeline.run.whole_run import run_index
-from pipeline.settings import EmbedSettings, Settings, load_settings
+from pipeline.settings import Settings, load_settings
+from pipeline.settings_embedding import EmbedSettings
 from tests import media_files
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 

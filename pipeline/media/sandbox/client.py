@@ -27,7 +27,7 @@ from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.protocol import BrokenWireError, receive
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 """No credential is among them: what decodes hostile media has none."""

@@ -1,4 +1,4 @@
-"""What one object may cost: memory, CPU time, open files; kept by the kernel.
+"""Limits of what one object may cost: memory, CPU time, open files; kept by the kernel.
 
 CPU time is given in proportion: some for any object, more for each megabyte of it and for each
 second of media that came out. So a film of ten hours is decoded, and a picture of a few kilobytes
@@ -12,7 +12,7 @@ import contextlib
 import os
 import resource
 
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _OPEN_FILES = 64
 _MEDIA_OVER_SIZE = 4

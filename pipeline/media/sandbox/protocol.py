@@ -1,4 +1,4 @@
-"""How a decoding child sends what it has: a JSON header with its length, then raw arrays.
+"""The messages of a decoding child: a JSON header with its length, then raw arrays.
 
 No pickle: what decoded hostile media is not to be believed. Sizes are checked before anything is
 allocated for them.

@@ -1,4 +1,4 @@
-"""What keeps a decoding child from network and files: a child tries to get out, and tells."""
+"""Tests what keeps a decoding child from network and files: a child tries to get out, and tells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.media.sandbox.client import start_job
 from pipeline.media.sandbox.protocol import receive_facts
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 
 @dataclass(frozen=True, slots=True)

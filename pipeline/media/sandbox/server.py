@@ -35,7 +35,7 @@ from pipeline.media.sandbox import kernel
 from pipeline.media.sandbox.limits import CpuBudget, limit_memory_and_files
 from pipeline.media.sandbox.protocol import send_error, send_facts, send_item
 from pipeline.media.window import Window
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 _MAX_REQUEST = 1 << 16
 _PR_SET_PDEATHSIG = 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import SettingsError
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import Window
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 
 def load_sound(path: Path, decode: DecodeSettings) -> NDArray[np.int16]:

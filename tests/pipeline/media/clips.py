@@ -17,7 +17,7 @@ from pipeline.media.decode import decode
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 STEP = 4
 """Luma levels between two numbers; a half of the frame holds numbers below BASE."""

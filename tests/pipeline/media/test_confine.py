@@ -13,7 +13,7 @@ import pytest
 from flows.cli import doctor
 from pipeline.media.sandbox import kernel
 from pipeline.media.sandbox.self_test import Confinement, confinement
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 
 
 def in_fork(work: Callable[[], bool]) -> bool | None:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd, Window
-from pipeline.settings import DecodeSettings
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.odd_media import EVERY, SOUNDS, VIDEOS
 from tests.pipeline.media.rare_media import (
     RARE_OTHERS,
