@@ -93,6 +93,17 @@ def test_modules_are_pages_not_books(root_dir: Path) -> None:
     assert long == {}
 
 
+def test_a_module_says_what_it_is(root_dir: Path) -> None:
+    """Its docstring opens with a noun or with what it does, not with What, Where or How."""
+    openings = ("What", "Where", "How", "Whether", "Why", "That")
+    asking = [
+        path.relative_to(root_dir).as_posix()
+        for path in modules(root_dir)
+        if (ast.get_docstring(ast.parse(path.read_text())) or "What").split()[0] in openings
+    ]
+    assert asking == []
+
+
 def test_no_registry_host_and_no_machine_path(root_dir: Path) -> None:
     """What is committed must hold for everybody: no host of a package registry, no home folder."""
     words = [
