@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.flows import Flow
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from flows.away import server_may_go_away
@@ -25,11 +24,11 @@ from flows.prefect_server import UNREACHABLE, went_away
 from flows.retries import tried_again
 from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
-from pipeline.planning.plan import RunOptions
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import (
     IndexSettings,
     SearchSettings,
@@ -39,21 +38,6 @@ from pipeline.settings import (
     load_settings,
 )
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
-
-
-class Options(BaseModel):
-    """What a person may ask of one run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    retry_failed: bool = Field(False, description="try again what was rejected or failed before")
-    retry_keys: tuple[str, ...] = Field((), description="try these keys again")
-    allow_removals: bool = Field(False, description="remove more than state.max_removed_share")
-    allow_denied: bool = Field(False, description="go on past state.max_denied_share")
-    allow_short_listing: bool = Field(False, description="go on with a listing that ended early")
-
-    def for_run(self) -> RunOptions:
-        return RunOptions(**self.model_dump())
 
 
 @flow(
@@ -70,7 +54,7 @@ def index_flow(
     index: IndexSettings | None = None,
     search: SearchSettings | None = None,
     state: StateSettings | None = None,
-    options: Options | None = None,
+    options: RunOptions | None = None,
     settings_file: Path | None = None,
 ) -> dict[str, Any]:
     """Fields that are given here win over the environment and the settings file.
@@ -100,7 +84,7 @@ def index_flow(
         "search": search,
         "state": state,
     }
-    asked = (options or Options()).for_run()
+    asked = options or RunOptions()
     say = get_run_logger().warning
 
     def body() -> dict[str, Any]:
@@ -122,9 +106,9 @@ def run_in_flow(
     """
     done: list[RunReport] = []
 
-    def index(settings: dict[str, Any], options: Options) -> int:  # noqa: ARG001  for Prefect's page
+    def index(settings: dict[str, Any], options: RunOptions) -> int:  # noqa: ARG001  for Prefect's page
         def body() -> int:
-            done.append(_run(chosen, options.for_run(), on_progress, patient=False))
+            done.append(_run(chosen, options, on_progress, patient=False))
             return len(done)
 
         return in_one_sentence(body, on_screen=False)  # the state that Prefect is to show
@@ -138,7 +122,7 @@ def run_in_flow(
     )
     try:
         _start_own_server()
-        in_this_process(settings.model_dump(mode="json"), Options(**asdict(options)))
+        in_this_process(settings.model_dump(mode="json"), options)
     except httpx.HTTPError as error:
         if not done:
             raise went_away(error) from error

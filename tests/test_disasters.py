@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.run.step_runner import LOAD, plain_runner
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess

@@ -46,7 +46,8 @@ def bind(
         raise SettingsError(
             f"--out {target} does not end in .safetensors.", remedy="Name such a file."
         )
-    settings = o.settings_from(file, encoder=start, weights=weights, more=["encode.precision=fp32"])
+    start_from = {"encode.encoder": start, "encode.weights": weights, "encode.precision": "fp32"}
+    settings = o.settings_from(file, start_from)
     import torch
 
     from encoders.bind.augment import Augmentation

@@ -24,10 +24,10 @@ from flows.cli.progress_bars import live_progress
 from flows.cli.render import licence_note, meaning_note, render_moments, render_report
 from flows.log_redirect import quiet_logs
 from pipeline.errors import SettingsError
-from pipeline.planning.plan import RunOptions
 from pipeline.records import MediaType
 from pipeline.report.html import write_report_html
 from pipeline.run.preflight import check_settings
+from pipeline.run_options import RunOptions
 from pipeline.search.moments import Moment, format_span
 from pipeline.search.query import SearchRequest
 from pipeline.search.searcher import open_searcher

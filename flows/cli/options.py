@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
 from pipeline.errors import SettingsError
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 
 DEFAULT_FILE = Path("sensedex.toml")
@@ -25,51 +26,53 @@ PANEL = "Settings"
 SOURCE = "source.folder"
 
 
+def _described(field: str) -> str:
+    """A field of the settings in its own words, as `sensedex init` prints them, and its name."""
+    part, _, name = field.partition(".")
+    fields = Settings.model_fields[part].annotation.model_fields  # type: ignore[union-attr]
+    return f"{fields[name].description} ({field})"
+
+
 def _setting(flag: str, help_text: str) -> Any:
     return typer.Option(flag, help=help_text, rich_help_panel=PANEL)
+
+
+def _setting_flag(flag: str, field: str) -> Any:
+    return Annotated[str | None, _setting(flag, _described(field))]
 
 
 SettingsFile = Annotated[
     Path | None, _setting("--settings", "Settings file; ./sensedex.toml if there is one.")
 ]
-Bucket = Annotated[str | None, _setting("--bucket", "source.bucket")]
 Source = Annotated[
-    str | None, _setting("--source", "A folder (source.folder), or s3://bucket/prefix.")
+    str | None, _setting("--source", f"A folder, or s3://bucket/prefix. ({SOURCE}, source.bucket)")
 ]
-Prefix = Annotated[str | None, _setting("--prefix", "source.prefix")]
-Endpoint = Annotated[str | None, _setting("--endpoint-url", "source.endpoint_url")]
-Url = Annotated[str | None, _setting("--url", "index.url")]
-Collection = Annotated[str | None, _setting("--collection", "index.collection")]
-EncoderName = Annotated[str | None, _setting("--encoder", "encode.encoder")]
-Weights = Annotated[str | None, _setting("--weights", "encode.weights")]
-State = Annotated[str | None, _setting("--state", "state.location")]
 More = Annotated[
     list[str] | None, _setting("--set", "Any other field: --set decode.window_ms=4000")
 ]
 # What every command that reads settings takes, and the field that each of them sets.
-SHARED: Mapping[str, tuple[Any, str]] = {
-    "bucket": (Bucket, "source.bucket"),
-    "source": (Source, SOURCE),
-    "prefix": (Prefix, "source.prefix"),
-    "endpoint_url": (Endpoint, "source.endpoint_url"),
-    "url": (Url, "index.url"),
-    "collection": (Collection, "index.collection"),
-    "encoder": (EncoderName, "encode.encoder"),
-    "weights": (Weights, "encode.weights"),
-    "state": (State, "state.location"),
+SHARED: Mapping[str, str] = {
+    "--bucket": "source.bucket",
+    "--source": SOURCE,
+    "--prefix": "source.prefix",
+    "--endpoint-url": "source.endpoint_url",
+    "--url": "index.url",
+    "--collection": "index.collection",
+    "--encoder": "encode.encoder",
+    "--weights": "encode.weights",
+    "--state": "state.location",
 }
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Try again all that was rejected or failed.")
-]
-AllowRemovals = Annotated[
-    bool, typer.Option("--allow-removals", help="Remove more than state.max_removed_share.")
-]
-AllowDenied = Annotated[
-    bool, typer.Option("--allow-denied", help="Go on past state.max_denied_share.")
-]
-AllowShortListing = Annotated[
-    bool, typer.Option("--allow-short-listing", help="Go on with a listing that ended early.")
-]
+FLAGS: Mapping[str, Any] = {
+    flag: Source if flag == "--source" else _setting_flag(flag, field)
+    for flag, field in SHARED.items()
+}
+if TYPE_CHECKING:  # a type checker wants annotations that are written out
+    Bucket: TypeAlias = str | None
+    EncoderName: TypeAlias = str | None
+    Weights: TypeAlias = str | None
+    RetryFailed: TypeAlias = bool
+else:
+    Bucket, EncoderName, Weights = FLAGS["--bucket"], FLAGS["--encoder"], FLAGS["--weights"]
 InPrefect = Annotated[
     bool | None,
     typer.Option(
@@ -78,6 +81,21 @@ InPrefect = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _run_flag(name: str) -> Any:
+    """The flag of a field of RunOptions that is true or false."""
+    flag = f"--{name.replace('_', '-')}"
+    return Annotated[bool, typer.Option(flag, help=RunOptions.model_fields[name].description)]
+
+
+RUN_FLAGS: Mapping[str, Any] = {
+    name: _run_flag(name)
+    for name, field in RunOptions.model_fields.items()
+    if field.annotation is bool
+}
+if not TYPE_CHECKING:
+    RetryFailed = RUN_FLAGS["retry_failed"]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON, and nothing else.")]
 
 
@@ -102,7 +120,11 @@ class Options:
 def with_settings(command: Callable[..., R]) -> Callable[..., R]:
     """A command of typer's with all shared options, which it finds in its first parameter."""
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
-    shared = {"file": SettingsFile, **{n: kind for n, (kind, _) in SHARED.items()}, "more": More}
+    shared = {
+        "file": SettingsFile,
+        **{flag.removeprefix("--").replace("-", "_"): kind for flag, kind in FLAGS.items()},
+        "more": More,
+    }
     parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
     parameters += [
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
@@ -113,7 +135,7 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
         file, *texts, more = (values.pop(name) for name in shared)
         given = {
             field: text
-            for (_, field), text in zip(SHARED.values(), texts, strict=True)
+            for field, text in zip(SHARED.values(), texts, strict=True)
             if text is not None
         }
         return command(Options(file, given, tuple(more or ())), **values)
@@ -124,28 +146,35 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
     return with_options
 
 
+def with_run_options(command: Callable[..., R]) -> Callable[..., R]:
+    """A command with a flag for each field of RunOptions that is true or false, in place of its
+    parameter `run_options`."""
+    parameters = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if parameter.name == "run_options":
+            parameters += [
+                Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+                for name, kind in RUN_FLAGS.items()
+            ]
+        elif parameters:
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
+        else:
+            parameters.append(parameter)
+
+    def with_flags(options: Options, **values: Any) -> R:
+        given = {name: values.pop(name) for name in RUN_FLAGS}
+        return command(options, run_options=RunOptions(**given), **values)
+
+    with_flags.__name__, with_flags.__doc__ = command.__name__, command.__doc__
+    with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return with_flags
+
+
 def settings_from(
-    file: Path | None,
-    bucket: str | None = None,
-    prefix: str | None = None,
-    endpoint_url: str | None = None,
-    collection: str | None = None,
-    encoder: str | None = None,
-    weights: str | None = None,
-    state: str | None = None,
-    more: Sequence[str] | None = None,
+    file: Path | None, overrides: Mapping[str, str | None], more: Sequence[str] = ()
 ) -> Settings:
     """For commands that take some of the options. Raises SettingsError that names the field."""
-    overrides: dict[str, Any] = {
-        "source.bucket": bucket,
-        "source.prefix": prefix,
-        "source.endpoint_url": endpoint_url,
-        "index.collection": collection,
-        "encode.encoder": encoder,
-        "encode.weights": weights,
-        "state.location": state,
-    }
-    return _load(file, overrides, more or ())
+    return _load(file, overrides, more)
 
 
 def _load(file: Path | None, overrides: Mapping[str, Any], more: Sequence[str]) -> Settings:

@@ -12,9 +12,9 @@ from rich.console import Console
 from flows.cli import options as o
 from flows.cli.exit_codes import status_of
 from flows.cli.json_output import print_json
+from pipeline.run_options import RunOptions
 
 if TYPE_CHECKING:
-    from pipeline.planning.plan import RunOptions
     from pipeline.settings import Settings
 
 out = Console(highlight=False)
@@ -22,13 +22,11 @@ err = Console(stderr=True, highlight=False)
 
 
 @o.with_settings
+@o.with_run_options
 def run(
     options: o.Options,
+    run_options: RunOptions,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as plan.")] = False,
-    retry_failed: o.RetryFailed = False,
-    allow_removals: o.AllowRemovals = False,
-    allow_denied: o.AllowDenied = False,
-    allow_short_listing: o.AllowShortListing = False,
     flow: o.InPrefect = None,
     as_json: o.Json = False,
 ) -> None:
@@ -37,12 +35,9 @@ def run(
     if dry_run:
         from flows.cli.plan import show_plan
 
-        show_plan(out, chosen, retry_failed=retry_failed, limit=30, as_json=as_json)
+        show_plan(out, chosen, retry_failed=run_options.retry_failed, limit=30, as_json=as_json)
         return
-    from pipeline.planning.plan import RunOptions
-
-    allowed = RunOptions(retry_failed, (), allow_removals, allow_denied, allow_short_listing)
-    _run(chosen, allowed, as_json, flow)
+    _run(chosen, run_options, as_json, flow)
 
 
 @o.with_settings
@@ -56,10 +51,9 @@ def retry(
     if not keys and not everything:
         raise typer.BadParameter("name keys, or give --all")
     chosen = options.settings()
-    from pipeline.planning.plan import RunOptions
-
     # Asking again for what was denied is no surprise when it is denied again.
-    _run(chosen, RunOptions(everything, tuple(keys or ()), allow_denied=True), as_json)
+    wanted = RunOptions(retry_failed=everything, retry_keys=tuple(keys or ()), allow_denied=True)
+    _run(chosen, wanted, as_json)
 
 
 def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None = None) -> None:

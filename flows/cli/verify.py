@@ -16,8 +16,8 @@ from flows.cli.exit_codes import Exit
 from flows.cli.json_output import print_json
 
 if TYPE_CHECKING:
-    from pipeline.planning.plan import RunOptions
     from pipeline.report.record import RunReport
+    from pipeline.run_options import RunOptions
     from pipeline.settings import Settings
     from pipeline.verify.audit import LookOptions
     from pipeline.verify.findings import FindingRow, VerifyReport

@@ -20,22 +20,12 @@ from pipeline.planning.guards import check_removals
 from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
 from pipeline.progress import ProgressReporter
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.source.select import as_far_as_listed, select
 from pipeline.source.source import open_source
 from pipeline.state.objects import CurrentState, read_state
 from pipeline.state.store import open_store
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a person may ask of one run, beside the settings."""
-
-    retry_failed: bool = False
-    retry_keys: tuple[str, ...] = ()
-    allow_removals: bool = False
-    allow_denied: bool = False
-    allow_short_listing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
 from pipeline.index.writer import writing
 from pipeline.models.spaces import cards_of, spaces_of
-from pipeline.planning.plan import RunOptions
 from pipeline.progress import ProgressReporter
 from pipeline.records import ObjectOutcome, ShardReceipt
 from pipeline.report.record import RunReport
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import read_state

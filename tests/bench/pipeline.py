@@ -27,9 +27,10 @@ from pipeline.index.load import load_shard
 from pipeline.index.vector_index import open_index
 from pipeline.models.spaces import spaces_of
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunOptions, RunPlan, plan
+from pipeline.planning.plan import RunPlan, plan
 from pipeline.progress import ProgressReporter, RunProgress, Stage, StageProgress
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings

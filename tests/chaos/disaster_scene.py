@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess

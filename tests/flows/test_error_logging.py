@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 
 from flows.index import run_in_flow
 from pipeline.errors import BucketNotFound
-from pipeline.planning.plan import RunOptions
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, SourceSettings
 from tests.s3_server import S3Server, s3_server  # noqa: F401  a fixture
 

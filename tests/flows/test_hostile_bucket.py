@@ -30,7 +30,6 @@ from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.index.collections import open_collections
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.progress import ProgressReporter
 from pipeline.rebuild.alias import roll_back
 from pipeline.rebuild.prepare import RebuildOptions
@@ -38,6 +37,7 @@ from pipeline.rebuild.rebuild import rebuild
 from pipeline.report.html import report_html
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.report.record import FailureRow, RunReport
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.state.objects import read_state
 from pipeline.state.store import open_store

@@ -19,12 +19,13 @@ from pipeline.errors import (
 from pipeline.ids import asset_id
 from pipeline.index.vector_index import open_index
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunOptions, plan
+from pipeline.planning.plan import plan
 from pipeline.progress import ProgressReporter
 from pipeline.records import MediaType
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.search.evaluate import measure
 from pipeline.search.labelled import read_queries
 from pipeline.search.query import SearchRequest

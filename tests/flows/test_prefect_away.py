@@ -15,8 +15,8 @@ from flows import artifacts, index
 from flows.away import if_prefect_answers, server_may_go_away
 from flows.log_redirect import quiet_logs
 from flows.prefect_server import PrefectUnavailable
-from pipeline.planning.plan import RunOptions
 from pipeline.progress import RunProgress, ignore_progress
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 
 

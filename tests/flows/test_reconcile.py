@@ -13,8 +13,8 @@ import pytest
 
 from flows.reconcile import IndexWrong, reconcile_flow, verify_markdown
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.verify.findings import (
     Example,

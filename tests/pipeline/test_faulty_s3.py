@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from tests import media_files
 from tests.chaos.reading import everything, same

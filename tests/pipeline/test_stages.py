@@ -23,9 +23,10 @@ from pipeline.embed.write import WriteStage
 from pipeline.ids import asset_id
 from pipeline.models.spaces import spaces_of
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunOptions, plan, recipe_of
+from pipeline.planning.plan import plan, recipe_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.settings_embedding import TagSettings
 from pipeline.state.receipts import RunFolder

@@ -18,10 +18,11 @@ from pipeline.errors import (
 )
 from pipeline.ids import asset_id, generation
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunOptions, RunPlan, check_source_and_encoders, plan, recipe_of
+from pipeline.planning.plan import RunPlan, check_source_and_encoders, plan, recipe_of
 from pipeline.progress import ProgressReporter
 from pipeline.records import Action, Status
 from pipeline.run.steps import check_denied
+from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings

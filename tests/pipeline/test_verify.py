@@ -21,11 +21,12 @@ from pipeline.ids import anchor_id, asset_id
 from pipeline.index.points import CollectionPoints, StoredPoint
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models import spaces
-from pipeline.planning.plan import RunOptions, RunPlan
+from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.segments import read_segments, read_spaces, write_segments
