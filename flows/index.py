@@ -5,14 +5,12 @@ Prefect sees plan, embed, one load a shard, sweep and state; never one task a fi
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 from prefect import flow, get_run_logger
-from prefect.client.orchestration import get_client
 from prefect.flows import Flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel
@@ -20,6 +18,7 @@ from pydantic import BaseModel
 from flows.artifacts import ProgressArtifact, publish_plan, publish_report
 from flows.away import server_may_go_away
 from flows.error_logging import in_one_sentence
+from flows.own_server import own_server
 from flows.prefect_server import UNREACHABLE, went_away
 from flows.retries import tried_again
 from flows.slots import run_outlives_its_slot
@@ -121,8 +120,8 @@ def run_in_flow(
         task_runner=index_flow.task_runner,
     )
     try:
-        _start_own_server()
-        in_this_process(settings.model_dump(mode="json"), options)
+        with own_server():
+            in_this_process(settings.model_dump(mode="json"), options)
     except httpx.HTTPError as error:
         if not done:
             raise went_away(error) from error
@@ -131,18 +130,6 @@ def run_in_flow(
             raise
         raise went_away(error) from error
     return done[0]
-
-
-def _start_own_server() -> None:
-    """Prefect's temporary server, where none is named; it ends with this process. A terminal sends
-    Ctrl-C to it as well: the signal is blocked in who is started here, since a flow that is stopped
-    would try for more than a minute to tell it so.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        get_client(sync_client=True)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(

@@ -114,6 +114,17 @@ def test_prefect_renews_a_slot_by_the_function_that_is_replaced() -> None:
     )
 
 
+def test_prefect_starts_its_temporary_server_by_this_class() -> None:
+    from prefect.client import orchestration
+    from prefect.server.api.server import SubprocessASGIServer
+
+    assert "server = SubprocessASGIServer()" in inspect.getsource(orchestration.get_client), broke(
+        "prefect", "starts its temporary server by another class"
+    )
+    assert SubprocessASGIServer() is SubprocessASGIServer(), broke("prefect", "has many of them")
+    assert callable(SubprocessASGIServer.stop), broke("prefect", "does not stop it by `stop`")
+
+
 def test_prefect_logs_lost_events_by_these_loggers_in_these_words() -> None:
     from prefect._internal.concurrency import logger as services_logger
     from prefect._internal.concurrency import services

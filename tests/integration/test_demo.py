@@ -134,3 +134,34 @@ def test_every_demo_object_has_its_source_and_licence(root_dir: Path) -> None:
     assert len(keys) >= 60
     assert sum(p.stat().st_size for p in (demo / "media").rglob("*.*")) <= 8 * 2**20
     assert not re.search("non-?commercial|CC BY-NC", (demo / "SOURCES.tsv").read_text())
+
+
+GIVEN_UP = """
+import sys
+from pipeline.embed import ray_session
+ray_session._drawing_ended = lambda: False  # as while a model loads
+sys.argv = ["sensedex", *sys.argv[1:]]
+from flows.cli.main import main
+main()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_demo_that_gives_ray_up_leaves_no_server(root_dir: Path, tmp_path: Path) -> None:
+    """Its process ends without the handlers at exit, by which Prefect stops its server."""
+    mark = f"given-up-{tmp_path}"
+    with subprocess.Popen(
+        [sys.executable, "-c", GIVEN_UP, "demo", "--folder", str(tmp_path / "demo")],
+        cwd=root_dir,
+        env=environment(mark, tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        assert demo.stdout is not None
+        assert any(line.startswith("embedding") for line in demo.stdout)
+        os.killpg(demo.pid, signal.SIGINT)
+        rest, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, rest
+    assert left_over(mark) == []

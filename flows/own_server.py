@@ -1,0 +1,34 @@
+"""Prefect's temporary server, for a flow in a process for which no server is named."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.client.base import ServerType
+from prefect.client.orchestration import get_client
+
+
+@contextmanager
+def own_server() -> Iterator[None]:
+    """Starts it where none is named; it ends with this process.
+
+    A terminal sends Ctrl-C to it as well: the signal is blocked in who is started here, since a
+    flow that is stopped would try for more than a minute to tell it so. After an error it is
+    stopped here: a process that has given up its Ray session leaves without the handlers at exit
+    that would do it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        client = get_client(sync_client=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield
+    except BaseException:
+        if client.server_type == ServerType.EPHEMERAL:
+            from prefect.server.api.server import SubprocessASGIServer
+
+            SubprocessASGIServer().stop()  # the one that the client has started
+        raise
