@@ -37,7 +37,7 @@ from pipeline.state.receipts import RunFolder
 from pipeline.state.segments import read_segments
 from pipeline.state.store import open_store
 from tests.bench.decode import make_1080p
-from tests.s3_server import moto_server
+from tests.support.s3_server import moto_server
 
 MEDIA = Path(__file__).resolve().parents[2] / "infra/demo/media"
 FOLDERS = ("videos", "sounds", "photos")

@@ -19,12 +19,12 @@ from pipeline.planning.plan import RunOptions
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
-from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
 from tests.chaos.real_run import Ended, PrefectServer, RealRun, free_port
 from tests.chaos.witness import Witness
-from tests.s3_server import S3Server
+from tests.support import media_files
+from tests.support.s3_server import S3Server
 
 OBJECTS = 72
 SHARD_OBJECTS = 24

@@ -23,7 +23,7 @@ from flows.cli.render import render_failures, render_report, shown
 from pipeline.report.html import report_html
 from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.settings import Settings, load_settings
-from tests import media_files
+from tests.support import media_files
 
 HARD_KEY = "x/<script>alert(1)</script>\n\x1b[31m[red] 100%.mp4"
 

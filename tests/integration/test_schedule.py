@@ -22,7 +22,7 @@ from tests.integration.prefect_scene import (
     settings_of,
     until,
 )
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 EVERY_MINUTE = ("--cron", "* * * * *")
 
@@ -32,11 +32,11 @@ def test_a_run_comes_by_itself(
     root_dir: Path,
     tmp_path: Path,
     prefect_database: Path,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     """Deployed with two commands, and nobody asks for a run."""
     scene = PrefectScene(tmp_path, root_dir, prefect_database)
-    settings = settings_of(s3_server.url, tmp_path)
+    settings = settings_of(tmp_path, s3_server.url)
     media = root_dir / "infra/demo/media"
     objects = fill_bucket(s3_server.client(), media, "photos/*.jpg", 6)
     with scene.server():

@@ -17,7 +17,7 @@ from pipeline.settings import StateSettings
 from pipeline.state import lease as lease_module
 from pipeline.state.lease import LEASE, Lease, LeaseLost, acquire, held, release, renew, still_held
 from pipeline.state.store import FolderStore, Store, open_store
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_second_is_told_who_and_until_when(store: Store) -> None:
     assert acquire(store, "run-2", 60).sequence == 2
 
 
-def test_in_a_bucket_too(s3_server: S3Server) -> None:  # noqa: F811
+def test_in_a_bucket_too(s3_server: S3Server) -> None:
     store = open_store("s3://media/state", s3_server.settings())
     with held(store, StateSettings(), "run-1") as lease:
         lease.confirm()
