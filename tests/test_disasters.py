@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pipeline.run_options import RunOptions
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.run.step_runner import LOAD, plain_runner
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings

@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.planning.plan import RunOptions
+from pipeline.run_options import RunOptions
+
 from pipeline.run.whole_run import run_index
 from pipeline.s3 import client as s3
 from pipeline.settings import load_settings

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_options import RunOptions
+
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.ray_session import prepare_environment
 from pipeline.embed.rows import Shard, decoded_table
@@ -27,8 +29,8 @@ from pipeline.index.load import load_shard
 from pipeline.index.vector_index import open_index
 from pipeline.models.spaces import spaces_of
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import Planned, RunOptions, plan
-from pipeline.progress import RunProgress, Stage, StageProgress, Watch
+from pipeline.planning.plan import RunPlan, plan
+from pipeline.progress import ProgressReporter, RunProgress, Stage, StageProgress
 from pipeline.run.whole_run import run_index
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
@@ -84,7 +86,7 @@ def measure(
         for old in list(list_pages(client, "bench", "")):
             client.delete_object(Bucket="bench", Key=old.key)  # moto remembers the last bucket's
         fill(settings, folder)
-        planned = plan(settings, RunOptions(), folder / "plan.parquet", Watch())
+        planned = plan(settings, RunOptions(), folder / "plan.parquet", ProgressReporter())
         alone = _alone(settings, planned, folder)
         together = _together(settings)
     slowest = min(alone, key=lambda stage: alone[stage])
@@ -143,7 +145,7 @@ def _fill_1080p(settings: Settings, folder: Path, clips: int) -> None:
         client.put_object(Bucket="bench", Key=f"{number:03d}.mp4", Body=body)
 
 
-def _alone(settings: Settings, planned: Planned, folder: Path) -> dict[str, float]:
+def _alone(settings: Settings, planned: RunPlan, folder: Path) -> dict[str, float]:
     """Windows a second of each stage by itself, on a third of the objects."""
     import torch
 

@@ -62,7 +62,7 @@ def read_meanwhile(more: dict[str, Any], least: int) -> tuple[int, int, int]:
     """(reads, bad ones, flips of the alias)."""
     with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
         settings = settings_in(made, more)
-        other = settings_in(made, {**more, "index.leave_out": ("fps",)})
+        other = settings_in(made, {**more, "index.payload_exclude": ("fps",)})
         collections = stack.enter_context(open_collections(other.index))
         # Local mode has one opener; elsewhere the reader is a client of its own.
         own = stack.enter_context(open_collections(settings.index)) if more else collections

@@ -30,7 +30,7 @@ from encoders.modality import Modality
 from pipeline.ids import Recipe, asset_id, generation, point_id
 from pipeline.payload import segment_payload
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.records import (
     MediaInfo,
     MediaObject,
@@ -216,7 +216,7 @@ def look_once(folder: Path, made: Made, port: int) -> dict[str, Any]:
     client: Any = FakeClient(made)
     s3.make_client = lambda _: client  # type: ignore[assignment]
     started = time.perf_counter(), time.process_time()
-    report = verify(settings_of(folder, port), LookOptions(), Watch())
+    report = verify(settings_of(folder, port), LookOptions(), ProgressReporter())
     assert report.verdict == "agree", report.findings
     assert report.counts.live_segments == SEGMENTS * made.objects
     return {

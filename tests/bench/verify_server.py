@@ -18,7 +18,7 @@ from pipeline.ids import anchor_id
 from pipeline.index.load import ASSET_FIELDS
 from tests.bench.verify import SEGMENTS, Made
 
-POINTS_A_PAGE = 2_000
+POINTS_PER_PAGE = 2_000
 
 
 class Points:
@@ -35,8 +35,8 @@ class Points:
                 self._place[made.point(number, segment)] = (number, segment)
         ids = sorted(self._place)
         self.pages = [
-            [self._brief(point) for point in ids[start : start + POINTS_A_PAGE]]
-            for start in range(0, len(ids), POINTS_A_PAGE)
+            [self._brief(point) for point in ids[start : start + POINTS_PER_PAGE]]
+            for start in range(0, len(ids), POINTS_PER_PAGE)
         ]
 
     def page(self, number: int) -> str:

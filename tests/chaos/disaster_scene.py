@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_options import RunOptions
+
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings

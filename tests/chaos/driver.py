@@ -19,7 +19,7 @@ from pipeline.index import writer
 from pipeline.index.vector_index import VectorIndex
 from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
-from pipeline.state.lease import Held
+from pipeline.state.lease import LeaseHandle
 from tests.chaos.points import Kind, arm, point_named
 from tests.chaos.reading import reading
 
@@ -44,7 +44,7 @@ def _read_beside(log: Path) -> None:
     original = writer.writing
 
     @contextmanager
-    def watched(*arguments: Any, **named: Any) -> Iterator[tuple[Held, VectorIndex]]:
+    def watched(*arguments: Any, **named: Any) -> Iterator[tuple[LeaseHandle, VectorIndex]]:
         with original(*arguments, **named) as (lease, index), reading(index, log):
             yield lease, index
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encoders.batches import ITEMS_A_CORE, in_batches
+from encoders.batches import ITEMS_PER_CORE, in_batches
 from encoders.card import EncoderCard
 from encoders.loading import load_encoder
 from encoders.modality import Modality
@@ -46,7 +46,7 @@ class Noting:
     ("items", "cores", "size", "sizes"),
     [
         (20, 1, 16, [16, 4]),
-        (2 * ITEMS_A_CORE - 1, 2, 16, [2 * ITEMS_A_CORE - 1]),
+        (2 * ITEMS_PER_CORE - 1, 2, 16, [2 * ITEMS_PER_CORE - 1]),
         (14, 2, 16, [7, 7]),
         (32, 2, 16, [8, 8, 8, 8]),
         (8, 2, 1, [1] * 8),

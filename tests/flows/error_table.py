@@ -251,7 +251,7 @@ def env_with(name: str, value: str) -> Arrange:
 
 def not_media(scene: Scene) -> list[str]:
     (scene.folder / "q.jpg").write_bytes(b"no picture")
-    return scene.words("search", "--picture", "q.jpg")
+    return scene.words("search", "--image", "q.jpg")
 
 
 U, P, T = Exit.USAGE, Exit.PERMANENT, Exit.TRANSIENT
@@ -407,13 +407,13 @@ CASES = [
     Case("no collection to search", SETTINGS, "settings", U, ("'media'", "sensedex run"),
          run_with({}, "search", "words")),
     Case("no file to search by", SETTINGS, "settings", U, ("no.jpg",),
-         run_with({}, "search", "--picture", "no.jpg"), indexed=True),
+         run_with({}, "search", "--image", "no.jpg"), indexed=True),
     Case("no media to search by", SETTINGS, "not_media", U, ("q.jpg", "Give a picture"), not_media,
          indexed=True),
-    Case("empty search", SETTINGS, "settings", U, ("--picture",), run_with({}, "search"),
+    Case("empty search", SETTINGS, "settings", U, ("--image",), run_with({}, "search"),
          indexed=True),
     Case("no such vector", SETTINGS, "settings", U, ("'smell'", "vision"),
-         run_with({}, "search", "words", "--over", "smell"), indexed=True),
+         run_with({}, "search", "words", "--using", "smell"), indexed=True),
     Case("no report", SETTINGS, "settings", U, ("no report",), plain("report")),
     Case("report nowhere", SETTINGS, "settings", U, ("no/folder/r.html",),
          run_with({}, "report", "--out", "no/folder/r.html"), indexed=True),

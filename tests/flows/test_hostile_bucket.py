@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
+from pipeline.run_options import RunOptions
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     get_current_settings,
@@ -31,8 +32,7 @@ from flows.index import run_in_flow
 from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.index.collections import open_collections
 from pipeline.index.vector_index import open_index
-from pipeline.planning.plan import RunOptions
-from pipeline.progress import Watch
+from pipeline.progress import ProgressReporter
 from pipeline.rebuild.alias import roll_back
 from pipeline.rebuild.prepare import RebuildOptions
 from pipeline.rebuild.rebuild import rebuild
@@ -114,7 +114,7 @@ def test_nasty_keys_little_rights_and_secrets(
 
     # Rights: a run, its proof and a rebuild need no more than the policy, and may not write to the
     # media.
-    verify(settings, LookOptions(), Watch())
+    verify(settings, LookOptions(), ProgressReporter())
     with open_collections(settings.index) as collections:
         assert rebuild(settings, RebuildOptions(), collections).assets == len(KEYS)
         roll_back(settings, collections)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.run_options import RunOptions
 
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import (
@@ -20,18 +21,18 @@ from pipeline.errors import (
 from pipeline.ids import asset_id
 from pipeline.index.vector_index import open_index
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunOptions, plan
-from pipeline.progress import Watch
+from pipeline.planning.plan import plan
+from pipeline.progress import ProgressReporter
 from pipeline.records import MediaType
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
 from pipeline.search.evaluate import measure
 from pipeline.search.labelled import read_queries
-from pipeline.search.query import Asked
+from pipeline.search.query import SearchRequest
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, SourceSettings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.receipts import RunFolder, open_receipts
 from pipeline.state.store import open_store
 from tests.encoders.small_models import clip_folder
@@ -122,14 +123,18 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
 
     # Searching finds a re-encoded picture, two seconds of a sound, and a subtitle's moment.
     with open_searcher(settings) as searcher:
-        assert searcher.ask(Asked(picture=tmp_path / "query.jpg"))[0].key == "pictures/3.jpg"
-        heard = searcher.ask(Asked(sound=tmp_path / "query.wav"))[0]
+        assert (
+            searcher.search(SearchRequest(image=tmp_path / "query.jpg"))[0].key == "pictures/3.jpg"
+        )
+        heard = searcher.search(SearchRequest(audio=tmp_path / "query.wav"))[0]
         assert (heard.key, heard.start_ms, heard.end_ms) == ("sounds/1.wav", 2000, 4000)
-        told = searcher.ask(Asked(words="the second picture"))[0]
+        told = searcher.search(SearchRequest(words="the second picture"))[0]
         assert (told.key, told.start_ms, told.end_ms) == ("films/one.mp4", 2000, 4000)
         assert told.payload["user_metadata"] == {"shelf": "a7"}
-        quality = measure(searcher.ask, read_queries(queries), window_ms=2000)
-        films = searcher.ask(Asked(picture=tmp_path / "query.jpg", among=MediaType.VIDEO))
+        quality = measure(searcher.search, read_queries(queries), window_ms=2000)
+        films = searcher.search(
+            SearchRequest(image=tmp_path / "query.jpg", media_type=MediaType.VIDEO)
+        )
         assert {moment.key for moment in films} == {"films/one.mp4"}
     assert {(s.what, s.k): s.found for s in quality.shares} == {
         ("asset", 1): 3,
@@ -264,7 +269,7 @@ def test_what_is_wrong_is_named_before_anything_is_written(
             lambda _: None,
         )
     with (
-        held(open_store(settings.state.location, settings.source), settings.state, "another"),
+        hold_lease(open_store(settings.state.location, settings.source), settings.state, "another"),
         pytest.raises(LeaseHeld, match="another"),
     ):
         run_in_flow(settings, RunOptions(), lambda _: None)
@@ -275,7 +280,7 @@ def test_what_is_wrong_is_named_before_anything_is_written(
 
 def read_plan_of(settings: Settings, folder: Path) -> list[Any]:
     path = folder / "look.parquet"
-    plan(settings, RunOptions(allow_removals=True), path, Watch())
+    plan(settings, RunOptions(allow_removals=True), path, ProgressReporter())
     return list(read_plan(path))
 
 
@@ -309,20 +314,22 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
     picture.write_bytes(media_files.jpeg(3))
     with open_searcher(settings) as searcher:
         for name in ("vision", "clip_vision"):
-            first = searcher.ask(Asked(picture=picture, over=(name,), limit=1))[0]
+            first = searcher.search(SearchRequest(image=picture, using=(name,), limit=1))[0]
             assert first.key == "pictures/3.jpg", name
             assert first.score > 0.99
             # One of three labels has a third of the softmax at least: every window has a tag.
             assert first.payload["tags"]
             assert {score["label"] for score in first.payload["tag_scores"]} <= set(labels)
             assert set(first.payload["tags"]) <= set(labels)
-        assert searcher.ask(Asked(words="the second picture", over=("clip_text",), limit=1))
+        assert searcher.search(
+            SearchRequest(words="the second picture", using=("clip_text",), limit=1)
+        )
         for over, said in (
             (("vision", "clip_vision"), "cannot be compared"),
             (("clip_audio",), "no vector"),
         ):
             with pytest.raises(SettingsError, match=said):
-                searcher.ask(Asked(picture=picture, over=over))
+                searcher.search(SearchRequest(image=picture, using=over))
     again = run_in_flow(settings, RunOptions(), lambda _: None)
     assert again.objects_by_action["unchanged"] > 0
     assert again.objects_by_action.get("new", 0) == 0

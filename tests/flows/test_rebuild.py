@@ -17,9 +17,9 @@ from pipeline.errors import SensedexError
 from pipeline.index.collections import open_collections
 from pipeline.index.vector_index import VectorIndex
 from pipeline.run.whole_run import run_index
-from pipeline.search.searcher import Asked, open_searcher
+from pipeline.search.searcher import SearchRequest, open_searcher
 from pipeline.settings import Settings, load_settings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.store import open_store
 from tests.encoders.small_models import clip_folder
 from tests.support import media_files
@@ -91,7 +91,7 @@ def test_the_command_tells_what_it_did(
     assert "is 0.8" in why
     assert "--fresh" in why
     server.blunt = 0
-    with held(open_store(settings.state.location, settings.source), settings.state, "a-run"):
+    with hold_lease(open_store(settings.state.location, settings.source), settings.state, "a-run"):
         status, _, why = sensedex(*words)
         assert status == Exit.TRANSIENT
         assert "a-run" in why
@@ -131,7 +131,7 @@ def pictures(s3_server: S3Server, tmp_path: Path) -> Any:
 
 def answers(settings: Settings, picture: Path, *over: str) -> list[tuple[str, float]]:
     with open_searcher(settings) as searcher:
-        found = searcher.ask(Asked(picture=picture, over=over))
+        found = searcher.search(SearchRequest(image=picture, using=over))
         return [(moment.key, round(moment.score, 4)) for moment in found]
 
 

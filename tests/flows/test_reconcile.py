@@ -80,8 +80,8 @@ def test_the_command_says_it_by_its_status(
     assert wrong.returncode == 3
     facts = json.loads(wrong.stdout)
     assert (facts["verdict"], facts["seed"]) == ("disagree", 7)
-    names = {row["name"]: (row["kind"], row["mend"]) for row in facts["findings"]}
-    assert names == {"object_new": ("behind", "run"), "points_hidden": ("fault", "reload")}
+    names = {row["name"]: (row["kind"], row["repair"]) for row in facts["findings"]}
+    assert names == {"object_new": ("stale", "run"), "points_hidden": ("fault", "reload")}
     # What Parquet has is mended without Prefect or Ray; what is new is a run's.
     server.client().delete_object(Bucket="media", Key=hard)
     mended = verify("--repair")
@@ -101,6 +101,6 @@ def test_a_hard_key_cannot_steer_the_artifact() -> None:
         "films", "", "s", "media", 1, "r", "2026-01-01", 1.0, 7, IndexCounts(), (row,)
     )
     page = verify_markdown(report)
-    assert report.verdict is Verdict.BEHIND
+    assert report.verdict is Verdict.STALE
     assert "\n# heading" not in page
     assert page.splitlines()[-1].count("|") - page.splitlines()[-1].count("\\|") == 6

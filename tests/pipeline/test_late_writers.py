@@ -19,7 +19,7 @@ from pipeline.index.load import load_shard
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.settings import IndexSettings, StateSettings
-from pipeline.state.lease import LEASE, LeaseLost, acquire, held
+from pipeline.state.lease import LEASE, LeaseLost, acquire, hold_lease
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import FolderStore
 from tests.chaos.edge_engine import EdgeEngine
@@ -92,7 +92,7 @@ def test_who_lost_the_lease_writes_no_more(
     load(index, tmp_path, [OLD], 1)
     write_segments(tmp_path / "late.parquet", rows_of(*NEW), SPACES)
     store = FolderStore(tmp_path / "state")
-    with held(store, StateSettings(), "late", after_sequence=1) as lease:
+    with hold_lease(store, StateSettings(), "late", after_sequence=1) as lease:
         guarded = index.guarded(lease.in_time)
         # It slept, and its lease ran out meanwhile.
         lease._lease = replace(lease._lease, expires_at=1.0)

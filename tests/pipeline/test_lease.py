@@ -15,7 +15,16 @@ import pytest
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.settings import StateSettings
 from pipeline.state import lease as lease_module
-from pipeline.state.lease import LEASE, Lease, LeaseLost, acquire, held, release, renew, still_held
+from pipeline.state.lease import (
+    LEASE,
+    Lease,
+    LeaseLost,
+    acquire,
+    hold_lease,
+    release,
+    renew,
+    still_held,
+)
 from pipeline.state.store import FolderStore, Store, open_store
 from tests.support.s3_server import S3Server
 
@@ -50,7 +59,7 @@ def test_the_second_is_told_who_and_until_when(store: Store) -> None:
 
 def test_in_a_bucket_too(s3_server: S3Server) -> None:
     store = open_store("s3://media/state", s3_server.settings())
-    with held(store, StateSettings(), "run-1") as lease:
+    with hold_lease(store, StateSettings(), "run-1") as lease:
         lease.confirm()
         with pytest.raises(LeaseHeld, match="run-1"):
             acquire(store, "run-2", 60)
@@ -145,7 +154,7 @@ def test_held_renews_in_the_background(store: Store, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(lease_module, "renew", noted)
     settings = StateSettings.model_construct(lease_ttl_s=1)
-    with held(store, settings, "run") as lease:
+    with hold_lease(store, settings, "run") as lease:
         deadline = time.monotonic() + 30
         while len(renewed) < 2:
             assert time.monotonic() < deadline
@@ -155,7 +164,7 @@ def test_held_renews_in_the_background(store: Store, monkeypatch: pytest.MonkeyP
 
 
 def test_held_gives_back_also_after_an_error(store: Store) -> None:
-    with pytest.raises(KeyError), held(store, StateSettings(), "run"):
+    with pytest.raises(KeyError), hold_lease(store, StateSettings(), "run"):
         raise KeyError
     assert stored(store).expires_at == 0
 

@@ -99,13 +99,15 @@ def test_queries_add_and_take_away() -> None:
     import numpy as np
 
     from encoders.modality import Modality
-    from pipeline.search.query import Part, Query
+    from pipeline.search.query import Query, QueryTerm
 
     east, north = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
-    parts = (Part(Modality.TEXT, east), Part(Modality.VISION, north, -0.5))
+    parts = (QueryTerm(Modality.TEXT, east), QueryTerm(Modality.VISION, north, -0.5))
     vector = Query(parts, ("vision",)).vector()
     assert vector == pytest.approx(np.array([1, -0.5]) / np.sqrt(1.25))
     with pytest.raises(SettingsError, match="cancel"):
-        Query((Part(Modality.TEXT, east), Part(Modality.TEXT, east, -1.0)), ("text",)).vector()
+        Query(
+            (QueryTerm(Modality.TEXT, east), QueryTerm(Modality.TEXT, east, -1.0)), ("text",)
+        ).vector()
     with pytest.raises(SettingsError, match="empty"):
         Query((), ("vision",))

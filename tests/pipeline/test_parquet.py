@@ -35,7 +35,7 @@ def rows(count: int) -> list[SegmentRow]:
 
 
 def test_rows_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "ROWS_A_GROUP", 16)
+    monkeypatch.setattr(segments, "ROWS_PER_GROUP", 16)
     written = rows(50)
     path = tmp_path / "s.parquet"
     digest = write_segments(path, iter(written), SPACES, {"run": "r1"})

@@ -88,7 +88,9 @@ def test_a_run_writes_what_the_table_says(s3_server: S3Server, tmp_path: Path) -
 def test_fields_may_be_missing_in_their_case_alone(tmp_path: Path) -> None:
     whole = stored(IndexSettings(path=tmp_path / "whole"), tmp_path)
     check_written(whole, NOT_ALWAYS)
-    small = stored(IndexSettings(path=tmp_path / "small", leave_out=tuple(LEFT_OUT)), tmp_path)
+    small = stored(
+        IndexSettings(path=tmp_path / "small", payload_exclude=tuple(LEFT_OUT)), tmp_path
+    )
     check_written(small, NOT_ALWAYS | LEFT_OUT)
 
 

@@ -234,7 +234,7 @@ def test_what_the_listing_alone_decides() -> None:
 def test_the_file_keeps_what_asks_for_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_file, "ROWS_A_BATCH", 3)
+    monkeypatch.setattr(plan_file, "ROWS_PER_BATCH", 3)
     same, gone = Selected(obj("same")), Selected(obj("gone"))
     nasty = ["+ %.mp4", "new\nline.mp4", "🐕.mp4", "/a/../b.mp4"]
     selected = [Selected(obj(k), (obj(k + ".srt", version_id="v"), obj(k + "x"))) for k in nasty]

@@ -28,11 +28,11 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.rebuild.alias import drop, next_name, old_collections, roll_back
 from pipeline.rebuild.gate import GateRefused, Recall, measure_recall
 from pipeline.rebuild.prepare import RebuildOptions, begin
-from pipeline.rebuild.rebuild import Rebuilt, copy, finish, rebuild
+from pipeline.rebuild.rebuild import RebuildResult, copy, finish, rebuild
 from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.records import Status, VectorSpace
 from pipeline.settings import Settings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import open_store
 from tests.support.alias_reader import ASSETS, expected, reads_of
@@ -103,7 +103,7 @@ def test_a_rebuilt_collection_is_the_same_but_of_another_kind(settings: Settings
         assert_same(points_of(collections, "media-1"), before)
         assert live(index) == expected(ASSETS)
     other = settings_of(
-        settings.index.path.parent, index__distance="dot", index__leave_out=("fps", "text")
+        settings.index.path.parent, index__distance="dot", index__payload_exclude=("fps", "text")
     )
     with opened(other) as (collections, index):
         rebuild(other, OPTIONS, collections)
@@ -158,7 +158,7 @@ def test_readers_of_the_alias_see_no_gap(settings: Settings) -> None:
     seen: list[int] = []
     errors: list[str] = []
     end = threading.Event()
-    without = settings_of(settings.index.path.parent, index__leave_out=("fps",))
+    without = settings_of(settings.index.path.parent, index__payload_exclude=("fps",))
     with opened(settings) as (collections, index):
         indexed(settings, index)
         reader = threading.Thread(target=reads_of, args=(index, seen, errors, end))
@@ -220,7 +220,7 @@ def test_on_a_server_runs_go_on_meanwhile(server: StandIn, tmp_path: Path) -> No
 
 def test_readers_on_a_server_see_no_gap(server: StandIn, tmp_path: Path) -> None:
     settings = on_server(server, tmp_path)
-    without = on_server(server, tmp_path, index__leave_out=("fps",))
+    without = on_server(server, tmp_path, index__payload_exclude=("fps",))
     seen: list[int] = []
     errors: list[str] = []
     end = threading.Event()
@@ -244,7 +244,7 @@ def test_a_run_at_work_is_waited_for(server: StandIn, tmp_path: Path) -> None:
     store = open_store(settings.state.location, settings.source)
     with opened(settings) as (collections, index):
         indexed(settings, index)
-        with held(store, settings.state, "long-run", after_sequence=1):
+        with hold_lease(store, settings.state, "long-run", after_sequence=1):
             with pytest.raises(LeaseHeld, match="long-run") as raised:
                 rebuild(settings, OPTIONS, collections)
             assert "--wait" in raised.value.remedy
@@ -255,7 +255,7 @@ def test_a_run_at_work_is_waited_for(server: StandIn, tmp_path: Path) -> None:
         leave = threading.Event()
 
         def run_a_while() -> None:
-            with held(store, settings.state, "another", after_sequence=1):
+            with hold_lease(store, settings.state, "another", after_sequence=1):
                 leave.wait(60)
 
         other = threading.Thread(target=run_a_while)
@@ -331,7 +331,7 @@ def test_the_gate_refuses_a_bad_search_and_lets_a_better_one_pass(
         assert not refused.value.retryable
         assert "index.hnsw_ef" in refused.value.remedy
         assert collections.behind("media") == "media-1"
-        lax = rebuild(settings, replace(OPTIONS, at_least=0.75), collections)
+        lax = rebuild(settings, replace(OPTIONS, min_recall=0.75), collections)
         assert (lax.went_on, lax.points_loaded, lax.shows) == (True, 0, "media-2")
         assert all(0.75 <= recall.share < 0.9 for recall in lax.recalls)
         store = open_store(settings.state.location, settings.source)
@@ -559,6 +559,6 @@ def test_names_are_never_used_twice(taken: set[str], name: str) -> None:
 def test_what_is_told_fits_in_a_json_row(settings: Settings) -> None:
     with opened(settings) as (collections, index):
         indexed(settings, index)
-        done: Rebuilt = rebuild(settings, OPTIONS, collections)
+        done: RebuildResult = rebuild(settings, OPTIONS, collections)
         assert done.to_json()["recalls"][0]["vector_name"] == "vision"
         assert done.searched_exactly

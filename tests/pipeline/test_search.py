@@ -17,27 +17,27 @@ from flows.cli.render import render_moments
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import MediaType
 from pipeline.search.moments import Moment
-from pipeline.search.query import Part, Query
-from pipeline.search.searcher import search
+from pipeline.search.query import Query, QueryTerm
+from pipeline.search.searcher import search_index
 from pipeline.settings import IndexSettings
 from tests.support.invented_assets import SPACES, load, unit
 
 KEYS = ("a.mp4", "b.mp4", "c.mp4")
 LINE = re.compile(r"^(\d+)  (-?\d+\.\d{3})  .* cosine (-?\d+\.\d{3}) by (\w+)$", re.M)
-WORDS = Part(Modality.TEXT, unit("words"))
-PICTURE = Part(Modality.VISION, unit("a.mp4", "g", 3))
-SOUND = Part(Modality.AUDIO, unit("b.mp4", "g", 4, "sound"))
-AWAY = Part(Modality.TEXT, unit("other words"), -1.0)
+WORDS = QueryTerm(Modality.TEXT, unit("words"))
+PICTURE = QueryTerm(Modality.VISION, unit("a.mp4", "g", 3))
+SOUND = QueryTerm(Modality.AUDIO, unit("b.mp4", "g", 4, "sound"))
+AWAY = QueryTerm(Modality.TEXT, unit("other words"), -1.0)
 QUERIES = {
     "words over one": Query((WORDS,), ("vision",)),
     "words over two": Query((WORDS,), ("vision", "audio")),
     "a picture": Query((PICTURE,), ("vision",)),
     "a sound over two": Query((SOUND,), ("audio", "vision")),
     "a sum over two": Query((WORDS, PICTURE, SOUND), ("vision", "audio")),
-    "without": Query((PICTURE, AWAY), ("vision", "audio")),
+    "minus": Query((PICTURE, AWAY), ("vision", "audio")),
     "one answer": Query((PICTURE,), ("vision", "audio"), limit=1),
-    "among videos": Query((WORDS,), ("vision", "audio"), among=MediaType.VIDEO),
-    "among sounds": Query((WORDS,), ("vision", "audio"), among=MediaType.AUDIO),
+    "only videos": Query((WORDS,), ("vision", "audio"), media_type=MediaType.VIDEO),
+    "only sounds": Query((WORDS,), ("vision", "audio"), media_type=MediaType.AUDIO),
 }
 
 
@@ -61,13 +61,13 @@ def own_cosine(query: Query, moment: Moment) -> float:
 @pytest.mark.parametrize("kind", QUERIES)
 def test_what_is_shown_is_what_orders(kind: str, index: VectorIndex) -> None:
     query = QUERIES[kind]
-    moments = search(index, query)
-    assert bool(moments) == (query.among is not MediaType.AUDIO)
+    moments = search_index(index, query)
+    assert bool(moments) == (query.media_type is not MediaType.AUDIO)
     for moment in moments:
-        assert moment.vector_name in query.over
+        assert moment.vector_name in query.using
         assert moment.start_ms <= moment.payload["start_ms"] < moment.end_ms
         assert moment.cosine == pytest.approx(own_cosine(query, moment), abs=1e-5)
-        if len(query.over) == 1:
+        if len(query.using) == 1:
             assert moment.score == moment.cosine
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(render_moments(moments))
@@ -82,5 +82,5 @@ def test_what_is_shown_is_what_orders(kind: str, index: VectorIndex) -> None:
 
 def test_a_fused_order_is_not_that_of_the_cosines(index: VectorIndex) -> None:
     """Else the tests above would say nothing."""
-    cosines = [moment.cosine for moment in search(index, QUERIES["words over two"])]
+    cosines = [moment.cosine for moment in search_index(index, QUERIES["words over two"])]
     assert cosines != sorted(cosines, reverse=True)

@@ -13,7 +13,7 @@ from pipeline.errors import SettingsError
 from pipeline.search.evaluate import measure
 from pipeline.search.labelled import read_queries
 from pipeline.search.moments import Moment
-from pipeline.search.query import Asked
+from pipeline.search.query import SearchRequest
 
 
 def moment(key: str, start_ms: int, end_ms: int) -> Moment:
@@ -28,7 +28,7 @@ ANSWERS: dict[str, Sequence[Moment]] = {
 }
 
 
-def ask(asked: Asked) -> Sequence[Moment]:
+def ask(asked: SearchRequest) -> Sequence[Moment]:
     assert asked.words is not None
     return ANSWERS[asked.words]
 

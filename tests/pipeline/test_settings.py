@@ -146,7 +146,7 @@ def test_each_way_says_the_same(
         plain = found.get_secret_value() if isinstance(found, SecretStr) else found
         assert plain == type(plain)(case.value)
     for text in texts(case.value):
-        assert settings_from(None, more=[f"{case.name}={text}"]) == by_file
+        assert settings_from(None, {}, [f"{case.name}={text}"]) == by_file
         with monkeypatch.context() as patch:
             patch.setenv(case.variable, text)
             assert load_settings() == by_file
@@ -166,7 +166,7 @@ def test_a_wrong_value_names_the_field(
         TypeAdapter(info.annotation).validate_python("☃ [")
     except ValidationError:
         with pytest.raises(SettingsError, match=rf"{part}\.{field}\b"):
-            settings_from(None, more=[f"{part}.{field}=☃ ["])
+            settings_from(None, {}, [f"{part}.{field}=☃ ["])
         monkeypatch.setenv(f"SENSEDEX_{part}__{field}".upper(), "☃ [")
         with pytest.raises(SettingsError, match=rf"{part}\.{field}\b"):
             load_settings()
@@ -177,9 +177,9 @@ def test_a_wrong_value_names_the_field(
     [
         ("source.suffixes=.jpg", r"source\.suffixes: a list is wanted, as in \[\"a\", \"b\"\]"),
         ('source.suffixes=[".jpg", 3]', r"source\.suffixes\.1: .*string"),
-        ('index.leave_out=["everything"]', r"index\.leave_out\.0: .*everything"),
-        ('encode.also=[{weights = "x"}]', r"encode\.also\.0\.encoder"),
-        ("encode.also=[3]", r"encode\.also\.0: a table is wanted"),
+        ('index.payload_exclude=["everything"]', r"index\.payload_exclude\.0: .*everything"),
+        ('encode.additional=[{weights = "x"}]', r"encode\.additional\.0\.encoder"),
+        ("encode.additional=[3]", r"encode\.additional\.0: a table is wanted"),
         ("decode.window_ms=many", r"decode\.window_ms: .*integer.*\(it is 'many'\)"),
         ("decode.windows_ms=1", r"no setting decode\.windows_ms"),
         ("decoding.window_ms=1", r"no setting decoding"),
@@ -190,12 +190,12 @@ def test_a_wrong_value_names_the_field(
 )
 def test_what_is_wrong_is_said(assignment: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        settings_from(None, more=[assignment])
+        settings_from(None, {}, [assignment])
 
 
 def test_a_secret_is_not_repeated() -> None:
     with pytest.raises(SettingsError) as raised:
-        settings_from(None, more=["index.url=http://user:secret@host"])
+        settings_from(None, {}, ["index.url=http://user:secret@host"])
     assert "secret" not in str(raised.value)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pipeline.run_options import RunOptions
+from pipeline.settings_embedding import TagSettings
 
 from encoders.catalogue import card_for
 from encoders.modality import Modality
@@ -23,10 +25,10 @@ from pipeline.embed.write import WriteStage
 from pipeline.ids import asset_id
 from pipeline.models.spaces import spaces_of
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunOptions, plan, recipe_of
-from pipeline.progress import Stage, StageProgress, Watch
+from pipeline.planning.plan import plan, recipe_of
+from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
-from pipeline.settings import Settings, TagSettings, load_settings
+from pipeline.settings import Settings, load_settings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
 from tests.support import media_files
@@ -120,7 +122,7 @@ def test_a_window_gets_the_tags_that_fit() -> None:
                     row[:2] = (1, 0) if word == "bright" else (0, 1)
             return unit
 
-    tags = TagSettings(labels=("bright", "dark"), templates=("{}",), at_least=0.5)
+    tags = TagSettings(labels=("bright", "dark"), templates=("{}",), min_score=0.5)
     encode = EncodeStage(lambda: [Pointing()], SPACES, ignore, tags)
     frames = np.full((1, 224, 224, 3), 9, np.uint8)
     table = encode.table(decoded_table([window("a", 0, frames), end("a", 1)]))
@@ -140,7 +142,7 @@ def test_other_labels_are_another_recipe() -> None:
     def digest(**fields: Any) -> str:
         return recipe_of(load_settings(None, fields), [CARD]).digest()
 
-    assert digest() == digest(**{"tags.most": 3})
+    assert digest() == digest(**{"tags.max_tags": 3})
     tagged = digest(**{"tags.labels": ["dog"]})
     assert len({digest(), tagged, digest(**{"tags.labels": ["cat"]})}) == 3
 
@@ -207,7 +209,7 @@ def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:
             "state.shard_objects": 2,
         },
     )
-    planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", Watch())
+    planned = plan(settings, RunOptions(), tmp_path / "plan.parquet", ProgressReporter())
     graph = EmbedJob(settings, RunFolder(1, "r"), SPACES, dict(planned.objects_by_shard))
     rows = (row for row in read_plan(planned.path) if row.shard >= 0)
     receipts = list(run_in_loop(graph, rows, ignore))

@@ -61,7 +61,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def test_rows_come_back_as_they_were(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_module, "ROWS_A_BATCH", 3)
+    monkeypatch.setattr(state_module, "ROWS_PER_BATCH", 3)
     failure = Failure("decode", "undecodable", False, "It is text.", "")
     rows = [row(key) for key in sorted(NASTY)]
     rows[1] = replace(rows[1], version_id="v7", sidecars=("s\n.srt", "t.txt"))

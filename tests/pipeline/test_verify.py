@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pipeline.run_options import RunOptions
 from qdrant_client import models as q
 
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
@@ -20,18 +21,18 @@ from pipeline.ids import anchor_id, asset_id
 from pipeline.index.points import CollectionPoints, StoredPoint
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models import spaces
-from pipeline.planning.plan import Planned, RunOptions
-from pipeline.progress import Watch
+from pipeline.planning.plan import RunPlan
+from pipeline.progress import ProgressReporter
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
-from pipeline.verify.repair import Round, mend, rounds_of
+from pipeline.verify.repair import Round, repair_round, rounds_of
 from pipeline.verify.sample import is_stored_as
 from tests.support import media_files
 from tests.support.index_damage import (
@@ -67,19 +68,19 @@ class Place:
     folder: Path
 
     def look(self, options: LookOptions = WHOLE) -> VerifyReport:
-        return verify(self.settings, options, Watch())
+        return verify(self.settings, options, ProgressReporter())
 
     def found(self) -> dict[str, tuple[int, int]]:
         """Of each name that is found, (objects, points)."""
         return {str(row.name): (row.objects, row.points) for row in self.look().findings}
 
-    def mend(self) -> Round:
-        return mend(self.settings, WHOLE, Watch())
+    def repair_round(self) -> Round:
+        return repair_round(self.settings, WHOLE, ProgressReporter())
 
     def repair(self) -> list[Round]:
-        """Mend, run and look again, as `sensedex verify --repair` does."""
+        """Repair, run and look again, as `sensedex verify --repair` does."""
         self.server.requests.clear()
-        return list(rounds_of(self.mend, lambda asked: run_index(self.settings, asked)))
+        return list(rounds_of(self.repair_round, lambda asked: run_index(self.settings, asked)))
 
     def client(self) -> Any:
         return self.server.client()
@@ -272,7 +273,7 @@ def test_damage_is_named_and_mended_from_parquet(place: Place, damage: Damage) -
     assert report.verdict is Verdict.DISAGREE
     assert all(row.examples for row in report.findings)
 
-    done = place.mend()
+    done = place.repair_round()
     assert not done.needs_run
     after = place.look()
     assert after.verdict is Verdict.AGREE, after.findings
@@ -391,7 +392,7 @@ def test_points_of_another_bucket_are_left_alone(place: Place) -> None:
     report = place.look()
     assert report.counts.points_of_others == 1
     assert [str(row.name) for row in report.findings] == ["points_superseded"]
-    assert place.mend().deleted_points == 1
+    assert place.repair_round().deleted_points == 1
     after = place.look()
     assert (after.verdict, after.counts.points_of_others) == (Verdict.AGREE, 1)
 
@@ -403,7 +404,7 @@ def test_a_bucket_that_moved_on_is_no_fault(place: Place) -> None:
     client.put_object(Bucket="media", Key="films/one.srt", Body=SRT.replace(b"second", b"2nd"))
     client.delete_object(Bucket="media", Key="sounds/0.wav")
     report = place.look()
-    assert report.verdict is Verdict.BEHIND
+    assert report.verdict is Verdict.STALE
     assert {(str(row.name), e.key, e.detail) for row in report.findings for e in row.examples} == {
         ("object_new", "pictures/new.jpg", ""),
         ("object_changed", "pictures/1.jpg", "etag"),
@@ -425,7 +426,7 @@ def test_other_settings_are_named_and_never_run_by_a_repair(place: Place) -> Non
     other = replace_settings(place, decode__window_ms=1000)
     report = other.look()
     assert [(str(row.name), row.objects) for row in report.findings] == [("recipe_changed", 7)]
-    assert report.verdict is Verdict.BEHIND
+    assert report.verdict is Verdict.STALE
     [done] = other.repair()
     assert done.run_objects is None
     assert place.fetched() == set()
@@ -442,20 +443,20 @@ def test_a_run_at_work_is_said_and_not_judged(
     with open_index(place.settings.index) as index:
         points_go(index)
     store = open_store(place.settings.state.location, place.settings.source)
-    with held(store, place.settings.state, "another-run"):
+    with hold_lease(store, place.settings.state, "another-run"):
         report = place.look()
         assert report.verdict is Verdict.BUSY
         assert "another-run" in str(report.writer)
         assert report.findings == ()
         assert place.server.requests == [], "nothing was read"
         with pytest.raises(LeaseHeld, match="another-run"):
-            place.mend()
+            place.repair_round()
 
     # One that begins and ends while the four are read.
     read = CollectionPoints.pages
 
     def pages(self: CollectionPoints, fields: Sequence[str]) -> Iterator[list[StoredPoint]]:
-        with held(store, place.settings.state, "quick-run"):
+        with hold_lease(store, place.settings.state, "quick-run"):
             yield from read(self, fields)
 
     monkeypatch.setattr(CollectionPoints, "pages", pages)
@@ -472,7 +473,7 @@ def test_what_a_stopped_run_left_is_the_next_runs(place: Place, made: Made) -> N
     stop_before(STATE, place.settings)
     # The index is ahead of the state, by exactly what the next run goes on with.
     report = place.look()
-    assert report.verdict is Verdict.BEHIND
+    assert report.verdict is Verdict.STALE
     assert {str(row.name): row.objects for row in report.findings} == {
         "object_new": 1,
         "object_changed": 1,
@@ -500,7 +501,7 @@ def test_older_content_of_what_failed_is_kept_whole(place: Place) -> None:
     client = place.client()
     client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(98))
 
-    def change_once_more(_: Planned) -> None:
+    def change_once_more(_: RunPlan) -> None:
         client.put_object(Bucket="media", Key="pictures/1.jpg", Body=media_files.jpeg(97))
 
     run_index(settings, on_plan=change_once_more)
@@ -515,7 +516,7 @@ def test_older_content_of_what_failed_is_kept_whole(place: Place) -> None:
         index.points().delete([point.id for point in points_of(index, "pictures/1.jpg")])
     assert place.found() == {"kept_incomplete": (1, 0)}
     place.server.requests.clear()
-    done = place.mend()
+    done = place.repair_round()
     assert (done.reloaded_objects, done.removed_objects) == (1, 0)
     assert place.look().verdict is Verdict.AGREE
     assert place.fetched() == set()
@@ -523,7 +524,7 @@ def test_older_content_of_what_failed_is_kept_whole(place: Place) -> None:
     with open_index(settings.index) as index:
         index.points().delete([point.id for point in points_of(index, "pictures/1.jpg")])
     place.files()[0].unlink()
-    done = place.mend()
+    done = place.repair_round()
     assert (done.reloaded_objects, done.removed_objects) == (0, 1)
     assert set(place.found()) == {"parquet_missing"}
 
@@ -544,9 +545,9 @@ def test_a_repair_that_is_killed_is_repeated(place: Place, monkeypatch: pytest.M
         with monkeypatch.context() as patch:
             patch.setattr(VectorIndex, step, die)
             with pytest.raises(IndexUnavailable):
-                place.mend()
+                place.repair_round()
         assert left is None or set(place.found()) == left
-    place.mend()
+    place.repair_round()
     assert place.look().verdict is Verdict.AGREE
 
 
@@ -580,7 +581,7 @@ def test_an_empty_place_has_nothing_to_disagree_about(place: Place) -> None:
         index__path=place.folder / "no-qdrant",
     )
     report = fresh.look()
-    assert report.verdict is Verdict.BEHIND
+    assert report.verdict is Verdict.STALE
     assert [(str(row.name), row.objects) for row in report.findings] == [("object_new", 7)]
     assert not (place.folder / "no-qdrant").exists()
     assert not (place.folder / "no-state").exists()

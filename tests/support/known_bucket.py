@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_options import RunOptions
+
 from pipeline.ids import asset_id, generation
-from pipeline.planning.plan import Planned, RunOptions, check_source_and_encoders, plan, recipe_of
-from pipeline.progress import Watch
+from pipeline.planning.plan import RunPlan, check_source_and_encoders, plan, recipe_of
+from pipeline.progress import ProgressReporter
 from pipeline.records import Status
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
@@ -61,5 +63,5 @@ def half(body: bytes) -> bytes:
     return cut.replace(b"<IsTruncated>false<", b"<IsTruncated>true<")
 
 
-def planned(settings: Settings, folder: Path, **options: bool) -> Planned:
-    return plan(settings, RunOptions(**options), folder / "plan.parquet", Watch())  # type: ignore[arg-type]
+def planned(settings: Settings, folder: Path, **options: bool) -> RunPlan:
+    return plan(settings, RunOptions(**options), folder / "plan.parquet", ProgressReporter())  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.settings import Settings
-from pipeline.state.lease import held
+from pipeline.state.lease import hold_lease
 from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import read_segments, write_segments
@@ -54,7 +54,7 @@ def run_of(
     outcomes = [outcome(key, *what) for key, what in changed.items()]
     outcomes += [bad(key, "unseen", status) for key, status in (bad_ones or {}).items()]
     outcomes.sort(key=lambda o: o.key)
-    with held(store, settings.state, "run", after_sequence=state.sequence) as lease:
+    with hold_lease(store, settings.state, "run", after_sequence=state.sequence) as lease:
         folder = RunFolder(lease.sequence, lease.run_id)
         _put_plan(store, folder, gone)
         rows = [
