@@ -1,4 +1,5 @@
-"""Fixtures that every test may use: the checkout, shared golden data, one Ray, one Prefect."""
+"""Fixtures that every test may use: the checkout, shared golden data, one Ray, one Prefect, and of
+tests/support/ what `pytest_plugins` names."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import pytest
 from flows.cli.demo_server import DemoServer, demo_server
 from pipeline.embed.ray_session import prepare_environment, start_ray
 from pipeline.settings import Settings
+
+pytest_plugins = ["tests.support.fixtures_s3"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {

@@ -17,7 +17,8 @@ from typing import Any
 
 from pipeline.index.vector_index import open_index
 from pipeline.run.whole_run import run_index
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
+from tests.support.run_settings import settings_for
 
 BUCKET = "before-rooms"
 MEDIA = Path(__file__).parent.parent / "infra" / "demo" / "media"
@@ -43,23 +44,16 @@ def content(key: str) -> bytes:
     return (MEDIA / key).read_bytes()
 
 
-def settings_for(endpoint_url: str, folder: Path, **more: Any) -> Settings:
+def older_settings(endpoint_url: str, folder: Path, **fields: Any) -> Settings:
     """Of the two runs: two encoders, one of them of a seed, tags, and shards of a few objects."""
-    return load_settings(
-        None,
-        {
-            "source.bucket": BUCKET,
-            "source.endpoint_url": endpoint_url,
-            "state.location": str(folder / "state"),
-            "state.shard_objects": 3,
-            "index.path": str(folder / "qdrant"),
-            "encode.encoder": "sensedex-mini",
-            "encode.precision": "fp32",  # the same on every machine
-            "encode.additional": [{"encoder": "imagebind-demo"}],
-            "tags.labels": ["cow", "lion", "penguin", "owl"],
-            **more,
-        },
-    )
+    then = {
+        "state__shard_objects": 3,
+        "encode__encoder": "sensedex-mini",
+        "encode__precision": "fp32",  # the same on every machine
+        "encode__also": [{"encoder": "imagebind-demo"}],
+        "tags__labels": ["cow", "lion", "penguin", "owl"],
+    }
+    return settings_for(folder, endpoint_url, bucket=BUCKET, **(then | fields))
 
 
 def stored_points(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -76,7 +70,7 @@ def stored_points(settings: Settings) -> dict[str, dict[str, Any]]:
 def make(folder: Path) -> None:
     """Two runs of this commit over a server of S3; nothing of this machine is left in them."""
     from pipeline.state import lease
-    from tests.s3_server import moto_server, reset_moto
+    from tests.support.s3_server import moto_server, reset_moto
 
     os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test-secret")
     os.environ.update(AWS_DEFAULT_REGION="us-east-1")
@@ -86,7 +80,7 @@ def make(folder: Path) -> None:
         reset_moto(server.url)
         client = server.client()
         client.create_bucket(Bucket=BUCKET)
-        settings = settings_for(server.url, folder)
+        settings = older_settings(server.url, folder)
         for key in (*KEYS, LEFT_BEFORE):
             if key not in CAME_LATER:
                 client.put_object(Bucket=BUCKET, Key=key, Body=content(key))

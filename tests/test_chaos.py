@@ -19,7 +19,7 @@ from tests.chaos.kills import attempt
 from tests.chaos.points import POINTS, Kind, point_named, points_of
 from tests.chaos.reading import judge
 from tests.chaos.scene import Scene, Way
-from tests.s3_server import S3Server, reset_moto
+from tests.support.s3_server import S3Server, reset_moto
 
 
 @pytest.fixture(scope="module")

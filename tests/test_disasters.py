@@ -6,40 +6,33 @@ The quick part: the stages in this process. Real runs, and kills of all else: `m
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+from pipeline.run_options import RunOptions
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, plain_runner
 from pipeline.run.whole_run import run_index
-from pipeline.run_options import RunOptions
-from pipeline.settings import Settings, load_settings
-from tests import media_files
+from pipeline.settings import Settings
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
 from tests.chaos.real_run import Family, free_port
 from tests.chaos.witness import Witness
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
 
 OBJECTS = 12
-
-
-def settings_for(server: S3Server, folder: Path, url: str) -> Settings:
-    return load_settings(
-        None,
-        {
-            "source.bucket": "media",
-            "source.endpoint_url": server.url,
-            "encode.encoder": "imagebind-demo",
-            "index.url": url,
-            "index.prefer_grpc": False,
-            "index.upsert_points": 4,
-            "state.location": str(folder / "state"),
-            "state.shard_objects": 4,
-        },
-    )
+settings_of = partial(
+    settings_for,
+    encode__encoder="imagebind-demo",
+    index__prefer_grpc=False,
+    index__upsert_points=4,
+    state__shard_objects=4,
+)
 
 
 def seen_in(settings: Settings) -> tuple[Live, Points]:
@@ -50,7 +43,7 @@ def seen_in(settings: Settings) -> tuple[Live, Points]:
 @pytest.mark.parametrize("engine", ["local", "edge"])
 def test_qdrant_killed_in_an_upsert(
     engine: str,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
 ) -> None:
     client = s3_server.client()
@@ -62,8 +55,8 @@ def test_qdrant_killed_in_an_upsert(
     try:
         clean.start()
         struck.start()
-        ours = settings_for(s3_server, tmp_path / "ours", struck.url)
-        theirs = settings_for(s3_server, tmp_path / "theirs", clean.url)
+        ours = settings_of(tmp_path / "ours", s3_server.url, index__url=struck.url)
+        theirs = settings_of(tmp_path / "theirs", s3_server.url, index__url=clean.url)
         run_index(ours, RunOptions())
         before, _ = seen_in(ours)
         for number in range(0, OBJECTS, 2):

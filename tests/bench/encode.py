@@ -32,7 +32,7 @@ from encoders.preprocess.image import normalize
 from encoders.preprocess.text import token_ids
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
-from tests import media_files
+from tests.support import media_files
 
 MINI_ASKED_FOR = {Modality.VISION: 60.0, Modality.AUDIO: 120.0}
 TEXTS = ["a dog barks", "waves breaking on a beach at sunset", "an owl", "two people talk"]

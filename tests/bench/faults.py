@@ -4,7 +4,8 @@
 
 Pictures and sounds of a minute (1.9 MB), with the default encoder, the stages one after the other
 in this process: nothing hides a wait behind another stage's work, as Ray's streaming would. The
-same proxy (tests/faulty_s3.py) stands before the bucket in both runs, and spoils nothing in one.
+same proxy (tests/support/faulty_s3.py) stands before the bucket in both runs, and spoils nothing in
+one.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from pipeline.run_options import RunOptions
+
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
 from pipeline.settings import load_settings
-from tests import media_files
-from tests.faulty_s3 import Front, faulty_front
-from tests.s3_server import moto_server
+from tests.support import media_files
+from tests.support.faulty_s3 import Front, faulty_front
+from tests.support.s3_server import moto_server
 
 TARGET_RATIO = 1.3
 ONE_IN = 20

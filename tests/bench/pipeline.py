@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_options import RunOptions
+
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.ray_session import prepare_environment
 from pipeline.embed.rows import Shard, decoded_table
@@ -38,7 +40,7 @@ from pipeline.state.receipts import RunFolder
 from pipeline.state.segments import read_segments
 from pipeline.state.store import open_store
 from tests.bench.decode import make_1080p
-from tests.s3_server import moto_server
+from tests.support.s3_server import moto_server
 
 MEDIA = Path(__file__).resolve().parents[2] / "infra/demo/media"
 FOLDERS = ("videos", "sounds", "photos")

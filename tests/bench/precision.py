@@ -30,7 +30,7 @@ from encoders.preprocess.text import CONTEXT, token_ids
 from encoders.processor import has_fast_bf16
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
-from tests import media_files
+from tests.support import media_files
 
 WORDS = [
     "a",

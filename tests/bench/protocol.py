@@ -39,7 +39,7 @@ from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings
 from pipeline.state.receipts import RUNS, RunFolder, commit_receipt, open_receipts
 from pipeline.state.store import FolderStore, Store, open_store
-from tests.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 TARGET_SHARE = 0.03
 BUCKET = "bench-protocol"

@@ -3,9 +3,9 @@
     python -m tests.bench.rebuild [--json FILE] [--reads 10000] [--assets 128]
 
 Twice: in the client's local mode, and over HTTP, the reader a client of its own, against
-tests/qdrant_server.py, a stand-in for a server (local mode behind REST: no graph, no quantization).
-The reader asks all along rebuilds, rollbacks and deletions; an answer that is an error, empty,
-half, or of two collections at once is bad, and there must be none.
+tests/support/qdrant_server.py, a stand-in for a server (local mode behind REST: no graph, no
+quantization). The reader asks all along rebuilds, rollbacks and deletions; an answer that is an
+error, empty, half, or of two collections at once is bad, and there must be none.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pipeline.rebuild.alias import drop, old_collections, roll_back
 from pipeline.rebuild.prepare import RebuildOptions
 from pipeline.rebuild.rebuild import rebuild
 from pipeline.settings import Settings, load_settings
-from tests.pipeline.small_runs import run_of
-from tests.pipeline.test_load import SPACES
-from tests.pipeline.test_rebuild import ASSETS, reads_of
-from tests.qdrant_server import qdrant_server
+from tests.support.alias_reader import ASSETS, reads_of
+from tests.support.invented_assets import SPACES
+from tests.support.qdrant_server import qdrant_server
+from tests.support.small_runs import run_of
 
 OPTIONS = RebuildOptions(queries=5)
 SEGMENTS_AN_ASSET = 16

@@ -30,7 +30,7 @@ from tests.chaos.host import Host
 from tests.chaos.kills import Attempt, attempt, hits_of
 from tests.chaos.points import Kind, point_named, points_of
 from tests.chaos.scene import Scene, Way
-from tests.s3_server import S3Server, reset_moto
+from tests.support.s3_server import S3Server, reset_moto
 
 DOUBLE_KILLS = 8
 

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tests import media_files
+from tests.support import media_files
 
 
 class Bucket:

@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_options import RunOptions
+
 from pipeline.index.vector_index import open_index
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
-from tests import media_files
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
 from tests.chaos.real_run import Ended, PrefectServer, RealRun, free_port
 from tests.chaos.witness import Witness
-from tests.s3_server import S3Server
+from tests.support import media_files
+from tests.support.s3_server import S3Server
 
 OBJECTS = 72
 SHARD_OBJECTS = 24

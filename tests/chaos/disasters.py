@@ -27,7 +27,7 @@ import psutil
 
 from tests.chaos.disaster_scene import Disaster, DisasterScene, Outcome, UnderWay
 from tests.chaos.real_run import PrefectServer
-from tests.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 AWAY_S = 3.0
 LONGEST_WAIT_S = 120.0

@@ -27,7 +27,7 @@ OPTIMIZERS = edge.EdgeOptimizersConfig(
 
 
 class EdgeEngine:
-    """What `tests.qdrant_server.StandIn` asks of its engine."""
+    """What `tests.support.qdrant_server.StandIn` asks of its engine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -2,9 +2,9 @@
 
 python -m tests.chaos.qdrant_process PORT FOLDER {local,edge}
 
-What answers is the stand-in of `tests.qdrant_server`; behind it is the client's own engine or, as
-`edge`, the real one (`tests.chaos.edge_engine`). A file `FOLDER/die` names a moment at which the
-process is to kill itself with SIGKILL: `upsert`, with half of a request's points written, or
+What answers is the stand-in of `tests.support.qdrant_server`; behind it is the client's own engine
+or, as `edge`, the real one (`tests.chaos.edge_engine`). A file `FOLDER/die` names a moment at which
+the process is to kill itself with SIGKILL: `upsert`, with half of a request's points written, or
 `optimize`, while the engine builds its graph. With `stall` it lives, but writes half of an upsert,
 says so in a file `FOLDER/stalled`, and takes its time.
 """
@@ -24,7 +24,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient
 
-from tests.qdrant_server import StandIn, qdrant_server
+from tests.support.qdrant_server import StandIn, qdrant_server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LONGEST_START_S = 60.0

@@ -32,8 +32,8 @@ from tests.chaos.reading import (
     reading,
     same,
 )
-from tests.qdrant_server import StandIn, qdrant_server
-from tests.s3_server import S3Server
+from tests.support.qdrant_server import StandIn, qdrant_server
+from tests.support.s3_server import S3Server
 
 SHARD_OBJECTS = 6
 STATE_BUCKET = "state"

@@ -24,8 +24,8 @@ from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
 from encoders.preprocess.image import normalize
-from tests import media_files
 from tests.encoders.standin import give_standin_weights
+from tests.support import media_files
 
 RNG = np.random.default_rng(0)
 

@@ -14,7 +14,7 @@ from encoders.batches import ITEMS_PER_CORE, in_batches
 from encoders.card import EncoderCard
 from encoders.loading import load_encoder
 from encoders.modality import Modality
-from tests import media_files
+from tests.support import media_files
 
 
 @pytest.fixture(scope="module")

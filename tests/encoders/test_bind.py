@@ -30,7 +30,7 @@ from encoders.mini.init import fresh_state_dict
 from encoders.modality import Modality
 from encoders.preprocess.text import token_ids
 from encoders.weights import load_into
-from tests import media_files
+from tests.support import media_files
 
 COLOURS = {
     "red": (220, 30, 30),

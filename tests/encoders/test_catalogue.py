@@ -23,7 +23,7 @@ from encoders.preprocess.image import still_windows
 from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into, read_state_dict
-from tests import media_files
+from tests.support import media_files
 
 
 @pytest.fixture(scope="module")

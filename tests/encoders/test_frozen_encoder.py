@@ -17,8 +17,8 @@ from encoders.frozen_in_time.model import FrozenInTime
 from encoders.loading import check_weights, load_encoder
 from encoders.modality import Modality
 from encoders.seeded import seeded_state_dict
-from tests import media_files
 from tests.encoders.small_models import bert_vocabulary, frozen_in_time
+from tests.support import media_files
 
 TEXTS = ["A dog barks!", "two people on a beach", "a dog"]
 

@@ -26,9 +26,9 @@ from encoders.processor import has_fast_bf16
 from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
-from tests import media_files
 from tests.encoders.small_models import clip_folder, frozen_in_time, pe_av_folder
 from tests.encoders.standin import give_standin_weights, noise
+from tests.support import media_files
 
 SHAPES = {
     Modality.VISION: (6, 3, 224, 224),

@@ -30,7 +30,7 @@ from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from flows.cli.doctor import Verdict, encoder_finding
 from pipeline.settings import load_settings
-from tests import media_files
+from tests.support import media_files
 
 SHARED_OFFSET = 3_000.0
 FRAMES = np.stack([media_files.picture_array(n, (224, 224))[None] for n in range(2)])

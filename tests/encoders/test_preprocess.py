@@ -16,7 +16,7 @@ from encoders.errors import InputError
 from encoders.preprocess.audio import FRAMES, MEAN, STD, log_mel, log_mel_windows, reference_clips
 from encoders.preprocess.image import crop_of, normalize
 from encoders.preprocess.text import END_ID, START_ID, clean, token_ids
-from tests import media_files
+from tests.support import media_files
 
 
 @pytest.mark.parametrize("name", ["dog", "car", "bird"])

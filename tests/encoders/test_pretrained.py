@@ -17,8 +17,8 @@ from encoders.errors import InputError, WeightsError
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.protocol import Encoder
-from tests import media_files
 from tests.encoders.small_models import clip_folder, pe_av_folder
+from tests.support import media_files
 
 TEXTS = ["a dog barks", "two people on the beach at night", "a cat"]
 WINDOWS = np.stack([media_files.picture_array(n, (224, 224))[None].repeat(2, 0) for n in range(3)])

@@ -24,7 +24,7 @@ from encoders.mini.init import fresh_state_dict, spread
 from encoders.mini.pretrain_vision import TellApartSettings, TellingApart
 from encoders.modality import Modality
 from encoders.weights import load_into
-from tests import media_files
+from tests.support import media_files
 
 SMALL = ImageBindConfig(
     16,

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 BUCKET = "media"
 NEVER = "http://127.0.0.1:9"  # nobody listens on the port of `discard`

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from flows.cli.exit_codes import Exit
-from tests import media_files
 from tests.flows.error_scene import (
     BUCKET,
     NEVER,
@@ -22,7 +21,8 @@ from tests.flows.error_scene import (
     mounted,
     silent_port,
 )
-from tests.iam_guard import Guard, Policy
+from tests.support import media_files
+from tests.support.iam_guard import Guard, Policy
 
 
 @dataclass(frozen=True)

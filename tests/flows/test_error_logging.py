@@ -6,20 +6,20 @@ import time
 from typing import Any
 
 import pytest
+from pipeline.run_options import RunOptions
 from prefect.client.orchestration import get_client
 
 from flows.index import run_in_flow
 from pipeline.errors import BucketNotFound
-from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, SourceSettings
-from tests.s3_server import S3Server, s3_server  # noqa: F401  a fixture
+from tests.support.s3_server import S3Server
 
 LEVEL_ERROR = 40
 
 
 @pytest.mark.usefixtures("prefect_running")
 def test_state_and_log_have_the_sentence(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     source = SourceSettings(bucket="no-such", endpoint_url=s3_server.url)
     with pytest.raises(BucketNotFound):

@@ -16,12 +16,12 @@ import pytest
 from encoders.errors import EncoderError
 from flows.cli.exit_codes import Exit, exit_for
 from pipeline.errors import SensedexError
-from tests import media_files
 from tests.chaos.disks import may_mount
 from tests.flows.error_scene import BUCKET, NEVER, Scene, plain_environment, silent_port
 from tests.flows.error_table import CASES, ELSEWHERE, Case, qdrant_at, without_credentials
 from tests.flows.forked import Commands, Ended, commands
-from tests.s3_server import S3Server, s3_server  # noqa: F401  a fixture
+from tests.support import media_files
+from tests.support.s3_server import S3Server
 
 # Ten seconds are asked for, and `python -m tests.bench.start` measures them. Here, on a machine
 # that does other things, it is told apart from the minute and more for which clients try.
@@ -36,7 +36,7 @@ def command(root_dir: Path) -> Iterator[Commands]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, s3_server: S3Server) -> Iterator[Scene]:  # noqa: F811
+def scene(tmp_path: Path, s3_server: S3Server) -> Iterator[Scene]:
     folder = tmp_path / "here"
     folder.mkdir()
     s3_server.client().put_object(Bucket=BUCKET, Key="a.jpg", Body=media_files.jpeg(1))

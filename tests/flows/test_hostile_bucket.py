@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
+from pipeline.run_options import RunOptions
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     get_current_settings,
@@ -37,41 +39,32 @@ from pipeline.rebuild.rebuild import rebuild
 from pipeline.report.html import report_html
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.report.record import FailureRow, RunReport
-from pipeline.run_options import RunOptions
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
 from pipeline.state.objects import read_state
 from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
-from tests import media_files
-from tests.iam_guard import Guard, Policy
-from tests.nasty_keys import KEYS, MARK
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.iam_guard import Guard, Policy
+from tests.support.nasty_keys import KEYS, MARK
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
 
 API_KEY = "canary-of-the-index-5e1f"
 SESSION_TOKEN = "canary-of-the-session-77b0"
 PASSWORD = "canary:of-prefect-93ad"
 NEW_LINE = "n4sty-28 new\nline.jpg"
-
-
-def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
-    return load_settings(
-        None,
-        {
-            "source.bucket": "media",
-            "source.endpoint_url": server.url,
-            "index.path": folder / "qdrant",
-            "index.api_key": API_KEY,
-            "state.location": "s3://notes/of/sensedex",
-            "state.shard_objects": 16,
-            "encode.encoder": "imagebind-demo",
-            "embed.engine": "ray",
-            **more,
-        },
-    )
+settings_of = partial(
+    settings_for,
+    index__api_key=API_KEY,
+    state__location="s3://notes/of/sensedex",
+    state__shard_objects=16,
+    encode__encoder="imagebind-demo",
+    embed__engine="ray",
+)
 
 
 @pytest.fixture
-def guard(s3_server: S3Server, root_dir: Path) -> Guard:  # noqa: F811
+def guard(s3_server: S3Server, root_dir: Path) -> Guard:
     """Buckets `media` and `notes`, and nothing allowed but what a writer needs."""
     s3_server.client().create_bucket(Bucket="notes")
     names = {"source_bucket": "media", "state_bucket": "notes", "state_prefix": "of/sensedex"}
@@ -91,7 +84,7 @@ def payloads(settings: Settings) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("ray_running", "prefect_running")
 def test_nasty_keys_little_rights_and_secrets(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     guard: Guard,
     tmp_path: Path,
     root_dir: Path,
@@ -99,7 +92,7 @@ def test_nasty_keys_little_rights_and_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", SESSION_TOKEN)
-    settings = settings_for(s3_server, tmp_path)
+    settings = settings_of(tmp_path, s3_server.url)
     for number, key in enumerate(KEYS):
         put(key, media_files.jpeg(number))
     put(NEW_LINE, media_files.jpeg(99))
@@ -198,11 +191,11 @@ def _left_behind(
 
 @pytest.mark.usefixtures("ray_running", "prefect_running")
 def test_too_many_denied_stop_the_run(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     guard: Guard,
     tmp_path: Path,
 ) -> None:
-    settings = settings_for(s3_server, tmp_path, **{"state.max_denied_share": 0.2})
+    settings = settings_of(tmp_path, s3_server.url, state__max_denied_share=0.2)
     for number in range(8):
         put(f"{number}.jpg", media_files.jpeg(number))
     whole = guard.policy

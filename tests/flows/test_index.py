@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.run_options import RunOptions
 
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import (
@@ -30,40 +32,25 @@ from pipeline.search.evaluate import measure
 from pipeline.search.labelled import read_queries
 from pipeline.search.query import SearchRequest
 from pipeline.search.searcher import open_searcher
-from pipeline.settings import Settings, SourceSettings, load_settings
+from pipeline.settings import Settings, SourceSettings
 from pipeline.state.lease import hold_lease
 from pipeline.state.receipts import RunFolder, open_receipts
 from pipeline.state.store import open_store
-from tests import media_files
 from tests.encoders.small_models import clip_folder
-from tests.s3_server import S3Server, s3_server  # noqa: F401
-from tests.stopped_runs import stop_before
+from tests.support import media_files
+from tests.support.run_settings import small_run_settings
+from tests.support.s3_server import S3Server, fill
+from tests.support.stopped_runs import stop_before
 
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
+
+settings_of = partial(small_run_settings, embed__engine="ray")
 
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
 
 
-def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
-    return load_settings(
-        None,
-        {
-            "source.bucket": "media",
-            "source.endpoint_url": server.url,
-            "index.path": folder / "qdrant",
-            "state.location": str(folder / "state"),
-            "state.shard_objects": 4,
-            "state.max_removed_share": 0.5,
-            # Made from a seed, it knows nothing and tells every picture from every other.
-            "encode.encoder": "imagebind-demo",
-            "embed.engine": "ray",
-            **more,
-        },
-    )
-
-
 @pytest.fixture
-def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:  # noqa: F811
+def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:
     """Nine good objects, one with a sidecar, one under a hard key, and three bad ones."""
     work = tmp_path / "made"
     work.mkdir()
@@ -76,10 +63,7 @@ def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:  # noqa: F811
     objects["bad/text.mp4"] = b"not a film at all\n" * 30
     objects["bad/cut.mp4"] = objects["films/one.mp4"][:3000]
     objects["notes/readme.pdf"] = b"%PDF"
-    client = s3_server.client()
-    for key, body in objects.items():
-        client.put_object(Bucket="media", Key=key, Body=body, Metadata={"shelf": "a7"})
-    s3_server.requests.clear()
+    fill(s3_server, objects)
     return s3_server
 
 
@@ -121,7 +105,7 @@ def keys_live(settings: Settings) -> dict[str, set[str]]:
 
 def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     queries = labelled_queries(tmp_path)
-    settings = settings_for(bucket, tmp_path, **{"search.queries": queries})
+    settings = settings_of(tmp_path, bucket.url, search__queries=queries)
 
     # First run: everything is new, every object ends in exactly one status.
     report = run_in_flow(settings, RunOptions(), lambda _: None)
@@ -227,7 +211,7 @@ def _wav_of(samples: bytes) -> bytes:
 def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) -> None:
     """All shards are committed and loaded, nothing is written to the state; then it stops, and what
     one shard had is lost."""
-    settings = settings_for(bucket, tmp_path)
+    settings = settings_of(tmp_path, bucket.url)
     stop_before(STATE, settings)
     store = open_store(settings.state.location, settings.source)
     receipts = list(open_receipts(store, 0))
@@ -243,7 +227,7 @@ def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) 
     assert fetched == embedded_again, "more than the lost shard was embedded again"
 
     # The same as a clean run gives, point for point, without Ray and Prefect.
-    clean = settings_for(bucket, tmp_path / "clean", **{"embed.engine": "loop"})
+    clean = settings_of(tmp_path / "clean", bucket.url, embed__engine="loop")
     assert (report.engine, run_index(clean).engine) == ("ray", "loop")
     assert points_of(settings) == points_of(clean)
 
@@ -268,22 +252,20 @@ def test_what_is_wrong_is_named_before_anything_is_written(
 ) -> None:
     with pytest.raises(BucketNotFound, match="nowhere"):
         run_in_flow(
-            settings_for(bucket, tmp_path, **{"source.bucket": "nowhere"}),
+            settings_of(tmp_path, bucket.url, source__bucket="nowhere"),
             RunOptions(),
             lambda _: None,
         )
-    settings = settings_for(bucket, tmp_path)
+    settings = settings_of(tmp_path, bucket.url)
     run_in_flow(settings, RunOptions(), lambda _: None)
-    other = settings_for(
-        bucket, tmp_path, **{"encode.seed": 1, "state.location": str(tmp_path / "b")}
-    )
+    other = settings_of(tmp_path, bucket.url, encode__seed=1, state__location=str(tmp_path / "b"))
     run_in_flow(other, RunOptions(), lambda _: None)  # the same dimension: another generation
     client = bucket.client()
     for number in range(5):
         client.delete_object(Bucket="media", Key=f"pictures/{number}.jpg")
     with pytest.raises(PlanRefused, match="--allow-removals"):
         run_in_flow(
-            settings_for(bucket, tmp_path, **{"state.max_removed_share": 0.2}),
+            settings_of(tmp_path, bucket.url, state__max_removed_share=0.2),
             RunOptions(),
             lambda _: None,
         )
@@ -304,7 +286,7 @@ def read_plan_of(settings: Settings, folder: Path) -> list[Any]:
 
 
 def test_a_collection_of_another_dimension_is_refused(bucket: S3Server, tmp_path: Path) -> None:
-    settings = settings_for(bucket, tmp_path, **{"embed.engine": "loop"})
+    settings = settings_of(tmp_path, bucket.url, embed__engine="loop")
     from encoders.modality import Modality
     from pipeline.records import VectorSpace
 
@@ -325,8 +307,8 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
     folder = clip_folder(tmp_path / "clip", "clip")
     also = [{"encoder": "clip", "weights": str(folder)}]
     labels = ["a dog", "a bell", "rain"]
-    more = {"encode.additional": also, "decode.frames_per_window": 4, "tags.labels": labels}
-    settings = settings_for(bucket, tmp_path, **more)
+    more = {"encode__also": also, "decode__frames_per_window": 4, "tags__labels": labels}
+    settings = settings_of(tmp_path, bucket.url, **more)
     report = run_in_flow(settings, RunOptions(), lambda _: None)
     assert report.objects_by_status["indexed"] == 10
     picture = tmp_path / "asked.jpg"

@@ -14,11 +14,11 @@ from pipeline.report.record import RunReport
 from pipeline.run.preflight import IndexLost
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
-from tests import media_files
-from tests.flows.test_reconcile import indexed, parameters  # noqa: F401
-from tests.pipeline.test_verify import points_hide
-from tests.qdrant_server import qdrant_server
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.index_damage import points_hide
+from tests.support.qdrant_server import qdrant_server
+from tests.support.run_settings import reconcile_parameters
+from tests.support.s3_server import S3Server
 
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
@@ -32,7 +32,7 @@ def moved(settings: Settings, **index: object) -> Settings:
 
 
 def test_an_index_that_is_not_there_is_no_unchanged_one(
-    indexed: tuple[S3Server, Settings],  # noqa: F811
+    indexed: tuple[S3Server, Settings],
     tmp_path: Path,
 ) -> None:
     from flows.reconcile import reconcile_flow
@@ -54,13 +54,13 @@ def test_an_index_that_is_not_there_is_no_unchanged_one(
     shutil.rmtree(settings.index.path)
     with pytest.raises(IndexLost):
         run(settings)
-    *_, last = reconcile_flow(**parameters(settings), repair=True)["rounds"]
+    *_, last = reconcile_flow(**reconcile_parameters(settings), repair=True)["rounds"]
     assert last["report"]["verdict"] == "agree"
     assert run(settings).run_id == "none: nothing to do"
 
 
 def test_segments_that_are_missing_stand_in_the_report(
-    indexed: tuple[S3Server, Settings],  # noqa: F811
+    indexed: tuple[S3Server, Settings],
 ) -> None:
     server, settings = indexed
     with open_index(settings.index) as index:

@@ -70,9 +70,21 @@ def field(settings: Settings, name: str) -> Any:
     return getattr(getattr(settings, part), inside)
 
 
+def commands_of_the_app() -> dict[str, Any]:
+    return typer.main.get_command(app).commands  # type: ignore[attr-defined,no-any-return]
+
+
+def test_no_command_with_these_options_is_forgotten() -> None:
+    assert set(COMMANDS) == {
+        name
+        for name, command in commands_of_the_app().items()
+        if any("--set" in param.opts for param in command.params)
+    }
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_them_alike(command: str) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = commands_of_the_app()
     said = {
         flag: (param.help, param.multiple, param.default)
         for param in commands[command].params

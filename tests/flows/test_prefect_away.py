@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from prefect.flows import Flow
+from pipeline.run_options import RunOptions
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows import artifacts, index
+from flows import artifacts
 from flows.away import if_prefect_answers, server_may_go_away
+from flows.index import run_in_flow
 from flows.log_redirect import quiet_logs
 from flows.prefect_server import PrefectUnavailable
 from pipeline.progress import RunProgress, ignore_progress
-from pipeline.run_options import RunOptions
-from pipeline.settings import Settings
-
-
-@pytest.fixture
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_start_own_server", lambda: None)
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
+from tests.support.server_door import Door, door_before
 
 
 def away(*_: Any, **__: Any) -> Any:
@@ -60,25 +61,37 @@ def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 2
 
 
-@pytest.mark.usefixtures("_no_server")
-def test_a_run_that_is_done_has_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    report: Any = object()
-    monkeypatch.setattr(index, "_run", lambda *_, **__: report)
+@pytest.fixture
+def door(prefect_running: None) -> Iterator[Door]:  # noqa: ARG001
+    """The way to Prefect's server; a client that is refused does not ask again."""
+    api = PREFECT_API_URL.value()
+    assert api is not None
+    with (
+        door_before(api) as door,
+        temporary_settings({PREFECT_API_URL: door.url, PREFECT_CLIENT_MAX_RETRIES: 0}),
+    ):
+        yield door
 
-    def done_then_away(flow: Flow[Any, Any], *arguments: Any) -> Any:
-        flow.fn(*arguments)
-        away()
 
-    monkeypatch.setattr(Flow, "__call__", done_then_away)
-    assert index.run_in_flow(Settings(), RunOptions(), ignore_progress) is report
+def test_a_run_that_is_done_has_its_report(door: Door, s3_server: S3Server, tmp_path: Path) -> None:
+    """The server goes once the run is under way; it is not there to be told how the run ended."""
+
+    def gone(_: RunProgress) -> None:
+        door.shut()
+
+    report = run_in_flow(settings_for(tmp_path, s3_server.url), RunOptions(), gone)
+    assert (report.bucket, report.objects) == ("media", 0)
+    with SyncPrefectClient(api=door.behind) as client:
+        [last] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    assert last.state_name == "Running", "the server was told of the end"
 
 
-@pytest.mark.usefixtures("_no_server")
-def test_a_run_that_is_not_done_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Flow, "__call__", away)
+def test_a_run_that_is_not_done_says_why(door: Door, s3_server: S3Server, tmp_path: Path) -> None:
+    door.shut()
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_URL") as raised:
-        index.run_in_flow(Settings(), RunOptions(), ignore_progress)
+        run_in_flow(settings_for(tmp_path, s3_server.url), RunOptions())
     assert raised.value.retryable
+    assert s3_server.requests == []
 
 
 def test_half_a_line_on_the_screen_hides_no_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from pipeline.search.searcher import SearchRequest, open_searcher
 from pipeline.settings import Settings, load_settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.store import open_store
-from tests import media_files
 from tests.encoders.small_models import clip_folder
-from tests.flows.test_index import settings_for
-from tests.pipeline.small_runs import run_of
-from tests.pipeline.test_load import SPACES, live
-from tests.qdrant_server import StandIn, qdrant_server
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.invented_assets import SPACES, live
+from tests.support.qdrant_server import StandIn, qdrant_server
+from tests.support.run_settings import small_run_settings
+from tests.support.s3_server import S3Server
+from tests.support.small_runs import run_of
 
 ASSETS = {f"{n}.mp4": ("g1", 2) for n in range(12)}
+settings_of = partial(small_run_settings, embed__engine="ray")
 
 
 def sensedex(*words: str) -> tuple[int, str, str]:
@@ -117,14 +119,14 @@ def test_what_is_wrong_is_named(
 
 
 @pytest.fixture
-def pictures(s3_server: S3Server, tmp_path: Path) -> Any:  # noqa: F811
+def pictures(s3_server: S3Server, tmp_path: Path) -> Any:
     """A bucket of four pictures, a picture to ask with, and settings for them."""
     client = s3_server.client()
     for number in range(4):
         client.put_object(Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number))
     asked = tmp_path / "asked.jpg"
     asked.write_bytes(media_files.jpeg(3, quality=60))
-    return s3_server, asked, settings_for(s3_server, tmp_path)
+    return s3_server, asked, settings_of(tmp_path, s3_server.url)
 
 
 def answers(settings: Settings, picture: Path, *over: str) -> list[tuple[str, float]]:
@@ -167,22 +169,20 @@ def test_another_encoder_is_made_beside_and_then_shown(
 ) -> None:
     """As docs/rebuild.md says: a state and a collection of its own, both encoders on its points."""
     server, asked, settings = pictures
-    both = {
-        "encode.additional": [
-            {"encoder": "clip", "weights": str(clip_folder(tmp_path / "c", "clip"))}
-        ],
-        "decode.frames_per_window": 4,
-        "state.location": str(tmp_path / "next"),
+    both: dict[str, Any] = {
+        "encode__also": [{"encoder": "clip", "weights": str(clip_folder(tmp_path / "c", "clip"))}],
+        "decode__frames_per_window": 4,
+        "state__location": str(tmp_path / "next"),
     }
     run(settings)
     before = answers(settings, asked)
-    run(settings_for(server, tmp_path, **both, **{"index.collection": "media-next"}))
+    run(settings_of(tmp_path, server.url, **both, index__collection="media-next"))
     assert answers(settings, asked) == before
     path = f"index.path={settings.index.path}"
-    status, told, _ = sensedex("--state", both["state.location"], "--set", path)
+    status, told, _ = sensedex("--state", both["state__location"], "--set", path)
     assert status == Exit.OK
     assert "clip_vision" in told
     assert answers(settings, asked) == before, "who asks the old vectors finds what was there"
-    flipped = settings_for(server, tmp_path, **both)
+    flipped = settings_of(tmp_path, server.url, **both)
     assert answers(flipped, asked, "clip_vision")[0][0] == "3.jpg"
     assert run(flipped) == {"unchanged": 4}

@@ -7,14 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flows.reconcile import IndexWrong, reconcile_flow, verify_markdown
 from pipeline.index.vector_index import open_index
-from pipeline.run.whole_run import run_index
-from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.verify.findings import (
     Example,
@@ -24,28 +21,10 @@ from pipeline.verify.findings import (
     Verdict,
     VerifyReport,
 )
-from tests import media_files
-from tests.pipeline.test_verify import an_old_generation_is_left, fill, points_hide, settings_for
-from tests.s3_server import S3Server, s3_server  # noqa: F401
-
-
-@pytest.fixture
-def indexed(s3_server: S3Server, tmp_path: Path) -> tuple[S3Server, Settings]:  # noqa: F811
-    objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(2)}
-    objects["films/one.mp4"] = media_files.mp4(tmp_path, 7)
-    fill(s3_server, objects)
-    settings = settings_for(s3_server, tmp_path)
-    run_index(settings, RunOptions())
-    return s3_server, settings
-
-
-def parameters(settings: Settings) -> dict[str, Any]:
-    return {
-        "source": settings.source,
-        "index": settings.index,
-        "state": settings.state,
-        "encode": settings.encode,
-    }
+from tests.support import media_files
+from tests.support.index_damage import an_old_generation_is_left, points_hide
+from tests.support.run_settings import reconcile_parameters
+from tests.support.s3_server import S3Server
 
 
 @pytest.mark.usefixtures("ray_running", "prefect_running")
@@ -53,17 +32,17 @@ def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
     indexed: tuple[S3Server, Settings],
 ) -> None:
     server, settings = indexed
-    looked = reconcile_flow(**parameters(settings), repair=False)
+    looked = reconcile_flow(**reconcile_parameters(settings), repair=False)
     assert looked["rounds"][0]["report"]["verdict"] == "agree"
     with open_index(settings.index) as index:
         points_hide(index)
         an_old_generation_is_left(index)
     with pytest.raises(IndexWrong, match="points_hidden, points_superseded"):
-        reconcile_flow(**parameters(settings), repair=False)
+        reconcile_flow(**reconcile_parameters(settings), repair=False)
     # A picture that is new needs the encoder, and so the flow `index`, with Ray.
     server.client().put_object(Bucket="media", Key="pictures/new.jpg", Body=media_files.jpeg(99))
     server.requests.clear()
-    first, *_, last = reconcile_flow(**parameters(settings), repair=True)["rounds"]
+    first, *_, last = reconcile_flow(**reconcile_parameters(settings), repair=True)["rounds"]
     assert (first["deleted_points"], first["reloaded_objects"]) == (1, 1)
     assert first["run_objects"] == {"new": 1, "unchanged": 3}
     assert last["report"]["verdict"] == "agree"

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -29,7 +30,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
+from tests.support.run_settings import settings_for
 
 T = TypeVar("T")
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -212,6 +214,10 @@ class PrefectScene:
         ]
 
 
+settings_of = partial(settings_for, bucket="demo", source__region="us-east-1")
+"""Of a run that works in a folder, on the bucket of `fill_bucket`."""
+
+
 class Gate:
     """Stands before a bucket: lets so many GETs of objects by, and holds the others until it is
     opened. So a run is in its middle for as long as a test looks at it."""
@@ -230,21 +236,6 @@ class Gate:
 
     def open(self) -> None:
         self._open.set()
-
-
-def settings_of(url: str, folder: Path, **fields: Any) -> Settings:
-    """Settings of a run that works in `folder`, on the bucket `demo`."""
-    return load_settings(
-        None,
-        {
-            "source.bucket": "demo",
-            "source.endpoint_url": url,
-            "source.region": "us-east-1",
-            "index.path": str(folder / "qdrant"),
-            "state.location": str(folder / "state"),
-            **{name.replace("__", "."): value for name, value in fields.items()},
-        },
-    )
 
 
 def flags_of(settings: Settings) -> list[str]:

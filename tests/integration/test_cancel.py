@@ -20,7 +20,7 @@ from tests.integration.prefect_scene import (
     settings_of,
     until,
 )
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are not begun
 
@@ -30,11 +30,11 @@ def test_a_cancelled_run_leaves_nothing_behind(
     root_dir: Path,
     tmp_path: Path,
     prefect_database: Path,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     scene = PrefectScene(tmp_path, root_dir, prefect_database)
     settings = settings_of(
-        s3_server.url, tmp_path, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
+        tmp_path, s3_server.url, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
     )
     fill_bucket(s3_server.client(), root_dir / "infra/demo/media", "photos/*.jpg", OBJECTS)
     lease = tmp_path / "state" / "lease.json"

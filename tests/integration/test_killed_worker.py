@@ -25,7 +25,7 @@ from tests.integration.prefect_scene import (
     settings_of,
     until,
 )
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are not begun
 OF_THE_RUN = {"run_id", "sequence"}
@@ -36,11 +36,11 @@ def test_the_next_scheduled_run_goes_on(
     root_dir: Path,
     tmp_path: Path,
     prefect_database: Path,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     scene = PrefectScene(tmp_path, root_dir, prefect_database)
     settings = settings_of(
-        s3_server.url, tmp_path, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
+        tmp_path, s3_server.url, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
     )
     fill_bucket(s3_server.client(), root_dir / "infra/demo/media", "photos/*.jpg", OBJECTS)
     gate = Gate(let_by=18)
@@ -108,7 +108,7 @@ def points_of(settings: Settings) -> Points:
 
 def points_of_a_quiet_run(url: str, folder: Path) -> Points:
     folder.mkdir()
-    quiet = settings_of(url, folder, embed__engine="loop")
+    quiet = settings_of(folder, url, embed__engine="loop")
     run_index(quiet)
     points = points_of(quiet)
     assert len(points) >= 2 * OBJECTS  # a segment and an anchor each, at least

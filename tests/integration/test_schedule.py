@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.automations import heartbeat_seconds, wanted_automations
+from flows.deployments import find_deployments_file, read_deployments
 from pipeline.index.vector_index import open_index
 from pipeline.report.read import read_status
 from pipeline.search.query import SearchRequest
@@ -22,9 +24,11 @@ from tests.integration.prefect_scene import (
     settings_of,
     until,
 )
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 EVERY_MINUTE = ("--cron", "* * * * *")
+DEPLOYMENTS = read_deployments(find_deployments_file()).deployments
+AUTOMATIONS = len(wanted_automations((), heartbeat_seconds(DEPLOYMENTS)))
 
 
 @pytest.mark.timeout(600)
@@ -32,11 +36,11 @@ def test_a_run_comes_by_itself(
     root_dir: Path,
     tmp_path: Path,
     prefect_database: Path,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     """Deployed with two commands, and nobody asks for a run."""
     scene = PrefectScene(tmp_path, root_dir, prefect_database)
-    settings = settings_of(s3_server.url, tmp_path)
+    settings = settings_of(tmp_path, s3_server.url)
     media = root_dir / "infra/demo/media"
     objects = fill_bucket(s3_server.client(), media, "photos/*.jpg", 6)
     with scene.server():
@@ -57,7 +61,7 @@ def test_a_run_comes_by_itself(
             [*PREFECT, "--no-prompt", "deploy", "--all"],
             cwd=root_dir, env=from_yaml, capture_output=True, text=True, check=True, timeout=200,
         )  # fmt: skip
-        assert deployed.stdout.count("successfully created") == 2
+        assert deployed.stdout.count("successfully created") == len(DEPLOYMENTS)
 
     assert scene.lines_at_error() == []
     for key in ("index-plan", "index-report"):
@@ -83,7 +87,7 @@ def test_what_was_made_can_be_changed_and_undone(
         scene.run([*PREFECT, "work-pool", "create", "--type", "process", "media"])
         made = scene.deploy_here("--bucket", "films")
         assert made[0].split() == ["unchanged", "work", "pool", "media"]
-        assert sum(line.startswith("created") for line in made) == 4
+        assert sum(line.startswith("created") for line in made) == len(DEPLOYMENTS) + AUTOMATIONS
 
         changed = scene.deploy_here("--bucket", "films", "--timezone", "Europe/Berlin")
         assert [line for line in changed if not line.startswith("unchanged")] == [
@@ -96,7 +100,8 @@ def test_what_was_made_can_be_changed_and_undone(
 
         would = scene.deploy_here("--remove", "--dry-run")
         removed = scene.deploy_here("--remove")
-        assert len(would) == len(removed) == 6  # two automations, deployments and flows
+        flows = {deployment.full_name.partition("/")[0] for deployment in DEPLOYMENTS}
+        assert len(would) == len(removed) == AUTOMATIONS + len(DEPLOYMENTS) + len(flows)
         assert all(line.startswith("removed") for line in removed)
         # What was there before is left.
         scene.run([*PREFECT, "work-pool", "delete", "--no-prompt", "media"])

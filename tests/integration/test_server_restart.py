@@ -18,7 +18,7 @@ from tests.integration.prefect_scene import (
     settings_of,
     until,
 )
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 OBJECTS = 12
 AWAY_S = 10
@@ -29,11 +29,11 @@ def test_the_run_ends_well_and_says_once_what_it_could_not_tell(
     root_dir: Path,
     tmp_path: Path,
     prefect_database: Path,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     # Prefect's client tries for a minute; what it cannot tell then is lost. Here it is at once.
     scene = PrefectScene(tmp_path, root_dir, prefect_database, {"PREFECT_CLIENT_MAX_RETRIES": "0"})
-    settings = settings_of(s3_server.url, tmp_path, state__shard_objects=2)
+    settings = settings_of(tmp_path, s3_server.url, state__shard_objects=2)
     fill_bucket(s3_server.client(), root_dir / "infra/demo/media", "photos/*.jpg", OBJECTS)
     gate = Gate(let_by=6)
     s3_server.before_object_get = gate

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.run_options import RunOptions
+
 from pipeline.index.vector_index import open_index
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
-from tests import media_files
 from tests.chaos.reading import everything, same
-from tests.faulty_s3 import faulty_front
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.faulty_s3 import faulty_front
+from tests.support.s3_server import S3Server
 
 LONG_SECONDS = 60.0  # 1.9 MB: several chunks of a GET
 
@@ -32,7 +34,7 @@ def settings_at(url: str, folder: Path) -> Settings:
 
 
 def test_gets_that_fail_or_break_off_lose_nothing(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
 ) -> None:
     client = s3_server.client()

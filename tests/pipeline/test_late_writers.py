@@ -23,18 +23,16 @@ from pipeline.state.lease import LEASE, LeaseLost, acquire, hold_lease
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import FolderStore
 from tests.chaos.edge_engine import EdgeEngine
-from tests.pipeline.test_load import (  # noqa: F401
+from tests.support.invented_assets import (
     SPACES,
-    index,
     live,
     load,
     outcome,
     rows_of,
-    settings,
     unit,
     whole,
 )
-from tests.qdrant_server import StandIn, qdrant_server
+from tests.support.qdrant_server import StandIn, qdrant_server
 
 A = asset_id("media", "a.mp4")
 OLD = ("a.mp4", "g1", 2)
@@ -50,7 +48,7 @@ def anchor_of(key: str, generation: str, segments: int, sequence: int) -> Anchor
 @pytest.fixture(params=["local", "edge"])
 def any_index(
     request: pytest.FixtureRequest,
-    settings: IndexSettings,  # noqa: F811
+    index_settings: IndexSettings,
     tmp_path: Path,
 ) -> Iterator[VectorIndex]:
     """The client's own engine, and the real one behind the stand-in server."""
@@ -58,8 +56,8 @@ def any_index(
         if request.param == "edge":
             engine: Any = EdgeEngine(tmp_path / "edge")
             server = stack.enter_context(qdrant_server(StandIn(engine=engine)))
-            settings = IndexSettings(url=server.url, prefer_grpc=False)
-        opened = stack.enter_context(open_index(settings))
+            index_settings = IndexSettings(url=server.url, prefer_grpc=False)
+        opened = stack.enter_context(open_index(index_settings))
         opened.ensure_collection(SPACES)
         yield opened
 
@@ -88,7 +86,7 @@ def test_a_late_change_leaves_what_a_later_run_wrote(
 
 
 def test_who_lost_the_lease_writes_no_more(
-    index: VectorIndex,  # noqa: F811
+    index: VectorIndex,
     tmp_path: Path,
 ) -> None:
     load(index, tmp_path, [OLD], 1)
@@ -118,7 +116,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing of ours may catch it."""
 
 
-def dies_within(index: VectorIndex, steps: int) -> None:  # noqa: F811
+def dies_within(index: VectorIndex, steps: int) -> None:
     """The engine's next request does that many of its steps, and the process is gone."""
     client = index._connection.client
     real = client.batch_update_points
@@ -132,96 +130,96 @@ def dies_within(index: VectorIndex, steps: int) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_a_flip_that_is_killed_is_ended_by_who_opens_the_folder(
-    settings: IndexSettings,  # noqa: F811
+    index_settings: IndexSettings,
     tmp_path: Path,
     steps: int,
 ) -> None:
-    with open_index(settings) as opened:
+    with open_index(index_settings) as opened:
         opened.ensure_collection(SPACES)
         load(opened, tmp_path, [OLD], 1)
         dies_within(opened, steps)
         with pytest.raises(Killed):
             load(opened, tmp_path, [NEW], 2)
-    assert (settings.path / JOURNAL).is_file()
-    with open_index(settings) as reader:
+    assert (index_settings.path / JOURNAL).is_file()
+    with open_index(index_settings) as reader:
         assert live(reader) == {"a.mp4": whole("g2", 3)}
         assert reader.flipped([A]) == {A: (2, "g2")}
-    assert not (settings.path / JOURNAL).exists()
+    assert not (index_settings.path / JOURNAL).exists()
 
 
 def test_a_load_done_again_shows_nothing_before_its_flip(
-    settings: IndexSettings,  # noqa: F811
+    index_settings: IndexSettings,
     tmp_path: Path,
 ) -> None:
     """A server that was killed within a flip has no journal: the anchor may say the new generation
     while the old one is live."""
-    with open_index(settings) as opened:
+    with open_index(index_settings) as opened:
         opened.ensure_collection(SPACES)
         load(opened, tmp_path, [OLD], 1)
         dies_within(opened, 1)
         with pytest.raises(Killed):
             load(opened, tmp_path, [NEW], 2)
     for sequence in (2, 3):
-        (settings.path / JOURNAL).unlink()
-        with open_index(settings) as opened:
+        (index_settings.path / JOURNAL).unlink()
+        with open_index(index_settings) as opened:
             assert opened.flipped([A]) == {A: (2, "g2")}
             assert live(opened) == {"a.mp4": whole("g1", 2)}
             dies_within(opened, 0)
             with pytest.raises(Killed):
                 load(opened, tmp_path, [NEW], sequence)
-    with open_index(settings) as reader:
+    with open_index(index_settings) as reader:
         assert live(reader) == {"a.mp4": whole("g2", 3)}
 
 
 def test_a_removal_that_is_killed_is_ended(
-    settings: IndexSettings,  # noqa: F811
+    index_settings: IndexSettings,
     tmp_path: Path,
 ) -> None:
-    with open_index(settings) as opened:
+    with open_index(index_settings) as opened:
         opened.ensure_collection(SPACES)
         load(opened, tmp_path, [OLD, ("b.mp4", "g1", 2)], 1)
         dies_within(opened, 0)
         with pytest.raises(Killed):
             opened.remove([A], 2)
-    with open_index(settings) as reader:
+    with open_index(index_settings) as reader:
         assert live(reader) == {"b.mp4": whole("g1", 2)}
         assert reader.count_assets() == 1
 
 
 def test_a_note_of_points_that_are_gone_does_no_harm(
-    settings: IndexSettings,  # noqa: F811
+    index_settings: IndexSettings,
     tmp_path: Path,
 ) -> None:
-    with open_index(settings) as opened:
+    with open_index(index_settings) as opened:
         opened.ensure_collection(SPACES)
         load(opened, tmp_path, [OLD], 1)
         dies_within(opened, 0)
         with pytest.raises(Killed):
             opened.flip([anchor_of(*NEW, 2)], 2)
-    with open_index(settings) as reader:
+    with open_index(index_settings) as reader:
         assert live(reader) == {"a.mp4": whole("g1", 2)}
-    assert not (settings.path / JOURNAL).exists()
+    assert not (index_settings.path / JOURNAL).exists()
 
 
 def test_the_folder_keeps_a_write_ahead_log(
-    settings: IndexSettings,  # noqa: F811
+    index_settings: IndexSettings,
 ) -> None:
     """Each write of the engine is a commit: with a rollback journal it costs several flushes, and
     with this log none of its own. A release of the client that keeps its connections elsewhere
     must be noticed here."""
-    with open_index(settings) as opened:
+    with open_index(index_settings) as opened:
         opened.ensure_collection(SPACES)
         engine: Any = opened._connection.client._client
         (collection,) = engine.collections.values()
         level = collection.storage.storage.execute("pragma synchronous").fetchone()
         assert level == (1,), "each write is flushed for itself"
-    (file,) = settings.path.glob("collection/*/storage.sqlite")
+    (file,) = index_settings.path.glob("collection/*/storage.sqlite")
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
 def test_what_killed_runs_left_hidden_goes_in_one_sweep(
-    index: VectorIndex,  # noqa: F811
+    index: VectorIndex,
     tmp_path: Path,
 ) -> None:
     load(index, tmp_path, [OLD], 1)

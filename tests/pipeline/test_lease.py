@@ -26,7 +26,7 @@ from pipeline.state.lease import (
     still_held,
 )
 from pipeline.state.store import FolderStore, Store, open_store
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_the_second_is_told_who_and_until_when(store: Store) -> None:
     assert acquire(store, "run-2", 60).sequence == 2
 
 
-def test_in_a_bucket_too(s3_server: S3Server) -> None:  # noqa: F811
+def test_in_a_bucket_too(s3_server: S3Server) -> None:
     store = open_store("s3://media/state", s3_server.settings())
     with hold_lease(store, StateSettings(), "run-1") as lease:
         lease.confirm()

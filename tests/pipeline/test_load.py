@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,130 +11,14 @@ import pytest
 from pydantic import SecretStr
 from qdrant_client import models as q
 
-from encoders.modality import Modality
 from pipeline.errors import IndexMismatch, IndexUnavailable
-from pipeline.ids import asset_id, point_id
+from pipeline.ids import asset_id
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.payload import segment_payload
-from pipeline.records import (
-    Failure,
-    MediaInfo,
-    MediaObject,
-    MediaType,
-    ObjectOutcome,
-    Segment,
-    SegmentRow,
-    Status,
-    VectorSpace,
-)
+from pipeline.records import Status
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
-
-SPACES = (
-    VectorSpace("vision", Modality.VISION, 8, "test", "f"),
-    VectorSpace("audio", Modality.AUDIO, 8, "test", "f"),
-)
-NAMES = ("vision", "audio")
-
-
-def unit(*seed: object) -> np.ndarray[Any, np.dtype[np.float32]]:
-    import zlib
-
-    vector = np.random.default_rng(zlib.crc32(repr(seed).encode())).normal(size=8)
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def media(key: str, etag: str = "e") -> MediaObject:
-    return MediaObject("media", key, etag, 10, "2026-01-01T00:00:00Z")
-
-
-def rows_of(key: str, generation: str, segments: int) -> list[SegmentRow]:
-    asset = asset_id("media", key)
-    info = MediaInfo(MediaType.VIDEO, "mp4", segments * 2000, 64, 48, 25.0, "h264", "aac")
-    rows = []
-    for number in range(segments):
-        segment = Segment(number, number * 2000, number * 2000 + 2000)
-        payload = segment_payload(
-            obj=media(key),
-            sidecars=(),
-            asset_id=asset,
-            generation=generation,
-            info=info,
-            segment=segment,
-            has_vision=True,
-            has_audio=number % 2 == 0,
-            text="",
-            user_metadata={},
-            content_type="video/mp4",
-            silent=False,
-            spaces=["f"],
-            encoder="test",
-        )
-        vectors = {"vision": unit(key, generation, number)}
-        if number % 2 == 0:
-            vectors["audio"] = unit(key, generation, number, "sound")
-        identity = point_id(asset, generation, NAMES, number)
-        rows.append(SegmentRow(identity, asset, generation, segment, vectors, payload))
-    return rows
-
-
-def outcome(key: str, generation: str, segments: int) -> ObjectOutcome:
-    return ObjectOutcome(
-        key, asset_id("media", key), generation, "e", None, 10, Status.INDEXED,
-        MediaType.VIDEO, segments, {"vision": segments}, segments * 2000, segments * 2000,
-    )  # fmt: skip
-
-
-def bad(key: str, generation: str, status: Status) -> ObjectOutcome:
-    return replace(
-        outcome(key, generation, 1),
-        segments=0,
-        segments_by_modality={},
-        status=status,
-        failure=Failure("decode", "x", status is Status.FAILED, "bad"),
-    )
-
-
-def load(
-    index: VectorIndex,
-    folder: Path,
-    assets: Sequence[tuple[str, str, int]],
-    sequence: int = 1,
-    others: Sequence[ObjectOutcome] = (),
-) -> Any:
-    """Write a shard's Parquet and load it, as a run does."""
-    path = folder / f"{sequence}.parquet"
-    write_segments(path, [row for a in assets for row in rows_of(*a)], SPACES)
-    outcomes = [outcome(*a) for a in assets] + list(others)
-    return load_shard(index, read_segments(path, 3), outcomes, sequence, f"run-{sequence}")
-
-
-def live(index: VectorIndex) -> dict[str, set[tuple[str, int]]]:
-    """What a reader that filters `live = true` sees: of each key, (generation, segment)."""
-    seen: dict[str, set[tuple[str, int]]] = {}
-    for hit in index.query("vision", unit("any"), 1000):
-        payload = hit.payload
-        seen.setdefault(payload["key"], set()).add(
-            (payload["generation"], payload["segment_index"])
-        )
-    return seen
-
-
-def whole(generation: str, segments: int) -> set[tuple[str, int]]:
-    return {(generation, number) for number in range(segments)}
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> IndexSettings:
-    return IndexSettings(path=tmp_path / "qdrant")
-
-
-@pytest.fixture
-def index(settings: IndexSettings) -> Iterator[VectorIndex]:
-    with open_index(settings) as opened:
-        opened.ensure_collection(SPACES)
-        yield opened
+from tests.support.invented_assets import SPACES, bad, live, load, outcome, rows_of, unit, whole
 
 
 def test_a_load_shows_assets_whole_and_may_be_repeated(index: VectorIndex, tmp_path: Path) -> None:
@@ -247,8 +130,11 @@ def test_a_collection_that_does_not_fit_is_refused(index: VectorIndex) -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_one_opener_at_a_time(settings: IndexSettings) -> None:
-    with pytest.raises(IndexUnavailable, match="open in another process"), open_index(settings):
+def test_one_opener_at_a_time(index_settings: IndexSettings) -> None:
+    with (
+        pytest.raises(IndexUnavailable, match="open in another process"),
+        open_index(index_settings),
+    ):
         pass
 
 

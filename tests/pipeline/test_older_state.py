@@ -24,8 +24,8 @@ from pipeline.settings import Settings
 from pipeline.state.objects import read_state
 from pipeline.state.segments import read_segments
 from pipeline.state.store import open_store
-from tests.older_state import BEFORE_ROOMS, BUCKET, KEYS, content, settings_for, stored_points
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.older_state import BEFORE_ROOMS, BUCKET, KEYS, content, older_settings, stored_points
+from tests.support.s3_server import S3Server
 
 POINTS: dict[str, dict[str, Any]] = json.loads((BEFORE_ROOMS / "points.json").read_bytes())
 COW = ("photos/cow.jpg", "photos/cow.txt")  # with its caption
@@ -74,11 +74,11 @@ def check_nothing_is_new(settings: Settings, kept: Path) -> None:
 
 
 def test_a_run_has_nothing_to_do(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     kept: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = settings_for(s3_server.url, kept)
+    settings = older_settings(s3_server.url, kept)
     fill(settings)
     s3_server.requests.clear()
     with nothing_embedded(monkeypatch):
@@ -89,7 +89,7 @@ def test_a_run_has_nothing_to_do(
 def test_so_it_is_with_a_server_that_keeps_its_objects(
     seaweed_server: DemoServer, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_for(seaweed_server.url, kept)
+    settings = older_settings(seaweed_server.url, kept)
     fill(settings)
     with nothing_embedded(monkeypatch):
         check_nothing_is_new(settings, kept)
@@ -98,7 +98,7 @@ def test_so_it_is_with_a_server_that_keeps_its_objects(
 
 def test_what_is_found_is_what_was_stored(kept: Path) -> None:
     """The vectors are those of the Parquet files, and a search gives the payload as it is."""
-    settings = settings_for("http://127.0.0.1:1", kept)
+    settings = older_settings("http://127.0.0.1:1", kept)
     store = open_store(settings.state.location, settings.source)
     files = {row.data_file for row in read_state(store).rows() if row.data_file is not None}
     assert len(files) == 4
@@ -125,8 +125,8 @@ def test_what_is_found_is_what_was_stored(kept: Path) -> None:
             assert "tags" in best.payload
 
 
-def test_one_changed_object_is_done_alone(s3_server: S3Server, kept: Path) -> None:  # noqa: F811
-    settings = settings_for(s3_server.url, kept)
+def test_one_changed_object_is_done_alone(s3_server: S3Server, kept: Path) -> None:
+    settings = older_settings(s3_server.url, kept)
     client = fill(settings)
     client.put_object(Bucket=BUCKET, Key=COW[0], Body=content("photos/owl.jpg"))
     s3_server.requests.clear()

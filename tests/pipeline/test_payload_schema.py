@@ -30,7 +30,7 @@ from pipeline.payload_schema import FIELDS, _each_once, fields_on
 from pipeline.run.whole_run import run_index
 from pipeline.settings import IndexSettings, Settings
 from pipeline.settings_fields import OptionalField
-from tests.older_state import BEFORE_ROOMS, BUCKET, content, settings_for, stored_points
+from tests.older_state import BEFORE_ROOMS, BUCKET, content, older_settings, stored_points
 from tests.payload_docs import (
     DOCUMENT,
     JSON_SCHEMA,
@@ -40,8 +40,8 @@ from tests.payload_docs import (
     json_schema_text,
     with_fields,
 )
-from tests.pipeline.test_load import SPACES, load
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.invented_assets import SPACES, load
+from tests.support.s3_server import S3Server
 
 BY_NAME = {field.name: field for field in FIELDS}
 LEFT_OUT = frozenset(get_args(OptionalField))
@@ -73,12 +73,12 @@ def stored(settings: IndexSettings, folder: Path) -> list[dict[str, Any]]:
     return list(stored_points(Settings(index=settings)).values())
 
 
-def test_a_run_writes_what_the_table_says(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_writes_what_the_table_says(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.create_bucket(Bucket=BUCKET)
     for key in ("photos/cow.jpg", "photos/cow.txt", "sounds/owl.ogg", "videos/insects-silent.mp4"):
         client.put_object(Bucket=BUCKET, Key=key, Body=content(key), Metadata={"Shelf": "a7"})
-    settings = settings_for(s3_server.url, tmp_path, **{"encode.additional": []})
+    settings = older_settings(s3_server.url, tmp_path, encode__also=[])
     run_index(settings)
     payloads = stored_points(settings).values()
     check_written(payloads)
@@ -123,7 +123,7 @@ def _without(name: str, payloads: Payloads) -> Iterator[dict[str, Any]]:
 def test_fields_are_stored_in_the_order_of_the_older_collection(tmp_path: Path) -> None:
     """So that a payload's bytes stay as they are; the load adds its fields at the end."""
     kept = shutil.copytree(BEFORE_ROOMS, tmp_path / "kept")
-    older = stored_points(settings_for("http://127.0.0.1:1", kept)).values()
+    older = stored_points(older_settings("http://127.0.0.1:1", kept)).values()
     now = stored(IndexSettings(path=tmp_path / "qdrant"), tmp_path)
     for kind in PointKind:
         [order] = {_always(payload) for payload in now if payload["kind"] == kind}

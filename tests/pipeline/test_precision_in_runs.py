@@ -18,12 +18,12 @@ from pipeline.report.html import report_html
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
-from tests import media_files
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture
-def reports(s3_server: S3Server, tmp_path: Path) -> tuple[RunReport, RunReport]:  # noqa: F811
+def reports(s3_server: S3Server, tmp_path: Path) -> tuple[RunReport, RunReport]:
     """A run in bf16 with weights whose sound is lost in it, and one in fp32 with the same."""
     state = seeded_state_dict(ImageBind(DEMO), 0)
     # Shared by all channels, so the norms take it off; in bf16 nothing is left beside it.

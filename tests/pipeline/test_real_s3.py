@@ -17,7 +17,7 @@ from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_keys, list_pages
 from pipeline.settings import SourceSettings
 from pipeline.source.select import ListingUnsorted, SelectionCounts, select
-from tests.nasty_keys import KEYS
+from tests.support.nasty_keys import KEYS
 
 # What it takes for a path, as no bucket of AWS does: refused, or stored under another key.
 NO_KEYS_HERE = [key for key in KEYS if "../" in key or "//" in key or key[:2] in ("./", "/n")]

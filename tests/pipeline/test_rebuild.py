@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +31,23 @@ from pipeline.rebuild.prepare import RebuildOptions, begin
 from pipeline.rebuild.rebuild import RebuildResult, copy, finish, rebuild
 from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.records import Status, VectorSpace
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import open_store
-from tests.pipeline.small_runs import run_of
-from tests.pipeline.test_load import SPACES, live, rows_of, unit, whole
-from tests.qdrant_server import StandIn, qdrant_server
+from tests.support.alias_reader import ASSETS, expected, reads_of
+from tests.support.invented_assets import SPACES, live, rows_of, unit, whole
+from tests.support.qdrant_server import StandIn, qdrant_server
+from tests.support.run_settings import settings_for
+from tests.support.small_runs import run_of
 
-ASSETS = {f"{n:02d}.mp4": ("g1", 1 + n % 3) for n in range(10)}
 OPTIONS = RebuildOptions()
-
-
-def settings_for(folder: Path, **more: Any) -> Settings:
-    base = {
-        "source.bucket": "media",
-        "index.path": folder / "qdrant",
-        "index.timeout_s": 30,
-        "state.location": str(folder / "state"),
-    }
-    return load_settings(None, {**base, **more})
+settings_of = partial(settings_for, index__timeout_s=30)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return settings_for(tmp_path)
+    return settings_of(tmp_path)
 
 
 @pytest.fixture
@@ -64,7 +57,7 @@ def server() -> Iterator[StandIn]:
 
 
 def on_server(server: StandIn, folder: Path, **more: Any) -> Settings:
-    return settings_for(folder, **{"index.url": server.url, "index.prefer_grpc": False, **more})
+    return settings_of(folder, index__url=server.url, index__prefer_grpc=False, **more)
 
 
 @contextmanager
@@ -98,10 +91,6 @@ def assert_same(some: dict[str, tuple[Any, Any]], others: dict[str, tuple[Any, A
             np.testing.assert_allclose(vector, others[point][1][name], atol=1e-5)
 
 
-def expected(assets: dict[str, tuple[str, int]]) -> dict[str, set[tuple[str, int]]]:
-    return {key: whole(*what) for key, what in assets.items()}
-
-
 def test_a_rebuilt_collection_is_the_same_but_of_another_kind(settings: Settings) -> None:
     with opened(settings) as (collections, index):
         indexed(settings, index)
@@ -113,9 +102,8 @@ def test_a_rebuilt_collection_is_the_same_but_of_another_kind(settings: Settings
         assert_same(points_of(collections, "media-2"), before)
         assert_same(points_of(collections, "media-1"), before)
         assert live(index) == expected(ASSETS)
-    other = settings_for(
-        settings.index.path.parent,
-        **{"index.distance": "dot", "index.payload_exclude": ("fps", "text")},
+    other = settings_of(
+        settings.index.path.parent, index__distance="dot", index__payload_exclude=("fps", "text")
     )
     with opened(other) as (collections, index):
         rebuild(other, OPTIONS, collections)
@@ -164,35 +152,13 @@ def test_only_what_is_live_comes_over(settings: Settings) -> None:
         assert live(index) == expected({**now, "late.mp4": ("g1", 1)})
 
 
-def reads_of(index: VectorIndex, seen: list[int], errors: list[str], end: threading.Event) -> None:
-    """Ask until told to end. An answer is whole, of one collection, and each asset of one
-    generation; anything else is written down."""
-    wanted = expected(ASSETS)
-    number = 0
-    while not end.is_set():
-        number += 1
-        try:
-            hits = index.query("vision", unit("reader", number % 50), 1000)
-        except Exception as error:  # noqa: BLE001  whatever it is, a reader must not see it
-            errors.append(repr(error))
-            continue
-        answer: dict[str, set[tuple[str, int]]] = {}
-        for hit in hits:
-            seg = (hit.payload["generation"], hit.payload["segment_index"])
-            answer.setdefault(hit.payload["key"], set()).add(seg)
-        kinds = {"fps" in hit.payload for hit in hits}
-        if answer != wanted or len(kinds) != 1:
-            errors.append(f"{sum(map(len, answer.values()))} segments, kinds {kinds}")
-        seen.append(kinds.pop() if kinds else -1)
-
-
 def test_readers_of_the_alias_see_no_gap(settings: Settings) -> None:
     """In local mode, over rebuilds, rollbacks and deletions again and again. `make bench` does the
     same for 10,000 reads."""
     seen: list[int] = []
     errors: list[str] = []
     end = threading.Event()
-    without = settings_for(settings.index.path.parent, **{"index.payload_exclude": ("fps",)})
+    without = settings_of(settings.index.path.parent, index__payload_exclude=("fps",))
     with opened(settings) as (collections, index):
         indexed(settings, index)
         reader = threading.Thread(target=reads_of, args=(index, seen, errors, end))
@@ -215,7 +181,7 @@ def test_on_a_server_runs_go_on_meanwhile(server: StandIn, tmp_path: Path) -> No
     """Readers in clients of their own; a run commits while the copy goes on, and is brought over;
     a run that would begin at the very end is told to wait."""
     settings = on_server(server, tmp_path)
-    wanted = on_server(server, tmp_path, **{"index.quantization": "int8", "index.shards": 3})
+    wanted = on_server(server, tmp_path, index__quantization="int8", index__shards=3)
     refused: list[str] = []
 
     def at_the_end(phase: str) -> None:
@@ -254,7 +220,7 @@ def test_on_a_server_runs_go_on_meanwhile(server: StandIn, tmp_path: Path) -> No
 
 def test_readers_on_a_server_see_no_gap(server: StandIn, tmp_path: Path) -> None:
     settings = on_server(server, tmp_path)
-    without = on_server(server, tmp_path, **{"index.payload_exclude": ("fps",)})
+    without = on_server(server, tmp_path, index__payload_exclude=("fps",))
     seen: list[int] = []
     errors: list[str] = []
     end = threading.Event()
@@ -439,7 +405,7 @@ def test_killed_just_after_the_flip_it_knows_the_way_back(settings: Settings) ->
 
 
 def test_a_stopped_rebuild_of_another_kind_is_not_mixed_up(settings: Settings) -> None:
-    other = settings_for(settings.index.path.parent, **{"index.distance": "dot"})
+    other = settings_of(settings.index.path.parent, index__distance="dot")
     with opened(settings) as (collections, index):
         indexed(settings, index)
         copy(begin(settings, OPTIONS, collections))
@@ -489,9 +455,9 @@ def test_to_another_encoder_beside_the_old_one(settings: Settings) -> None:
     when nothing that readers see is missing, and they go on asking the old vectors."""
     folder = settings.index.path.parent
     both = (*SPACES, *other_spaces("newer_", "newer", 4))
-    more = {"state.location": str(folder / "state-next")}
-    beside = settings_for(folder, **more, **{"index.collection": "media-next"})
-    flipping = settings_for(folder, **more)
+    more = {"state__location": str(folder / "state-next")}
+    beside = settings_of(folder, **more, index__collection="media-next")
+    flipping = settings_of(folder, **more)
     with opened(settings) as (collections, index):
         indexed(settings, index)
         old = points_of(collections, "media")
@@ -519,8 +485,8 @@ def test_an_encoder_that_takes_the_place_of_the_old_is_asked_for(settings: Setti
     """Its vectors have the names of the old ones and mean something else: a reader would not see
     an error, only nonsense."""
     folder = settings.index.path.parent
-    more = {"state.location": str(folder / "state-next")}
-    aside = settings_for(folder, **more)
+    more = {"state__location": str(folder / "state-next")}
+    aside = settings_of(folder, **more)
     with opened(settings) as (collections, index):
         indexed(settings, index)
         alone = other_spaces("", "newer", 8)

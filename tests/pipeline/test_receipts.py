@@ -18,7 +18,7 @@ from pipeline.state.receipts import (
     read_receipts,
 )
 from pipeline.state.store import FolderStore, Store, open_store
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture(params=["folder", "s3"])

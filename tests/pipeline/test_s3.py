@@ -25,7 +25,7 @@ from pipeline.records import MediaObject
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_keys, list_pages
 from pipeline.settings import SourceSettings
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 NASTY_KEYS = [
     "plain.jpg",
@@ -46,7 +46,7 @@ def only(client: s3.S3Client, bucket: str = "media") -> MediaObject:
     return obj
 
 
-def test_keys_come_back_as_they_are(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_keys_come_back_as_they_are(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     for key in NASTY_KEYS:
         client.put_object(Bucket="media", Key=key, Body=key.encode())
@@ -58,7 +58,7 @@ def test_keys_come_back_as_they_are(s3_server: S3Server, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("key", ["new\nline.jpg", "/leading.jpg", "a/../b.jpg", "a//b.jpg", "+ +"])
-def test_keys_that_urls_bend(s3_server: S3Server, tmp_path: Path, key: str) -> None:  # noqa: F811
+def test_keys_that_urls_bend(s3_server: S3Server, tmp_path: Path, key: str) -> None:
     """Put where moto keeps them. Listed and asked for exactly; moto itself answers a key with a
     line break by 404, which must stay one line in the message."""
     from moto.core import DEFAULT_ACCOUNT_ID
@@ -77,7 +77,7 @@ def test_keys_that_urls_bend(s3_server: S3Server, tmp_path: Path, key: str) -> N
     assert s3_server.requests == [("GET", f"/media/{key}")]
 
 
-def test_a_listing_has_pages_and_a_prefix(s3_server: S3Server) -> None:  # noqa: F811
+def test_a_listing_has_pages_and_a_prefix(s3_server: S3Server) -> None:
     client = s3_server.client()
     for number in range(7):
         client.put_object(Bucket="media", Key=f"a/{number}", Body=b"12")
@@ -98,7 +98,7 @@ def only_class(client: s3.S3Client) -> str:
     return obj.storage_class
 
 
-def test_metadata_comes_with_the_one_get(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_metadata_comes_with_the_one_get(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.put_object(
         Bucket="media",
@@ -114,7 +114,7 @@ def test_metadata_comes_with_the_one_get(s3_server: S3Server, tmp_path: Path) ->
     assert s3_server.requests == [("GET", "/media/a")]
 
 
-def test_a_changed_object_is_not_read(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_a_changed_object_is_not_read(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.put_object(Bucket="media", Key="a", Body=b"one")
     obj = only(client)
@@ -129,27 +129,27 @@ def test_a_changed_object_is_not_read(s3_server: S3Server, tmp_path: Path) -> No
     assert "s3://media/a" in str(gone.value)
 
 
-def test_cold_storage_says_so(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_cold_storage_says_so(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.put_object(Bucket="media", Key="a", Body=b"one", StorageClass="DEEP_ARCHIVE")
     with pytest.raises(ObjectArchived, match="Restore"):
         s3.fetch_to_file(client, only(client), tmp_path / "a")
 
 
-def test_an_empty_object_is_fetched(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_an_empty_object_is_fetched(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.put_object(Bucket="media", Key="a", Body=b"")
     s3.fetch_to_file(client, only(client), tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b""
 
 
-def test_no_such_bucket(s3_server: S3Server) -> None:  # noqa: F811
+def test_no_such_bucket(s3_server: S3Server) -> None:
     with pytest.raises(BucketNotFound, match="nowhere") as error:
         list(list_pages(s3_server.client(), "nowhere", ""))
     assert "source.bucket" in error.value.remedy
 
 
-def test_no_credentials(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_no_credentials(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -161,7 +161,7 @@ def test_no_credentials(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) ->
         s3.make_client(SourceSettings(bucket="media", profile="nobody"))
 
 
-def test_nobody_listens(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_nobody_listens(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     s3_server.stop()
     with pytest.raises(StoreUnavailable, match=s3_server.url) as error:
@@ -220,7 +220,7 @@ def test_every_answer_has_its_error(
         assert error.retryable == isinstance(error, StoreUnavailable | ObjectChanged)
 
 
-def test_conditional_writes(s3_server: S3Server) -> None:  # noqa: F811
+def test_conditional_writes(s3_server: S3Server) -> None:
     client = s3_server.client()
     first = s3.put_bytes(client, "media", "lock", b"1", if_none_match=True)
     with pytest.raises(s3.PreconditionFailed):
@@ -237,7 +237,7 @@ def test_conditional_writes(s3_server: S3Server) -> None:  # noqa: F811
         s3.put_bytes(client, "nowhere", "lock", b"5", if_none_match=True)
 
 
-def test_files_up_and_down(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_files_up_and_down(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     (tmp_path / "up").write_bytes(b"x" * 10)
     s3.put_file(client, "media", "f", tmp_path / "up")
@@ -250,7 +250,7 @@ def test_files_up_and_down(s3_server: S3Server, tmp_path: Path) -> None:  # noqa
     assert list(list_keys(client, "media", "", start_after="f")) == []
 
 
-def test_a_presigned_url_plays_the_object(s3_server: S3Server) -> None:  # noqa: F811
+def test_a_presigned_url_plays_the_object(s3_server: S3Server) -> None:
     client = s3_server.client()
     client.put_object(Bucket="media", Key="a b+c.txt", Body=b"hello")
     url = s3.presign(client, only(client), 60)

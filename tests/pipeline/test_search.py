@@ -20,7 +20,7 @@ from pipeline.search.moments import Moment
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.searcher import search_index
 from pipeline.settings import IndexSettings
-from tests.pipeline.test_load import SPACES, load, unit
+from tests.support.invented_assets import SPACES, load, unit
 
 KEYS = ("a.mp4", "b.mp4", "c.mp4")
 LINE = re.compile(r"^(\d+)  (-?\d+\.\d{3})  .* cosine (-?\d+\.\d{3}) by (\w+)$", re.M)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pipeline.run_options import RunOptions
+from pipeline.settings_embedding import TagSettings
 
 from encoders.catalogue import card_for
 from encoders.modality import Modality
@@ -26,13 +28,11 @@ from pipeline.planning.file import read_plan
 from pipeline.planning.plan import plan, recipe_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
-from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
-from pipeline.settings_embedding import TagSettings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
-from tests import media_files
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.s3_server import S3Server
 
 CARD = card_for("imagebind-demo")
 SPACES = spaces_of([CARD])
@@ -167,7 +167,7 @@ def test_vectors_cross_the_tables_unchanged() -> None:
     ],
 )
 def test_an_object_that_cannot_be_had_is_a_row(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     make: Any,
     status: Status,
     code: str,
@@ -194,7 +194,7 @@ def test_an_object_that_cannot_be_had_is_a_row(
     assert outcome.failure.code == code
 
 
-def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     for number in range(3):
         client.put_object(Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number))

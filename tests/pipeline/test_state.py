@@ -18,7 +18,7 @@ from pipeline.records import Failure, MediaType, ObjectOutcome, Status
 from pipeline.state import objects as state_module
 from pipeline.state.objects import CURRENT, StateRow, commit_state, merge_state, read_state
 from pipeline.state.store import FolderStore, Store, open_store
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 NASTY = [
     "a b.jpg",

@@ -17,15 +17,16 @@ from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings
 from pipeline.state.receipts import commit_receipt
 from pipeline.state.store import open_store
-from tests.pipeline.test_thresholds import changing_listings, half, known, planned, settings_for
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.known_bucket import changing_listings, half, known, planned
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
 
 NO_OTHERS: Mapping[str, int] = {}
 
 
 @pytest.fixture
-def settings(s3_server: S3Server, tmp_path: Path) -> Settings:  # noqa: F811
-    return settings_for(s3_server, tmp_path)
+def settings(s3_server: S3Server, tmp_path: Path) -> Settings:
+    return settings_for(tmp_path, s3_server.url)
 
 
 def put(settings: Settings, *keys: str, body: bytes = b"1") -> None:
@@ -53,7 +54,7 @@ def stopped_run(
 
 
 def test_what_a_stopped_run_brought_in_and_is_gone_is_to_be_removed(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     settings: Settings,
     tmp_path: Path,
 ) -> None:
@@ -117,7 +118,7 @@ def test_an_object_of_two_stopped_runs_is_taken_over_once(
 
 
 def test_what_a_stopped_run_brought_in_counts_among_the_removals(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     settings: Settings,
     tmp_path: Path,
 ) -> None:
@@ -125,7 +126,7 @@ def test_what_a_stopped_run_brought_in_counts_among_the_removals(
     keys = [f"{number}.jpg" for number in range(10)]
     put(settings, *keys)
     stopped_run(settings, *keys)
-    wrong = settings_for(s3_server, tmp_path, **{"source.prefix": "1"})
+    wrong = settings_for(tmp_path, s3_server.url, source__prefix="1")
     with pytest.raises(PlanRefused, match=r"9 of 10 known objects \(90%\)"):
         planned(wrong, tmp_path)
     assert len(planned(wrong, tmp_path, allow_removals=True).unlisted) == 9

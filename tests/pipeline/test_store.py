@@ -14,7 +14,7 @@ from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.s3 import client as s3
 from pipeline.settings import SourceSettings
 from pipeline.state.store import AlreadyThere, FolderStore, Store, VersionConflict, open_store
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture(params=["folder", "seaweed", "moto"])

@@ -3,9 +3,8 @@ a URL. Too many denied objects are in tests/flows/test_hostile_bucket.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,67 +15,15 @@ from pipeline.errors import (
     StoreUnavailable,
     TooManyDenied,
 )
-from pipeline.ids import asset_id, generation
 from pipeline.planning.file import read_plan
-from pipeline.planning.plan import RunPlan, check_source_and_encoders, plan, recipe_of
-from pipeline.progress import ProgressReporter
-from pipeline.records import Action, Status
+from pipeline.records import Action
 from pipeline.run.steps import check_denied
 from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
-from pipeline.s3.listing import list_pages
-from pipeline.settings import Settings, load_settings
-from pipeline.state.objects import StateRow, commit_state, read_state
-from pipeline.state.store import open_store
-from tests.s3_server import S3Server, s3_server  # noqa: F401
-
-
-def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
-    where = {"source.bucket": "media", "source.endpoint_url": server.url}
-    return load_settings(None, where | {"state.location": str(folder / "state"), **more})
-
-
-def known(settings: Settings) -> None:
-    """Ten objects in the bucket, and a state that knows them all."""
-    client = s3.make_client(settings.source)
-    for number in range(10):
-        client.put_object(Bucket="media", Key=f"{number}.jpg", Body=b"1")
-    recipe = recipe_of(settings, check_source_and_encoders(settings))
-    store = open_store(settings.state.location, settings.source)
-    rows = [
-        StateRow(o.key, asset_id("media", o.key), generation(o, (), recipe), o.etag, None, 1,
-                 Status.INDEXED, None, 1, 0, (), 1, "runs/x.parquet", recipe.digest())
-        for o in list_pages(client, "media", "")
-    ]  # fmt: skip
-    commit_state(
-        store, read_state(store), iter(rows), sequence=1, run_id="r", bucket="media", prefix="",
-        recipe=recipe.digest(), encoder="imagebind-demo",
-    )  # fmt: skip
-
-
-def changing_listings(server: S3Server, how: Callable[[bytes], bytes]) -> None:
-    app = server._app
-
-    def changed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        body = b"".join(app(environ, lambda *_: None))
-        whole = b"list-type" not in environ.get("QUERY_STRING", "").encode()
-        body = body if whole else how(body)
-        start_response(
-            "200 OK", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
-        )
-        return [body]
-
-    server._app = changed  # type: ignore[assignment]
-
-
-def half(body: bytes) -> bytes:
-    """The first four objects, and that there are more; not where."""
-    at = body.index(b"<Contents><Key>4.jpg") if b"<Contents><Key>4.jpg" in body else None
-    assert at is not None
-    end = body.rindex(b"</Contents>") + len(b"</Contents>")
-    cut = body[:at] + body[end:]
-    cut = cut.replace(b"<KeyCount>10<", b"<KeyCount>4<")
-    return cut.replace(b"<IsTruncated>false<", b"<IsTruncated>true<")
+from pipeline.settings import load_settings
+from tests.support.known_bucket import changing_listings, half, known, planned
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
 
 
 def miscounted(body: bytes) -> bytes:
@@ -87,17 +34,13 @@ def broken_off(body: bytes) -> bytes:
     return body[: len(body) // 2]
 
 
-def planned(settings: Settings, folder: Path, **options: bool) -> RunPlan:
-    return plan(settings, RunOptions(**options), folder / "plan.parquet", ProgressReporter())  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("how", [half, miscounted])
 def test_a_listing_that_ends_early_stops_the_run(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
     how: Callable[[bytes], bytes],
 ) -> None:
-    settings = settings_for(s3_server, tmp_path)
+    settings = settings_for(tmp_path, s3_server.url)
     known(settings)
     assert planned(settings, tmp_path).nothing_to_do
     changing_listings(s3_server, how)
@@ -107,8 +50,8 @@ def test_a_listing_that_ends_early_stops_the_run(
     assert stopped.value.retryable
 
 
-def test_an_answer_that_breaks_off_stops_the_run(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
-    settings = settings_for(s3_server, tmp_path)
+def test_an_answer_that_breaks_off_stops_the_run(s3_server: S3Server, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, s3_server.url)
     known(settings)
     changing_listings(s3_server, broken_off)
     with pytest.raises(StoreUnavailable):
@@ -116,10 +59,10 @@ def test_an_answer_that_breaks_off_stops_the_run(s3_server: S3Server, tmp_path: 
 
 
 def test_with_the_flag_nothing_behind_its_end_is_removed(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
 ) -> None:
-    settings = settings_for(s3_server, tmp_path, **{"state.max_removed_share": 0.5})
+    settings = settings_for(tmp_path, s3_server.url, state__max_removed_share=0.5)
     known(settings)
     client = s3.make_client(settings.source)
     client.delete_object(Bucket="media", Key="2.jpg")
@@ -131,8 +74,8 @@ def test_with_the_flag_nothing_behind_its_end_is_removed(
     assert done.summary.selection.ended_early
 
 
-def test_too_many_removals(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
-    settings = settings_for(s3_server, tmp_path)
+def test_too_many_removals(s3_server: S3Server, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, s3_server.url)
     known(settings)
     client = s3.make_client(settings.source)
     for number in range(3):
@@ -143,8 +86,8 @@ def test_too_many_removals(s3_server: S3Server, tmp_path: Path) -> None:  # noqa
     assert planned(settings, tmp_path, allow_removals=True).summary.objects[Action.GONE] == 3
 
 
-def test_what_share_may_be_denied(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
-    settings = settings_for(s3_server, tmp_path, **{"state.max_denied_share": 0.1})
+def test_what_share_may_be_denied(s3_server: S3Server, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, s3_server.url, state__max_denied_share=0.1)
     known(settings)
     strict = planned(settings, tmp_path)
     check_denied(1, strict)
@@ -153,9 +96,9 @@ def test_what_share_may_be_denied(s3_server: S3Server, tmp_path: Path) -> None: 
     check_denied(10, planned(settings, tmp_path, allow_denied=True))
 
 
-def test_what_is_usual(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_usual(s3_server: S3Server, tmp_path: Path) -> None:
     """5 % may be denied and 20 % removed; one more stops the run."""
-    settings = settings_for(s3_server, tmp_path)
+    settings = settings_for(tmp_path, s3_server.url)
     assert (settings.state.max_denied_share, settings.state.max_removed_share) == (0.05, 0.2)
     known(settings)
     client = s3.make_client(settings.source)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
+from pipeline.run_options import RunOptions
 from qdrant_client import models as q
 
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
@@ -26,8 +26,7 @@ from pipeline.progress import ProgressReporter
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
-from pipeline.run_options import RunOptions
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import open_store
@@ -35,11 +34,19 @@ from pipeline.verify.audit import LookOptions, verify
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
 from pipeline.verify.repair import Round, repair_round, rounds_of
 from pipeline.verify.sample import is_stored_as
-from tests import media_files
-from tests.s3_server import S3Server, reset_moto, s3_server  # noqa: F401
-from tests.stopped_runs import stop_before
+from tests.support import media_files
+from tests.support.index_damage import (
+    FILM,
+    an_old_generation_is_left,
+    engine,
+    points_hide,
+    points_of,
+    put_point,
+)
+from tests.support.run_settings import small_run_settings
+from tests.support.s3_server import S3Server, fill, reset_moto
+from tests.support.stopped_runs import stop_before
 
-FILM = "films/one.mp4"
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
 WHOLE = LookOptions(seed=1)
 
@@ -88,35 +95,7 @@ class Place:
 
 
 def replace_settings(place: Place, **more: Any) -> Place:
-    return replace(place, settings=settings_for(place.server, place.folder, **more))
-
-
-def engine(index: VectorIndex) -> QdrantClient:
-    """For damage that nobody would do through the index."""
-    return index._connection.client
-
-
-def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
-    return load_settings(
-        None,
-        {
-            "source.bucket": "media",
-            "source.endpoint_url": server.url,
-            "index.path": folder / "qdrant",
-            "state.location": str(folder / "state"),
-            "state.shard_objects": 4,
-            "encode.encoder": "imagebind-demo",
-            "state.max_removed_share": 0.5,
-            **more,
-        },
-    )
-
-
-def fill(server: S3Server, objects: dict[str, bytes]) -> None:
-    client = server.client()
-    for key, body in objects.items():
-        client.put_object(Bucket="media", Key=key, Body=body, Metadata={"shelf": "a7"})
-    server.requests.clear()
+    return replace(place, settings=small_run_settings(place.folder, place.server.url, **more))
 
 
 @pytest.fixture(scope="module")
@@ -133,18 +112,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         reset_moto(server.url)
         server.client().create_bucket(Bucket="media")
         fill(server, objects)
-        run_index(settings_for(server, folder), RunOptions())
+        run_index(small_run_settings(folder, server.url), RunOptions())
     finally:
         server.stop()
     return Made(folder, objects)
 
 
 @pytest.fixture
-def place(made: Made, s3_server: S3Server, tmp_path: Path) -> Place:  # noqa: F811
+def place(made: Made, s3_server: S3Server, tmp_path: Path) -> Place:
     for part in ("qdrant", "state"):
         shutil.copytree(made.folder / part, tmp_path / part)
     fill(s3_server, made.objects)
-    return Place(s3_server, settings_for(s3_server, tmp_path), tmp_path)
+    return Place(s3_server, small_run_settings(tmp_path, s3_server.url), tmp_path)
 
 
 @pytest.fixture
@@ -155,32 +134,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "load_encoder", refuse)
 
 
-def points_of(index: VectorIndex, key: str, **fields: Any) -> list[q.Record]:
-    """An asset's segments in their order, with all that they hold."""
-    wanted = {"asset_id": asset_id("media", key), "kind": "segment", **fields}
-    found, _ = engine(index).scroll(
-        "media",
-        scroll_filter=q.Filter(
-            must=[q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in wanted.items()]
-        ),
-        limit=100,
-        with_vectors=True,
-    )
-    return sorted(found, key=lambda point: (point.payload or {})["segment_index"])
-
-
 Damage = Callable[[VectorIndex], None]
-
-
-def _put(index: VectorIndex, like: q.Record, point_id: Any = None, **payload: Any) -> None:
-    """Write a point over (or, by another id, beside) one that is there."""
-    assert like.payload is not None
-    point = q.PointStruct(
-        id=like.id if point_id is None else point_id,
-        vector=like.vector,
-        payload={**like.payload, **payload},
-    )
-    engine(index).upsert("media", [point])
 
 
 def points_go(index: VectorIndex) -> None:
@@ -199,10 +153,6 @@ def an_anchor_lies(index: VectorIndex) -> None:
 def an_anchor_loses_its_sequence(index: VectorIndex) -> None:
     anchor = [anchor_id(asset_id("media", FILM))]
     engine(index).delete_payload("media", ["sequence"], points=anchor)
-
-
-def points_hide(index: VectorIndex) -> None:
-    engine(index).set_payload("media", {"live": False}, points=[points_of(index, FILM)[1].id])
 
 
 def a_payload_changes(index: VectorIndex) -> None:
@@ -236,23 +186,19 @@ def a_vector_goes(index: VectorIndex) -> None:
     engine(index).delete_vectors("media", ["audio"], [points_of(index, FILM)[0].id])
 
 
-def an_old_generation_is_left(index: VectorIndex) -> None:
-    _put(index, points_of(index, FILM)[0], str(uuid.uuid4()), generation="f" * 16, live=False)
-
-
 def the_live_generation_has_more(index: VectorIndex) -> None:
-    _put(index, points_of(index, FILM)[0], str(uuid.uuid4()), segment_index=17)
+    put_point(index, points_of(index, FILM)[0], str(uuid.uuid4()), segment_index=17)
 
 
 def an_object_is_unknown(index: VectorIndex) -> None:
     gone = {"asset_id": asset_id("media", "gone.mp4"), "key": "gone.mp4"}
     for number in range(2):
-        _put(index, points_of(index, FILM)[number], str(uuid.uuid4()), **gone)
+        put_point(index, points_of(index, FILM)[number], str(uuid.uuid4()), **gone)
 
 
 def a_rejected_object_is_shown(index: VectorIndex) -> None:
     bad = {"asset_id": asset_id("media", "bad/text.mp4"), "key": "bad/text.mp4"}
-    _put(index, points_of(index, FILM)[0], str(uuid.uuid4()), **bad)
+    put_point(index, points_of(index, FILM)[0], str(uuid.uuid4()), **bad)
 
 
 def points_are_nobodys(index: VectorIndex) -> None:
@@ -441,7 +387,7 @@ def test_points_of_another_bucket_are_left_alone(place: Place) -> None:
             "asset_id": asset_id("other", FILM),
             "uri": f"s3://other/{FILM}",
         }
-        _put(index, point, str(uuid.uuid4()), **other)
+        put_point(index, point, str(uuid.uuid4()), **other)
         an_old_generation_is_left(index)
     report = place.look()
     assert report.counts.points_of_others == 1
@@ -477,7 +423,7 @@ def test_a_bucket_that_moved_on_is_no_fault(place: Place) -> None:
 
 
 def test_other_settings_are_named_and_never_run_by_a_repair(place: Place) -> None:
-    other = replace_settings(place, **{"decode.window_ms": 1000})
+    other = replace_settings(place, decode__window_ms=1000)
     report = other.look()
     assert [(str(row.name), row.objects) for row in report.findings] == [("recipe_changed", 7)]
     assert report.verdict is Verdict.STALE
@@ -488,7 +434,7 @@ def test_other_settings_are_named_and_never_run_by_a_repair(place: Place) -> Non
     client = place.client()
     client.create_bucket(Bucket="another")
     with pytest.raises(SettingsError, match="'media', not of 'another'"):
-        replace_settings(place, **{"source.bucket": "another"}).look()
+        replace_settings(place, source__bucket="another").look()
 
 
 def test_a_run_at_work_is_said_and_not_judged(
@@ -631,10 +577,8 @@ def test_a_sample_is_repeatable_and_says_what_it_cannot_exclude(place: Place) ->
 def test_an_empty_place_has_nothing_to_disagree_about(place: Place) -> None:
     fresh = replace_settings(
         place,
-        **{
-            "state.location": str(place.folder / "no-state"),
-            "index.path": place.folder / "no-qdrant",
-        },
+        state__location=str(place.folder / "no-state"),
+        index__path=place.folder / "no-qdrant",
     )
     report = fresh.look()
     assert report.verdict is Verdict.STALE

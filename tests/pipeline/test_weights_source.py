@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from encoders.errors import WeightsError
 from pipeline.models.weights import fetch_weights, local_weights
 from pipeline.settings import Settings, load_settings
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture
 def kept(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[Path, str]:
@@ -32,7 +32,7 @@ def kept(
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def settings_for(server: S3Server, weights: str, sha256: str = "") -> Settings:
+def with_weights(server: S3Server, weights: str, sha256: str = "") -> Settings:
     return load_settings(
         None,
         {
@@ -50,11 +50,11 @@ def found(settings: Settings) -> Path | None:
 
 
 def test_from_s3_once(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     kept: tuple[Path, str],
 ) -> None:
     path, digest = kept
-    settings = settings_for(s3_server, "s3://weights/models/w.safetensors", digest)
+    settings = with_weights(s3_server, "s3://weights/models/w.safetensors", digest)
     first = found(settings)
     assert first is not None
     assert first.read_bytes() == path.read_bytes()
@@ -65,31 +65,31 @@ def test_from_s3_once(
 
 
 def test_another_file_is_refused(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     kept: tuple[Path, str],
 ) -> None:
     path, digest = kept
     wrong = "0" * 64
     uri = "s3://weights/models/w.safetensors"
     with pytest.raises(WeightsError, match=digest):
-        found(settings_for(s3_server, uri, wrong))
+        found(with_weights(s3_server, uri, wrong))
     with pytest.raises(WeightsError, match=digest):
-        found(settings_for(s3_server, str(path), wrong))
-    assert found(settings_for(s3_server, str(path), f"sha256:{digest}")) == path
+        found(with_weights(s3_server, str(path), wrong))
+    assert found(with_weights(s3_server, str(path), f"sha256:{digest}")) == path
     with pytest.raises(WeightsError, match="weights_sha256"):
-        found(settings_for(s3_server, uri))
+        found(with_weights(s3_server, uri))
     with pytest.raises(WeightsError, match=r"no s3://weights/nothing\.pth"):
-        found(settings_for(s3_server, "s3://weights/nothing.pth", digest))
+        found(with_weights(s3_server, "s3://weights/nothing.pth", digest))
 
 
 def test_a_run_does_not_reach_out(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     kept: tuple[Path, str],
 ) -> None:
     _, digest = kept
     with pytest.raises(WeightsError, match="weights get"):
-        found(settings_for(s3_server, "https://models.example/w.pth", digest))
-    source = settings_for(s3_server, "x").source
+        found(with_weights(s3_server, "https://models.example/w.pth", digest))
+    source = with_weights(s3_server, "x").source
     with pytest.raises(WeightsError, match="no address"):
         fetch_weights("http://models.example/w.pth", digest, source)
     with pytest.raises(WeightsError, match="cannot be fetched"):

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.settings_embedding import EmbedSettings
 
 from pipeline.embed.engine import Engine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
 from pipeline.run.whole_run import run_index
-from pipeline.settings import Settings, load_settings
-from pipeline.settings_embedding import EmbedSettings
-from tests import media_files
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support import media_files
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
 
 MB = 2**20
 CLUSTER = {"RAY_ADDRESS": "ray-head:6379"}
@@ -89,21 +89,7 @@ def test_what_may_pass_is_waited_for_and_said() -> None:
         assert runner.call(PLAN, tried([AWAY])) == 2
 
 
-def settings_for(server: S3Server, folder: Path, **more: Any) -> Settings:
-    return load_settings(
-        None,
-        {
-            "source.bucket": "media",
-            "source.endpoint_url": server.url,
-            "index.path": str(folder / "qdrant"),
-            "state.location": str(folder / "state"),
-            "encode.encoder": "imagebind-demo",
-            **more,
-        },
-    )
-
-
-def test_a_run_of_little_starts_nothing(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_of_little_starts_nothing(s3_server: S3Server, tmp_path: Path) -> None:
     """The command, as a person types it: pictures in, and again with nothing to do."""
     for number in range(3):
         s3_server.client().put_object(
@@ -142,13 +128,13 @@ def test_a_run_of_little_starts_nothing(s3_server: S3Server, tmp_path: Path) -> 
     assert "unchanged  3" in again
     assert again.splitlines()[-1] == "imported:"
     assert s3_server.count("GET") == 0
-    settings = settings_for(s3_server, tmp_path)
+    settings = settings_for(tmp_path, s3_server.url, encode__encoder="imagebind-demo")
     with open_index(settings.index) as index:
         assert index.count() == 3
 
 
 def test_a_load_that_fails_ends_the_run_and_the_next_goes_on(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -159,7 +145,9 @@ def test_a_load_that_fails_ends_the_run_and_the_next_goes_on(
         s3_server.client().put_object(
             Bucket="media", Key=f"{number}.jpg", Body=media_files.jpeg(number)
         )
-    settings = settings_for(s3_server, tmp_path, **{"state.shard_objects": 2})
+    settings = settings_for(
+        tmp_path, s3_server.url, encode__encoder="imagebind-demo", state__shard_objects=2
+    )
 
     def full(*_: Any, **__: Any) -> None:
         raise BucketNotFound("a fault that no retry helps")

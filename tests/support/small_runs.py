@@ -31,7 +31,7 @@ from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_s
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import Store, open_store
-from tests.pipeline.test_load import SPACES, bad, media, outcome, rows_of, unit
+from tests.support.invented_assets import SPACES, bad, media, outcome, rows_of, unit
 
 A_SHARD = 4
 

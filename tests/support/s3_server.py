@@ -1,15 +1,14 @@
-"""A real S3-compatible server (moto) on loopback that counts what it is asked, and its fixture."""
+"""A real S3-compatible server (moto) on loopback that counts what it is asked."""
 
 from __future__ import annotations
 
 import threading
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -77,29 +76,19 @@ class S3Server:
         self._server.server_close()
 
 
+def fill(server: S3Server, objects: Mapping[str, bytes]) -> None:
+    """Objects by key in the bucket `media`, each with a field of a user; then nothing was asked."""
+    client = server.client()
+    for key, body in objects.items():
+        client.put_object(Bucket="media", Key=key, Body=body, Metadata={"shelf": "a7"})
+    server.requests.clear()
+
+
 @contextmanager
 def moto_server() -> Iterator[S3Server]:
     """For measurements, which are no tests: no bucket is in it that moto does not remember."""
     server = S3Server()
     try:
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A server with an empty bucket `media`; moto's memory is wiped first."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    server = S3Server()
-    try:
-        reset_moto(server.url)
-        server.client().create_bucket(Bucket="media")
-        server.requests.clear()
         yield server
     finally:
         server.stop()

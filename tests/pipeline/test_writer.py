@@ -12,8 +12,8 @@ from pipeline.index.vector_index import open_index
 from pipeline.index.writer import writing
 from pipeline.settings import Settings, load_settings
 from pipeline.state.store import open_store
-from tests.pipeline.test_load import SPACES, live, load, whole
-from tests.qdrant_server import qdrant_server
+from tests.support.invented_assets import SPACES, live, load, whole
+from tests.support.qdrant_server import qdrant_server
 
 
 @pytest.fixture(params=["local", "server"])

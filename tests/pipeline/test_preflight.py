@@ -12,14 +12,15 @@ from pipeline.models.spaces import spaces_of
 from pipeline.planning.plan import check_source_and_encoders
 from pipeline.run.preflight import IndexLost, check_index
 from pipeline.settings import Settings
-from tests.pipeline.test_thresholds import known, planned, settings_for
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.support.known_bucket import known, planned
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture
-def settings(s3_server: S3Server, tmp_path: Path) -> Settings:  # noqa: F811
+def settings(s3_server: S3Server, tmp_path: Path) -> Settings:
     """A bucket whose ten objects the state knows; there is no collection."""
-    settings = settings_for(s3_server, tmp_path, **{"index.path": tmp_path / "qdrant"})
+    settings = settings_for(tmp_path, s3_server.url)
     known(settings)
     return settings
 
@@ -38,11 +39,10 @@ def test_what_is_called_unchanged_has_to_be_somewhere(settings: Settings, tmp_pa
 
 @pytest.mark.usefixtures("settings")
 def test_where_all_is_embedded_anew_a_new_collection_is_right(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     tmp_path: Path,
 ) -> None:
-    other = {"index.path": tmp_path / "qdrant", "decode.window_ms": 4000}
-    check(settings_for(s3_server, tmp_path, **other), tmp_path)
+    check(settings_for(tmp_path, s3_server.url, decode__window_ms=4000), tmp_path)
 
 
 def test_a_rebuild_that_was_stopped_is_no_index(settings: Settings, tmp_path: Path) -> None:

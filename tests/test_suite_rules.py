@@ -1,0 +1,89 @@
+"""The suite itself: what tests share stands in tests/support/, once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an imported fixture
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module of tests/ that the file may mean by its imports, with dots."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def borrowed(folder: Path) -> list[str]:
+    """Imports of a test file, or of a folder's conftest.py, as if it were a library."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        for name in imported(path):
+            parts = name.split(".")
+            file = folder.parent.joinpath(*parts).with_suffix(".py")
+            if file.is_file() and parts[0] == folder.name and _is_pytests(parts[-1]):
+                found.append(f"{path.relative_to(folder.parent).as_posix()} imports {name}")
+    return found
+
+
+def _is_pytests(module: str) -> bool:
+    return module.startswith("test_") or module == "conftest"
+
+
+def defined(folder: Path, name: str) -> list[str]:
+    """The files that define a function or a variable of that name, a line for each time."""
+    return [
+        path.relative_to(folder.parent).as_posix()
+        for path in sorted(folder.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.FunctionDef) and node.name == name)
+        or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
+    ]
+
+
+def silenced(folder: Path) -> list[str]:
+    return [
+        f"{path.relative_to(folder.parent).as_posix()}:{number}"
+        for path in sorted(folder.rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if REDEFINED in line
+    ]
+
+
+def test_no_test_file_is_a_library(root_dir: Path) -> None:
+    """Shared helpers belong to tests/support/, shared fixtures to a conftest.py or to a plugin."""
+    assert borrowed(root_dir / "tests") == []
+
+
+def test_no_fixture_is_imported_past_ruff(root_dir: Path) -> None:
+    assert silenced(root_dir / "tests") == []
+
+
+def test_settings_are_built_in_one_place(root_dir: Path) -> None:
+    assert defined(root_dir / "tests", "settings_for") == ["tests/support/run_settings.py"]
+
+
+def test_the_rules_see_a_breach(tmp_path: Path) -> None:
+    """The tests above must be able to fail."""
+    tests = tmp_path / "tests"
+    for name, text in {
+        "test_a.py": "def settings_for(): ...\n",
+        "conftest.py": "",
+        "inside/test_b.py": f"from tests.test_a import settings_for  # {REDEFINED}\n",
+        "inside/c.py": "def f():\n    from tests import conftest, test_a\n",
+        "inside/d.py": "settings_for = None\n",
+    }.items():
+        (tests / name).parent.mkdir(parents=True, exist_ok=True)
+        (tests / name).write_text(text)
+    assert borrowed(tests) == [
+        "tests/inside/c.py imports tests.conftest",
+        "tests/inside/c.py imports tests.test_a",
+        "tests/inside/test_b.py imports tests.test_a",
+    ]
+    assert silenced(tests) == ["tests/inside/test_b.py:1"]
+    assert defined(tests, "settings_for") == ["tests/inside/d.py", "tests/test_a.py"]
