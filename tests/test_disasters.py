@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pipeline.run_options import RunOptions
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, plain_runner
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd, Window
+from pipeline.settings_embedding import DecodeSettings
 
 FFMPEG = find_ffmpeg(DecodeSettings())
 

@@ -17,8 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.run_options import RunOptions
-
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3

@@ -20,8 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.run_options import RunOptions
-
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.ray_session import prepare_environment
 from pipeline.embed.rows import Shard, decoded_table

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.run_options import RunOptions
-
 from pipeline.index.vector_index import open_index
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def indexed(s3_server: S3Server, tmp_path: Path) -> tuple[S3Server, Settings]:
     """The bucket of two pictures and a film, and the settings of the run that indexed them."""
-    from pipeline.run_options import RunOptions
-
     from pipeline.run.whole_run import run_index
+    from pipeline.run_options import RunOptions
     from tests.support import media_files
     from tests.support.run_settings import small_run_settings
     from tests.support.s3_server import fill

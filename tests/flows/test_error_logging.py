@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from pipeline.run_options import RunOptions
 from prefect.client.orchestration import get_client
 
 from flows.index import run_in_flow
 from pipeline.errors import BucketNotFound
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, SourceSettings
 from tests.support.s3_server import S3Server
 

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
-from pipeline.run_options import RunOptions
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     get_current_settings,
@@ -39,6 +38,7 @@ from pipeline.rebuild.rebuild import rebuild
 from pipeline.report.html import report_html
 from pipeline.report.read import read_failures, read_report, read_status
 from pipeline.report.record import FailureRow, RunReport
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.state.objects import read_state
 from pipeline.state.store import open_store

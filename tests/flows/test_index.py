@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.run_options import RunOptions
 
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import (

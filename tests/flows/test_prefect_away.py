@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pipeline.run_options import RunOptions
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -21,6 +20,7 @@ from flows.index import run_in_flow
 from flows.log_redirect import quiet_logs
 from flows.prefect_server import PrefectUnavailable
 from pipeline.progress import RunProgress, ignore_progress
+from pipeline.run_options import RunOptions
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server
 from tests.support.server_door import Door, door_before

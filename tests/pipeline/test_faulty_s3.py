@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.run_options import RunOptions
-
 from pipeline.index.vector_index import open_index
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions

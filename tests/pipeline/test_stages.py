@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pipeline.run_options import RunOptions
-from pipeline.settings_embedding import TagSettings
 
 from encoders.catalogue import card_for
 from encoders.modality import Modality
@@ -28,7 +26,9 @@ from pipeline.planning.file import read_plan
 from pipeline.planning.plan import plan, recipe_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
+from pipeline.settings_embedding import TagSettings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
 from tests.support import media_files

@@ -18,7 +18,6 @@ from pipeline.errors import (
 from pipeline.planning.file import read_plan
 from pipeline.records import Action
 from pipeline.run.steps import check_denied
-from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
 from pipeline.settings import load_settings
 from tests.support.known_bucket import changing_listings, half, known, planned

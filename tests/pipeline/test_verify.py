@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline.run_options import RunOptions
 from qdrant_client import models as q
 
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
@@ -26,6 +25,7 @@ from pipeline.progress import ProgressReporter
 from pipeline.records import Segment, SegmentRow, ShardReceipt
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
+from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.segments import read_segments, read_spaces, write_segments

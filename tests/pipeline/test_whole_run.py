@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.settings_embedding import EmbedSettings
 
 from pipeline.embed.engine import Engine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
 from pipeline.run.whole_run import run_index
+from pipeline.settings_embedding import EmbedSettings
 from tests.support import media_files
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.run_options import RunOptions
-
 from pipeline.ids import asset_id, generation
 from pipeline.planning.plan import RunPlan, check_source_and_encoders, plan, recipe_of
 from pipeline.progress import ProgressReporter
 from pipeline.records import Status
+from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.settings_embedding import DecodeSettings
 
 
 def picture_array(number: int, size: tuple[int, int] = (320, 240)) -> NDArray[np.uint8]:

@@ -12,12 +12,12 @@ import av
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.media.decode import decode
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
+from pipeline.settings_embedding import DecodeSettings
 
 STEP = 4
 """Luma levels between two numbers; a half of the frame holds numbers below BASE."""

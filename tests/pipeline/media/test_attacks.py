@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.errors import MediaRejected
 from pipeline.media.container import opened
@@ -19,6 +18,7 @@ from pipeline.media.decode import decode
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import DecodeEnd
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.attack_files import attacks
 from tests.pipeline.media.canary import AddressCanary, FileCanary
 from tests.pipeline.media.odd_media import flat

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.sandbox.limits import cpu_seconds_for
 from pipeline.media.window import DecodeEnd
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.bombs import BOMBS
 from tests.pipeline.media.clips import run_ffmpeg, write_numbered
 from tests.pipeline.media.odd_media import SOUNDS, VIDEOS

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.client import ChildExit, decode_in_child, prepare_children
 from pipeline.media.sandbox.limits import cpu_seconds_for
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.clips import decoded, run_ffmpeg, tone, write_numbered, write_sound
 
 

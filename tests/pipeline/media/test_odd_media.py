@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd, Window
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.odd_media import EVERY, SOUNDS, VIDEOS
 from tests.pipeline.media.rare_media import (
     RARE_OTHERS,

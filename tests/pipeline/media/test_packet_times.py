@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd
 from pipeline.records import Status
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.clips import decoded, run_ffmpeg, tone, write_numbered
 from tests.pipeline.media.odd_media import H264, PICTURE, SOUND
 

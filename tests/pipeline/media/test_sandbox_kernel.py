@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from flows.cli import doctor
 from pipeline.media.sandbox import kernel
 from pipeline.media.sandbox.self_test import Confinement, confinement
+from pipeline.settings_embedding import DecodeSettings
 
 
 def in_fork(work: Callable[[], bool]) -> bool | None:

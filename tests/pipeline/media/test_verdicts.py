@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from pipeline.settings_embedding import DecodeSettings
 
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import DecodeEnd
 from pipeline.records import MediaInfo, Status
+from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.clips import decoded, tone, write_numbered
 
 DECODERS = ["pyav", "ffmpeg"]
