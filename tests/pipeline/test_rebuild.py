@@ -242,6 +242,7 @@ def test_on_a_server_runs_go_on_meanwhile(server: StandIn, tmp_path: Path) -> No
         now = {**ASSETS, "00.mp4": ("g2", 2), "n": ("g1", 1)}
         del now["09.mp4"]
         assert previous == "media-1"
+        assert recalls
         assert all(recall.share == 1.0 for recall in recalls)
         assert len(refused) == 1
         assert live(index) == expected(now)
@@ -366,6 +367,7 @@ def test_the_gate_refuses_a_bad_search_and_lets_a_better_one_pass(
         assert collections.behind("media") == "media-1"
         lax = rebuild(settings, replace(OPTIONS, at_least=0.75), collections)
         assert (lax.went_on, lax.points_loaded, lax.shows) == (True, 0, "media-2")
+        assert lax.recalls
         assert all(0.75 <= recall.share < 0.9 for recall in lax.recalls)
         store = open_store(settings.state.location, settings.source)
         [record] = read_records(store, "media", server.url)
