@@ -12,7 +12,7 @@ from flows.cli.demo_server import DemoServer, demo_server
 from pipeline.embed.ray_session import prepare_environment, start_ray
 from pipeline.settings import Settings
 
-pytest_plugins = ("tests.support.permitted_skips",)
+pytest_plugins = ("tests.support.needs", "tests.support.permitted_skips")
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {

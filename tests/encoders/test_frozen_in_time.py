@@ -17,6 +17,7 @@ from encoders.weights import load_into, read_state_dict
 from tests.encoders.standin import give_standin_weights, noise
 
 CONFIGS = {"tiny": TINY, "base": BASE}
+SLOW_BASE = pytest.param("base", marks=pytest.mark.slow("a network of the published size, 20 s"))
 
 
 def built(config: FrozenInTimeConfig) -> FrozenInTime:
@@ -39,7 +40,7 @@ def test_the_state_dict_is_the_published_one(golden_dir: Path, name: str) -> Non
     assert got == {key: tuple(shape) for key, shape in json.loads(file.read_text()).items()}
 
 
-@pytest.mark.parametrize("name", ["tiny", "base"])
+@pytest.mark.parametrize("name", ["tiny", SLOW_BASE])
 def test_the_golden_answers(golden_dir: Path, name: str) -> None:
     """Cosine >= 0.99999 and relative error <= 1e-3 for every row."""
     model = built(CONFIGS[name])

@@ -185,6 +185,7 @@ def reads_of(index: VectorIndex, seen: list[int], errors: list[str], end: thread
         seen.append(kinds.pop() if kinds else -1)
 
 
+@pytest.mark.slow("reads all along five rebuilds, 20 s")
 def test_readers_of_the_alias_see_no_gap(settings: Settings) -> None:
     """In local mode, over rebuilds, rollbacks and deletions again and again. `make bench` does the
     same for 10,000 reads."""
