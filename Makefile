@@ -1,5 +1,6 @@
 # make demo   sets itself up, then indexes a bucket of real media and searches it
 # make test   sets itself up, then checks types and style and runs every test
+# make check  the same within a minute: types, style, and the tests that start no Ray and no server
 # make eval   how well the model in the box retrieves: a table, JSON and a plot under build/eval/
 # make chaos  kills runs at every point of the protocol and looks at what the next one makes of it
 # make bench  speed and memory: a table, and JSON under build/bench/
@@ -23,10 +24,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint eval chaos bench setup clean help
+.PHONY: demo test check lint eval chaos bench setup clean help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7
+	@sed -n 's/^# //p' Makefile | head -8
 
 setup: $(READY)
 
@@ -48,6 +49,12 @@ lint: $(READY)
 test: lint
 	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE) --durations=20)
 	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_BF16))
+
+# What a contributor runs before each commit: two cores, one minute. What each marker means stands in
+# pyproject.toml.
+check: lint
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 \
+	  -m 'not ray and not prefect and not server and not slow and not huge' $(ARGS)
 
 eval: $(READY)
 	@$(BIN)/python -m tests.eval $(ARGS)

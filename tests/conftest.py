@@ -13,7 +13,11 @@ from flows.cli.demo_server import DemoServer, demo_server
 from pipeline.embed.ray_session import prepare_environment, start_ray
 from pipeline.settings import Settings
 
-pytest_plugins = ["tests.support.fixtures_s3"]
+pytest_plugins = (
+    "tests.support.fixtures_s3",
+    "tests.support.needs",
+    "tests.support.permitted_skips",
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {
@@ -40,8 +44,17 @@ def root_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Answers of the reference encoders; its README.md says what each is."""
+    return ROOT / "tests/golden"
+
+
+@pytest.fixture(scope="session")
 def shared_dir() -> Path | None:
-    """Golden answers and the corpus of odd media, where they lie beside the checkout."""
+    """Media that are not ours to give away, and their answers, where they lie beside the checkout.
+
+    A test that skips without them is listed in `tests/support/permitted_skips.py`.
+    """
     named = os.environ.get("SENSEDEX_SHARED")
     folder = Path(named) if named else ROOT.parent / "shared"
     return folder if folder.is_dir() else None

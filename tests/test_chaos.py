@@ -21,6 +21,8 @@ from tests.chaos.reading import judge
 from tests.chaos.scene import Scene, Way
 from tests.support.s3_server import S3Server, reset_moto
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:

@@ -90,6 +90,7 @@ def test_qdrant_killed_in_an_upsert(
     assert witness.reads > 2
 
 
+@pytest.mark.server
 def test_the_real_engine_killed_while_it_builds_its_graph(tmp_path: Path) -> None:
     """What was acknowledged before is there after, and the next writes go on."""
     from qdrant_client import QdrantClient

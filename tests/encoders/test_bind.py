@@ -170,6 +170,7 @@ def test_recall_is_counted_by_hand() -> None:
         recalls(queries[:1], answers, [9], [0, 1, 2, 3])
 
 
+@pytest.mark.slow("a training, 20 s")
 def test_a_training_binds_and_the_unpaired_senses_with_it(table: Path) -> None:
     """Words and sounds were never a pair; both found the pictures, and so each other."""
     settings = BindSettings(epochs=100, batch=6, learning_rate=2e-3, seed=1)

@@ -65,6 +65,7 @@ def test_bad_input_is_named(tiny: FrozenInTimeEncoder) -> None:
             tiny.encode(modality, batch)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow("a network of the published size, 11 s")
 def test_a_published_kind_of_checkpoint_by_its_name(tmp_path: Path) -> None:
     state = seeded_state_dict(FrozenInTime(BASE), 0)
     weights = tmp_path / "4f.pth.tar"

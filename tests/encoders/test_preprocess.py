@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torchaudio.compliance import kaldi
+from torchaudio.functional import resample
 
 from encoders.errors import InputError
 from encoders.preprocess.audio import FRAMES, MEAN, STD, log_mel, log_mel_windows, reference_clips
@@ -22,7 +23,7 @@ from tests.support import media_files
 @pytest.mark.parametrize("name", ["dog", "car", "bird"])
 def test_pictures_are_the_golden_ones(shared_dir: Path | None, name: str) -> None:
     if shared_dir is None:
-        pytest.skip("no golden answers beside the checkout")
+        pytest.skip("no media of the reference beside the checkout")
     with Image.open(shared_dir / f"media/imagebind_assets/{name}_image.jpg") as picture:
         frames = torch.from_numpy(crop_of(picture)[None, None].copy())
     with np.load(shared_dir / f"golden/preprocess/{name}_image.vision.npz") as wanted:
@@ -34,7 +35,7 @@ def test_pictures_are_the_golden_ones(shared_dir: Path | None, name: str) -> Non
 def test_sounds_are_the_golden_ones(shared_dir: Path | None, name: str) -> None:
     """All three of the reference's clips."""
     if shared_dir is None:
-        pytest.skip("no golden answers beside the checkout")
+        pytest.skip("no media of the reference beside the checkout")
     with wave.open(str(shared_dir / f"media/imagebind_assets/{name}_audio.wav")) as file:
         rate, channels = file.getframerate(), file.getnchannels()
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
@@ -45,21 +46,39 @@ def test_sounds_are_the_golden_ones(shared_dir: Path | None, name: str) -> None:
         assert np.abs(got - wanted["melspec"]).max() <= 0.05
 
 
+def test_clips_of_a_recording_are_what_torchaudio_makes_of_each() -> None:
+    """The three clips at the reference's times: of two channels, at another rate, its first."""
+    rate = 44_100
+    both = np.stack([media_files.sound_array(n, 5 * rate / 16_000) for n in (1, 2)])  # 5 s
+    waveform = torch.from_numpy(both.astype(np.float32) / 32768)
+    got = reference_clips(waveform, rate)
+    assert got.shape == (3, 1, 128, FRAMES)
+    sound = resample(waveform, rate, 16_000)
+    for mine, start in zip(got, (0, 24_000, 48_000), strict=True):
+        piece = sound[:, start : start + 32_000]
+        theirs = banks_of((piece - piece.mean())[:1])
+        assert torch.allclose(mine[0], theirs, atol=1e-3)
+
+
+def banks_of(centred: torch.Tensor) -> torch.Tensor:
+    banks = kaldi.fbank(
+        centred,
+        htk_compat=True,
+        sample_frequency=16_000,
+        use_energy=False,
+        window_type="hanning",
+        num_mel_bins=128,
+        dither=0.0,
+    )
+    return (torch.nn.functional.pad(banks.T, (0, FRAMES - len(banks))) - MEAN) / STD
+
+
 def test_a_batch_of_sounds_is_what_torchaudio_makes_of_each() -> None:
     sound = np.stack([media_files.sound_array(n, 2.0) for n in range(4)])
     got = log_mel_windows(sound)
     for mine, samples in zip(got, sound, strict=True):
         waveform = torch.from_numpy(samples.astype(np.float32) / 32768)
-        banks = kaldi.fbank(
-            (waveform - waveform.mean())[None],
-            htk_compat=True,
-            sample_frequency=16_000,
-            use_energy=False,
-            window_type="hanning",
-            num_mel_bins=128,
-            dither=0.0,
-        )
-        theirs = (torch.nn.functional.pad(banks.T, (0, FRAMES - len(banks))) - MEAN) / STD
+        theirs = banks_of((waveform - waveform.mean())[None])
         assert torch.allclose(mine[0], theirs, atol=1e-4)
 
 
@@ -74,10 +93,9 @@ def test_sound_is_padded_after_the_filter_banks() -> None:
             log_mel(bad)
 
 
-def test_tokens_are_the_golden_ones(shared_dir: Path | None) -> None:
-    if shared_dir is None:
-        pytest.skip("no golden answers beside the checkout")
-    rows = json.loads((shared_dir / "golden/text_tokens.json").read_text())
+def test_tokens_are_the_golden_ones(golden_dir: Path) -> None:
+    rows = json.loads((golden_dir / "text_tokens.json").read_text())
+    assert len(rows) == 13
     # The last row's literal special tokens are the reference's quirk; they are text here.
     for row in rows[:-1]:
         assert token_ids([row["text"]])[0].tolist() == row["tokens"], row["text"]
@@ -91,6 +109,23 @@ def test_tokens_without_the_golden_ones() -> None:
     assert ids[2, -1] == END_ID
     assert (ids[2] != 0).all()
     assert clean("  &amp;lt;b&amp;gt;\n x ") == "<b> x"
+
+
+@pytest.mark.parametrize("size", [(640, 427), (300, 501), (224, 224)])
+def test_a_picture_is_resized_cropped_and_normalised(size: tuple[int, int]) -> None:
+    """As the reference does it: short side to 224, bicubic, the middle, CLIP's mean and spread."""
+    pixels = np.random.default_rng(3).integers(0, 255, (size[1] // 8, size[0] // 8, 3), np.uint8)
+    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    width, height = (224 * side // min(size) for side in size)
+    left, top = round((width - 224) / 2), round((height - 224) / 2)
+    crop = picture.resize((width, height), Image.Resampling.BICUBIC).crop(
+        (left, top, left + 224, top + 224)
+    )
+    mean, spread = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    wanted = (np.asarray(crop) / 255 - mean) / spread
+    frames = torch.from_numpy(crop_of(picture)[None, None].copy())
+    got = normalize(frames, torch.float32)[0].numpy()
+    assert np.abs(got - wanted.transpose(2, 0, 1)).max() <= 0.02
 
 
 def test_a_picture_keeps_its_centre_and_its_shape() -> None:

@@ -10,16 +10,16 @@ import av
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from encoders.errors import InputError
 from encoders.preprocess.sampling import Clip, clips_of, frames_of
 from encoders.preprocess.video import clip_crops, reference_frames
+from tests.pipeline.media.clips import run_ffmpeg
 
 
-def test_time_points_are_the_golden_ones(shared_dir: Path | None) -> None:
-    if shared_dir is None:
-        pytest.skip("no golden answers beside the checkout")
-    rows = json.loads((shared_dir / "golden/preprocess/clip_timepoints.json").read_text())
+def test_time_points_are_the_golden_ones(golden_dir: Path) -> None:
+    rows = json.loads((golden_dir / "clip_timepoints.json").read_text())
     assert {row["clips_per_video"] for row in rows} >= {3, 5}  # of sound, of video
     for row in rows:
         clips = clips_of(
@@ -31,21 +31,45 @@ def test_time_points_are_the_golden_ones(shared_dir: Path | None) -> None:
 
 def test_video_clips_are_the_golden_ones(shared_dir: Path | None) -> None:
     if shared_dir is None:
-        pytest.skip("no golden answers beside the checkout")
-    with av.open(str(shared_dir / "media/testsrc2_9s.mp4")) as container:
+        pytest.skip("no media of the reference beside the checkout")
+    got = reference_clips(shared_dir / "media/testsrc2_9s.mp4")
+    with np.load(shared_dir / "golden/preprocess/testsrc2_9s.video.npz") as wanted:
+        want = wanted["clips"].astype(np.float32)
+    assert got.shape == want.shape
+    assert worst_clip(got, want) <= 0.02
+
+
+def test_clips_of_a_film_drawn_here_are_the_golden_ones(golden_dir: Path, tmp_path: Path) -> None:
+    """The same film before it was compressed, and of its answers every fourth pixel both ways.
+
+    The compression is 0.0206 of the bound; one frame later or earlier would be 0.12.
+    """
+    film = tmp_path / "film.mkv"
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=426x240:rate=25", "-t", "9",
+               "-c:v", "ffv1", "-pix_fmt", "yuv420p", film)  # fmt: skip
+    got = reference_clips(film)
+    with np.load(golden_dir / "testsrc2_clips.npz") as wanted:
+        want = wanted["clips"].astype(np.float32)
+    assert got.shape == (15, 3, 2, 224, 224)
+    assert worst_clip(got[..., 2::4, 2::4], want) <= 0.025
+
+
+def reference_clips(film: Path) -> NDArray[np.float32]:
+    with av.open(str(film)) as container:
         stream = container.streams.video[0]
         fps = stream.average_rate
         assert fps is not None
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     numbers = reference_frames(len(frames), fps)
-    got = torch.cat(
+    return torch.cat(
         [clip_crops(torch.from_numpy(np.stack([frames[i] for i in pair]))) for pair in numbers]
-    )
-    with np.load(shared_dir / "golden/preprocess/testsrc2_9s.video.npz") as wanted:
-        want = wanted["clips"].astype(np.float32)
-        assert got.shape == want.shape
-        worst = np.abs(got.numpy() - want).mean(axis=(1, 2, 3, 4)).max()
-        assert worst <= 0.02, worst
+    ).numpy()
+
+
+def worst_clip(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
+    """The mean difference of the clip in which it is largest."""
+    assert got.shape == want.shape
+    return float(np.abs(got - want).mean(axis=(1, 2, 3, 4)).max())
 
 
 def test_clips_without_the_golden_ones() -> None:

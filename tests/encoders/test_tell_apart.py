@@ -155,6 +155,7 @@ def test_some_tokens_always_have_the_class_token() -> None:
     assert some_tokens(5, 16, 1.0) is None
 
 
+@pytest.mark.slow("two trainings, half a minute")
 def test_kept_views_of_frozen_pictures_bind_as_well(pairs: list[Pair]) -> None:
     """Each picture is looked at a few times in all, and words find their pictures nevertheless."""
     model = small_model()

@@ -139,6 +139,7 @@ def test_settings_later_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (source.bucket, source.prefix, source.region) == ("file", "environment", "flag")
 
 
+@pytest.mark.slow("processes that import torch, 3 s and more")
 def test_doctor_and_status_as_json(tmp_path: Path, root_dir: Path) -> None:
     done = sensedex("doctor", "--json", cwd=tmp_path, root=root_dir)
     found = {row["what"]: row for row in json.loads(done.stdout)}
@@ -223,6 +224,7 @@ def test_the_report_is_one_file_with_every_count() -> None:
     assert RunReport.from_bytes(REPORT.to_bytes()) == REPORT
 
 
+@pytest.mark.slow("processes that import torch, 3 s and more")
 def test_weights_are_converted(tmp_path: Path, root_dir: Path) -> None:
     import torch
     from safetensors.torch import load_file
@@ -244,6 +246,7 @@ def test_weights_are_converted(tmp_path: Path, root_dir: Path) -> None:
     assert "no.pth" in nothing.stderr
 
 
+@pytest.mark.slow("processes that import torch, 3 s and more")
 def test_doctor_prints_every_licence(tmp_path: Path, root_dir: Path) -> None:
     from encoders.catalogue import CARDS
 
@@ -253,6 +256,7 @@ def test_doctor_prints_every_licence(tmp_path: Path, root_dir: Path) -> None:
         assert card.licence.split()[0] in shown
 
 
+@pytest.mark.slow("processes that import torch, 3 s and more")
 def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path) -> None:
     from PIL import Image
 
@@ -272,6 +276,7 @@ def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path) -> None:
         assert said in refused.stderr
 
 
+@pytest.mark.slow("a training, and four processes that import torch")
 def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> None:
     rows = ["image,text,audio"]
     for number in range(4):
@@ -299,6 +304,7 @@ def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> No
         assert message in refused.stderr
 
 
+@pytest.mark.slow("processes that import torch, 3 s and more")
 def test_what_a_command_finds_is_its_exit_status(tmp_path: Path, root_dir: Path) -> None:
     """Not only errors have a status: a look that found something says so by it, too."""
     done = sensedex("doctor", "--bucket", "b", "--endpoint-url", "http://127.0.0.1:9", "--json",

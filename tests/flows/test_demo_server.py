@@ -22,6 +22,8 @@ from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
 
+pytestmark = pytest.mark.server
+
 HOLDS_ONE = """
 import sys, time
 from pathlib import Path

@@ -65,6 +65,7 @@ def small(tmp_path: Path) -> Any:
             yield server, settings, index, (*words, "--set", "index.prefer_grpc=false")
 
 
+@pytest.mark.server
 def test_the_command_tells_what_it_did(
     small: tuple[StandIn, Settings, VectorIndex, tuple[str, ...]],
 ) -> None:

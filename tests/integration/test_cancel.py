@@ -22,6 +22,8 @@ from tests.integration.prefect_scene import (
 )
 from tests.support.s3_server import S3Server
 
+pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
+
 OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are not begun
 
 

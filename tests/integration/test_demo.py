@@ -16,6 +16,8 @@ import pytest
 from flows.cli.demo import read_examples
 from tests.support.marked_processes import left_over, marked_environment
 
+pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
+
 COMMAND = [sys.executable, "-m", "flows.cli.main"]
 
 

@@ -36,6 +36,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.prefect
 def test_prefect_wants_its_password(tmp_path: Path, root_dir: Path) -> None:
     port = free_port()
     env = {**os.environ, "PREFECT_HOME": str(tmp_path), "DO_NOT_TRACK": "1"}

@@ -45,6 +45,7 @@ def test_a_run_comes_by_itself(
     objects = fill_bucket(s3_server.client(), media, "photos/*.jpg", 6)
     with scene.server():
         first = scene.deploy(*flags_of(settings), *EVERY_MINUTE, "--dry-run")
+        assert first
         assert all(line.startswith("would be created") for line in first)
         made = scene.deploy(*flags_of(settings), *EVERY_MINUTE)
         assert [line.removeprefix("would be ").split() for line in first] == [
@@ -53,6 +54,7 @@ def test_a_run_comes_by_itself(
         with scene.worker():
             done = until("a run", lambda: scene.in_state("Completed"), 240, scene.worker_log)
             again = scene.deploy(*flags_of(settings), *EVERY_MINUTE)
+            assert again
             assert all(line.startswith("unchanged") for line in again)
             artifacts = scene.run([*PREFECT, "artifact", "ls", "-o", "json"])
         assert done[0].auto_scheduled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def test_a_lost_board_stops_the_telling_and_not_the_run() -> None:
     seen = []
     with board.followed_by(seen.append, every_s=0.05):
         ray.get(board.handle.add.remote(Stage.DECODE, StageProgress(objects=3)))
+        while not seen:
+            time.sleep(0.01)
         ray.kill(board.handle)
     assert all(stages.get(Stage.DECODE, StageProgress(3)).objects == 3 for stages in seen)
 
@@ -65,6 +68,7 @@ exit_with(5)
 """
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(200)
 def test_a_dead_raylet_is_named(root_dir: Path) -> None:
     """Ray alone would end the process, without a word."""

@@ -45,7 +45,7 @@ def anchor_of(key: str, generation: str, segments: int, sequence: int) -> Anchor
     return Anchor(A, generation, points, {"vision": unit("mean")}, payload)
 
 
-@pytest.fixture(params=["local", "edge"])
+@pytest.fixture(params=["local", pytest.param("edge", marks=pytest.mark.server)])
 def any_index(
     request: pytest.FixtureRequest,
     index_settings: IndexSettings,

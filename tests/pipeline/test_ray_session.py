@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.marked_processes import left_over, marked_environment
 
+pytestmark = pytest.mark.ray
+
 INTERRUPTED = """
 import time
 from pipeline.embed.ray_session import RayUnavailable, exit_with, ray_session, while_ray_lives

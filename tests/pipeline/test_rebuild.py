@@ -152,6 +152,7 @@ def test_only_what_is_live_comes_over(settings: Settings) -> None:
         assert live(index) == expected({**now, "late.mp4": ("g1", 1)})
 
 
+@pytest.mark.slow("reads all along five rebuilds, 20 s")
 def test_readers_of_the_alias_see_no_gap(settings: Settings) -> None:
     """In local mode, over rebuilds, rollbacks and deletions again and again. `make bench` does the
     same for 10,000 reads."""
@@ -209,6 +210,7 @@ def test_on_a_server_runs_go_on_meanwhile(server: StandIn, tmp_path: Path) -> No
         now = {**ASSETS, "00.mp4": ("g2", 2), "n": ("g1", 1)}
         del now["09.mp4"]
         assert previous == "media-1"
+        assert recalls
         assert all(recall.share == 1.0 for recall in recalls)
         assert len(refused) == 1
         assert live(index) == expected(now)
@@ -333,6 +335,7 @@ def test_the_gate_refuses_a_bad_search_and_lets_a_better_one_pass(
         assert collections.behind("media") == "media-1"
         lax = rebuild(settings, replace(OPTIONS, min_recall=0.75), collections)
         assert (lax.went_on, lax.points_loaded, lax.shows) == (True, 0, "media-2")
+        assert lax.recalls
         assert all(0.75 <= recall.share < 0.9 for recall in lax.recalls)
         store = open_store(settings.state.location, settings.source)
         [record] = read_records(store, "media", server.url)

@@ -309,6 +309,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_cut_connection_is_taken_up_again(tmp_path: Path, ranges: bool) -> None:
@@ -328,6 +329,7 @@ def test_a_cut_connection_is_taken_up_again(tmp_path: Path, ranges: bool) -> Non
     assert all(start > 0 for start in starts)
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("fast")
 def test_a_connection_that_never_gives_a_byte_is_given_up(tmp_path: Path) -> None:
     server = CuttingServer(cuts=100, cut_after=0)
@@ -341,6 +343,7 @@ def test_a_connection_that_never_gives_a_byte_is_given_up(tmp_path: Path) -> Non
     assert len(server.asked) == s3.RESUMES_WITHOUT_PROGRESS + 1
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("fast")
 def test_a_length_that_was_not_listed_is_a_change(tmp_path: Path) -> None:
     server = CuttingServer(cuts=0, cut_after=0)

@@ -16,8 +16,11 @@ from pipeline.settings import SourceSettings
 from pipeline.state.store import AlreadyThere, FolderStore, Store, VersionConflict, open_store
 from tests.support.s3_server import S3Server
 
+SEAWEED = pytest.param("seaweed", marks=pytest.mark.server)
+MOTO = pytest.param("moto", marks=pytest.mark.server)
 
-@pytest.fixture(params=["folder", "seaweed", "moto"])
+
+@pytest.fixture(params=["folder", SEAWEED, MOTO])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return open_store(str(tmp_path / "state"), SourceSettings())
@@ -27,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store("s3://media/some/state/", server.settings())
 
 
-@pytest.fixture(params=["folder", "seaweed"])
+@pytest.fixture(params=["folder", SEAWEED])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Opens the same store anew. Not moto's: it checks its conditions and writes in two steps."""
     if request.param == "folder":

@@ -271,6 +271,7 @@ def test_damage_is_named_and_mended_from_parquet(place: Place, damage: Damage) -
     found = {str(row.name): (row.objects, row.points) for row in report.findings}
     assert found == DAMAGES[damage]
     assert report.verdict is Verdict.DISAGREE
+    assert report.findings
     assert all(row.examples for row in report.findings)
 
     done = place.repair_round()

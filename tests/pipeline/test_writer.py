@@ -16,7 +16,7 @@ from tests.support.invented_assets import SPACES, live, load, whole
 from tests.support.qdrant_server import qdrant_server
 
 
-@pytest.fixture(params=["local", "server"])
+@pytest.fixture(params=["local", pytest.param("server", marks=pytest.mark.server)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     values = {"index.path": tmp_path / "qdrant", "state.location": str(tmp_path / "state")}
     if request.param == "local":

@@ -23,6 +23,7 @@ class Policy:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._statements = document["Statement"]
+        assert self._statements
         assert all(s["Effect"] == "Allow" for s in self._statements)
 
     @classmethod

@@ -23,6 +23,8 @@ from tests.pipeline.media.attack_files import attacks
 from tests.pipeline.media.canary import AddressCanary, FileCanary
 from tests.pipeline.media.odd_media import flat
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[tuple[Path, FileCanary, AddressCanary]]:

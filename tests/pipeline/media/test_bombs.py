@@ -17,6 +17,8 @@ from tests.pipeline.media.bombs import BOMBS
 from tests.pipeline.media.clips import run_ffmpeg, write_numbered
 from tests.pipeline.media.odd_media import SOUNDS, VIDEOS
 
+pytestmark = pytest.mark.slow("bombs, and films of hours: half a minute in all")
+
 MB = 1 << 20
 HURRIED = {
     name: {"cpu_grace_s": 1.0, "cpu_s_per_mb": 0.1}

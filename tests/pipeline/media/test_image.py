@@ -31,7 +31,7 @@ def square(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("name", ["dog", "car", "bird"])
 def test_reference_preprocessing(shared_dir: Path | None, name: str) -> None:
     if shared_dir is None:
-        pytest.skip("no golden data beside the checkout")
+        pytest.skip("no media of the reference beside the checkout")
     golden = np.load(shared_dir / f"golden/preprocess/{name}_image.vision.npz")["pixels"]
     frame = square(shared_dir / f"media/imagebind_assets/{name}_image.jpg")
     normal = ((frame / 255 - CLIP_MEAN) / CLIP_STD).transpose(2, 0, 1)

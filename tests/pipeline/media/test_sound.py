@@ -69,6 +69,7 @@ def test_picture_that_begins_first_pads_the_sound(tmp_path: Path, decoder: str) 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_no_sound_is_no_error(tmp_path: Path, decoder: str) -> None:
     got = decoded(write_numbered(tmp_path / "mute.mp4", TIMES), decoder=decoder)
+    assert got.windows
     assert all(w.sound is None for w in got.windows)
     assert got.end.status is Status.INDEXED
     assert not got.end.silent
