@@ -25,6 +25,7 @@ from qdrant_client import models as q
 
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
+from pipeline import codec
 from pipeline.index import embedded
 from pipeline.index.embedded import EngineFolder
 from pipeline.index.load import LoadReceipt
@@ -281,9 +282,9 @@ def _write_lease(folder: Path) -> Path:
 
 
 def _read_lease(store: FolderStore) -> Lease:
-    found = store.read(lease_module.LEASE)
+    found = lease_module.read_lease(store)
     assert found is not None
-    return lease_module._parsed(store, found.data)
+    return found
 
 
 def _write_plan(folder: Path) -> Path:
@@ -339,7 +340,7 @@ def _write_receipt(receipt: ShardReceipt) -> Callable[[Path], Path]:
 
 
 def _write_load(folder: Path) -> Path:
-    commit_load(FolderStore(folder), _RUN, 0, LOAD.to_json())
+    commit_load(FolderStore(folder), _RUN, 0, codec.to_json(LOAD))
     return folder / _RUN.load(0)
 
 
@@ -431,7 +432,7 @@ STORED: tuple[StoredFormat, ...] = (
     _receipt("receipt.json", RECEIPT),
     _receipt("nothing.json", EMPTY_RECEIPT),
     StoredFormat(
-        "load", 1, "load.json", {0: LOAD.to_json()}, _write_load,
+        "load", 1, "load.json", {0: codec.to_json(LOAD)}, _write_load,
         _read_as(_RUN.load(0), lambda store: read_loads(store, _RUN)),
     ),
     StoredFormat(

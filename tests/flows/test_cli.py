@@ -20,6 +20,7 @@ from encoders.modality import Modality
 from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.init import settings_text
 from flows.cli.render import render_failures, render_report, shown
+from pipeline import codec
 from pipeline.report.html import report_html
 from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.settings import Settings, load_settings
@@ -206,7 +207,7 @@ def test_the_report_is_one_file_with_every_count() -> None:
     assert reader.plots == 4
     for fact in ("1,207", "1,251", "41", "carry no meaning", "not_media", REPORT.run_id):
         assert fact in reader.text
-    assert RunReport.from_bytes(REPORT.to_bytes()) == REPORT
+    assert codec.from_bytes(RunReport, codec.to_bytes(REPORT)) == REPORT
 
 
 def test_weights_are_converted(tmp_path: Path, root_dir: Path) -> None:

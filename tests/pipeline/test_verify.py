@@ -16,6 +16,7 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
+from pipeline import codec
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
 from pipeline.ids import anchor_id, asset_id
 from pipeline.index.points import CollectionPoints, StoredPoint
@@ -28,6 +29,7 @@ from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
 from pipeline.state.lease import held
+from pipeline.state.receipts import receipt_bytes
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
@@ -362,8 +364,8 @@ def a_row_is_lost(file: Path) -> None:
     """By file and receipt alike, as if it had never been written."""
     rows = [row for row in rows_in(file) if row.segment.index == 0]
     digest = write_segments(file, rows, read_spaces(file))
-    receipt = ShardReceipt.from_bytes(receipt_file(file).read_bytes())
-    receipt_file(file).write_bytes(replace(receipt, data_sha256=digest).to_bytes())
+    receipt = codec.from_bytes(ShardReceipt, receipt_file(file).read_bytes())
+    receipt_file(file).write_bytes(receipt_bytes(replace(receipt, data_sha256=digest)))
 
 
 def receipt_file(file: Path) -> Path:
