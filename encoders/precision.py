@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from encoders.modality import Modality
 
@@ -34,13 +34,6 @@ class TowerPrecision:
     @property
     def fell_back(self) -> bool:
         return self.used != self.requested
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> TowerPrecision:
-        return cls(**{**values, "modality": Modality(values["modality"])})
 
 
 def fall_back_lines(precisions: Sequence[TowerPrecision]) -> list[str]:

@@ -23,6 +23,7 @@ from flows.prefect_server import UNREACHABLE, went_away
 from flows.retries import tried_again
 from flows.slots import run_outlives_its_slot
 from flows.tasks import TaskRunner
+from pipeline import codec
 from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS
@@ -90,7 +91,7 @@ def index_flow(
         settings = load_settings(settings_file, given_fields(parts))
         with run_outlives_its_slot(say):
             report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
-        return report.to_json()
+        return codec.to_json(report)
 
     return in_one_sentence(body)
 

@@ -6,7 +6,6 @@ MediaObject -> PlanRow -> (MediaInfo, Segment, vectors) -> SegmentRow -> a point
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -198,27 +197,6 @@ class ObjectOutcome:
         if self.status in (Status.REJECTED, Status.FAILED, Status.DENIED) and not self.failure:
             raise ValueError(f"{self.key!r} is {self.status} without a reason")
 
-    def to_json(self) -> dict[str, Any]:
-        row = {name: getattr(self, name) for name in self.__slots__}
-        row["failure"] = (
-            None
-            if self.failure is None
-            else {n: getattr(self.failure, n) for n in Failure.__slots__}
-        )
-        row["segments_by_modality"] = dict(self.segments_by_modality)
-        row["seconds_by_stage"] = dict(self.seconds_by_stage)
-        row["sidecars"] = list(self.sidecars)
-        return row
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> ObjectOutcome:
-        values = dict(row)
-        values["status"] = Status(values["status"])
-        values["media_type"] = MediaType(values["media_type"]) if values["media_type"] else None
-        values["failure"] = Failure(**values["failure"]) if values["failure"] else None
-        values["sidecars"] = tuple(values["sidecars"])
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True)
 class ShardReceipt:
@@ -231,17 +209,6 @@ class ShardReceipt:
     data_sha256: str | None
     segments: int
     outcomes: tuple[ObjectOutcome, ...]
-
-    def to_bytes(self) -> bytes:
-        row = {name: getattr(self, name) for name in self.__slots__}
-        row["outcomes"] = [outcome.to_json() for outcome in self.outcomes]
-        return json.dumps(row, ensure_ascii=True, sort_keys=True).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> ShardReceipt:
-        row = json.loads(data)
-        row["outcomes"] = tuple(ObjectOutcome.from_json(o) for o in row["outcomes"])
-        return cls(**row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from pipeline.errors import LeaseHeld, SettingsError
-from pipeline.state.lease import LEASE, Lease, is_free
+from pipeline.state.lease import LEASE, is_free, read_lease
+from pipeline.state.store import FolderStore
 
 
 def clean_folder(console: Console, folder: Path, *, yes: bool) -> None:
@@ -23,8 +24,8 @@ def clean_folder(console: Console, folder: Path, *, yes: bool) -> None:
             remedy="Remove it yourself if you mean it.",
         )
     for path in folder.rglob(LEASE):
-        lease = Lease.from_bytes(path.read_bytes())
-        if not is_free(lease):
+        lease = read_lease(FolderStore(path.parent))
+        if lease is not None and not is_free(lease):
             raise LeaseHeld(
                 f"Run {lease.run_id} on {lease.holder} is writing in {path.parent}.",
                 remedy="Wait for it, or stop it.",

@@ -110,7 +110,9 @@ def _check_something_is_there(settings: Settings) -> None:
 
 def _show_done(done: RebuildResult, given: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        print_json(done.to_json())
+        from pipeline import codec
+
+        print_json(codec.to_json(done))
         return
     went_on = "went on with" if done.went_on else "made"
     out.print(

@@ -82,7 +82,9 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
 
             done = run_index(chosen, options, on_progress)
     if as_json:
-        print_json(done.to_json())
+        from pipeline import codec
+
+        print_json(codec.to_json(done))
     else:
         out.print(render_report(done))
         out.print(meaning_note(done.encoder, done.meaningful))

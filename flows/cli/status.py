@@ -56,12 +56,13 @@ def report(
     as_json: o.Json = False,
 ) -> None:
     """Write a run's report as one HTML file with plots."""
+    from pipeline import codec
     from pipeline.report.html import write_report_html
     from pipeline.report.read import read_report
 
     found = read_report(options.settings(), run_id)
     if as_json:
-        print_json(found.to_json())
+        print_json(codec.to_json(found))
         return
     with writing_to(target):
         write_report_html(found, target)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import codec
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
 from pipeline.media.sandbox.client import decode_in_child
@@ -184,7 +185,7 @@ class DecodeStage:
             shard.objects,
             planned.asset_id,
             planned.generation,
-            outcome=json.dumps(outcome.to_json(), ensure_ascii=True),
+            outcome=codec.to_bytes(outcome).decode(),
         )
 
 

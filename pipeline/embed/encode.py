@@ -10,7 +10,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from encoders.modality import Modality
 from encoders.preprocess.sampling import spread
 from encoders.preprocess.text import clean
 from encoders.protocol import Encoder
+from pipeline import codec
 from pipeline.embed.rows import encoded_schema, frames_of, sound_of, vector_column
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, VectorSpace
@@ -160,7 +160,7 @@ class EncodeStage:
 
 def _failure(code: str, message: str) -> str:
     failure = Failure("encode", code, True, message, "`sensedex retry` tries it again.")
-    return json.dumps(asdict(failure))
+    return codec.to_bytes(failure).decode()
 
 
 def _read(cell: pa.Scalar, reader: Callable[[bytes], NDArray[Any]]) -> NDArray[Any] | None:

@@ -18,15 +18,17 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
+from pipeline import codec
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.progress_actor import ProgressBoard, Reporter
 from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rows import decoded_table
 from pipeline.errors import Transient
 from pipeline.media.sandbox.client import prepare_children
-from pipeline.planning.file import plan_row_from, plan_table
+from pipeline.planning.file import plan_table, rows_of_table
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
+from pipeline.state.receipts import receipt_bytes
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_PER_BLOCK = 16
@@ -88,7 +90,7 @@ def run_graph(
         batches = receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         for batch in while_ray_lives(batches):
             for cell in cast("pa.Table", batch).column("receipt"):
-                yield ShardReceipt.from_bytes(cell.as_py())
+                yield codec.from_bytes(ShardReceipt, cell.as_py())
     except ray.exceptions.RayError as error:
         raise GraphBroken(
             f"Ray stopped the graph: {str(error).splitlines()[0] if str(error) else error!r}",
@@ -122,8 +124,9 @@ class _RayDecode:
         prepare_children()  # half a second, while the encoder loads its model
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        planned = map(plan_row_from, table.to_pylist())
-        rows = (row for p in planned for row in self._stage.rows(p, self._job.shard_of(p)))
+        rows = (
+            row for p in rows_of_table(table) for row in self._stage.rows(p, self._job.shard_of(p))
+        )
         for chunk in chunks(rows, WINDOWS_PER_BLOCK):
             yield decoded_table(chunk)
         self._reporter.tell()
@@ -147,7 +150,7 @@ class _RayWrite:
         self._stage = job.write_stage(self._reporter.add)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        receipts = [receipt.to_bytes() for receipt in self._stage.receipts(table)]
+        receipts = [receipt_bytes(receipt) for receipt in self._stage.receipts(table)]
         self._reporter.tell()
         yield pa.table({"receipt": pa.array(receipts, type=pa.binary())})
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from pipeline import codec
 from pipeline.embed.rows import vectors_of
 from pipeline.ids import point_id
 from pipeline.progress import AddProgress, Stage, StageProgress
@@ -77,11 +78,11 @@ class WriteStage:
             sizes[shard] = row["shard_objects"]
             asset = self._shards.setdefault(shard, {}).setdefault(row["asset_id"], _Asset())
             if row["outcome"] is not None:
-                asset.outcome = ObjectOutcome.from_json(json.loads(row["outcome"]))
+                asset.outcome = codec.from_bytes(ObjectOutcome, row["outcome"])
                 continue
             asset.seen += 1
             if row["failure"] is not None:
-                asset.failure = Failure(**json.loads(row["failure"]))
+                asset.failure = codec.from_bytes(Failure, row["failure"])
                 continue
             vectors = vectors_of(encoded, number, self._names)
             if vectors:

@@ -4,10 +4,9 @@ rebuild from Parquet; every step may be repeated.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -34,12 +33,6 @@ class LoadReceipt:
     assets: int
     retired: int
     seconds_by_step: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def to_bytes(self) -> bytes:
-        return json.dumps(self.to_json(), sort_keys=True).encode()
 
 
 @dataclass(slots=True)

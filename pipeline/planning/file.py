@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.codec import Columns
 from pipeline.errors import StateCorrupt
 from pipeline.planning.diff import PlanSummary
-from pipeline.records import Action, MediaObject, PlanRow
+from pipeline.records import Action, PlanRow
 
 ROWS_PER_BATCH = 4096
 
@@ -45,37 +45,17 @@ _SCHEMA = pa.schema(
 )
 
 
+_COLUMNS = Columns(PlanRow, _SCHEMA)
+
+
 def plan_table(rows: Sequence[PlanRow]) -> pa.Table:
-    """The rows as an Arrow table; `plan_row_from` takes a row of its `to_pylist()` back."""
-    objects = [row.object for row in rows]
-    sidecars = [[_cells(s) for s in row.sidecars] if row.sidecars else None for row in rows]
-    columns = [
-        pa.array([row.action.value for row in rows], pa.string()),
-        pa.StructArray.from_arrays(
-            [pa.array([getattr(o, f.name) for o in objects], f.type) for f in _OBJECT],
-            fields=list(_OBJECT),
-        ),
-        *(
-            pa.array([getattr(row, name) for row in rows], pa.string())
-            for name in ("asset_id", "generation", "reason")
-        ),
-        pa.array(sidecars, _SCHEMA.field("sidecars").type),
-        pa.array([row.previous_generation for row in rows], pa.string()),
-        pa.array([row.shard for row in rows], pa.int32()),
-    ]
-    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+    """The rows as an Arrow table, from which `rows_of_table` takes them back."""
+    return pa.Table.from_batches([_COLUMNS.batch(rows)])
 
 
-def _cells(obj: MediaObject) -> dict[str, Any]:
-    return {field.name: getattr(obj, field.name) for field in _OBJECT}
-
-
-def plan_row_from(row: Mapping[str, Any]) -> PlanRow:
-    values = dict(row)
-    values["action"] = Action(values["action"])
-    values["object"] = MediaObject(**values["object"])
-    values["sidecars"] = tuple(MediaObject(**sidecar) for sidecar in values["sidecars"] or ())
-    return PlanRow(**values)
+def rows_of_table(table: pa.Table) -> Iterator[PlanRow]:
+    for batch in table.to_batches():
+        yield from _COLUMNS.records(batch)
 
 
 def write_plan(path: Path, rows: Iterable[PlanRow], summary: PlanSummary) -> None:
@@ -93,6 +73,6 @@ def read_plan(path: Path) -> Iterator[PlanRow]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from map(plan_row_from, batch.to_pylist())
-    except (pa.ArrowInvalid, OSError) as error:
+                yield from _COLUMNS.records(batch)
+    except (ValueError, OSError) as error:  # Arrow's is a ValueError
         raise StateCorrupt(f"{path.name} is not a plan: {error}.", remedy="Run again.") from error

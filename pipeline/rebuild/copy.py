@@ -6,11 +6,11 @@ collection itself says, by its anchors, which assets it already shows.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from pipeline import codec
 from pipeline.errors import IndexMismatch, StateCorrupt
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
@@ -31,6 +31,15 @@ class CopyProgress:
     of_files: int = 0
     points: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileReceipt:
+    """That a file is in the collection, whole. Its name says so; what is in it nobody reads."""
+
+    data_file: str
+    assets: int
+    points_loaded: int
 
 
 OnCopied = Callable[[CopyProgress], None]
@@ -121,8 +130,8 @@ def _load_missing(
 
 
 def _keep_receipt(store: Store, name: str, file: LiveFile, points: int) -> None:
-    facts = {"data_file": file.name, "assets": len(file.generations), "points_loaded": points}
+    receipt = FileReceipt(file.name, len(file.generations), points)
     try:
-        store.create(name, json.dumps(facts, sort_keys=True).encode())
+        store.create(name, codec.to_bytes(receipt, sort_keys=True))
     except AlreadyThere:
         return

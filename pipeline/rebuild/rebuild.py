@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from pipeline.errors import LeaseHeld, Transient
 from pipeline.index.collections import Collections
@@ -68,9 +67,6 @@ class RebuildResult:
     recalls: tuple[Recall, ...]
     searched_exactly: bool
     seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def rebuild(

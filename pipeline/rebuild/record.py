@@ -6,12 +6,12 @@ rebuilds/<number>-<collection>/rebuild.json   what is made, where, and how far i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from pipeline import codec
 from pipeline.errors import StateCorrupt
 from pipeline.rebuild.live_set import LiveFile
 from pipeline.state.store import AlreadyThere, Store
@@ -57,9 +57,6 @@ class RebuildRecord:
     def file_receipt(self, file: LiveFile) -> str:
         return f"{self.root}/files/{file.digest()}.json"
 
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True, indent=1).encode()
-
 
 def read_records(store: Store, alias: str, place: str) -> list[RebuildRecord]:
     """The rebuilds of an alias on a server or in a folder, the oldest first."""
@@ -74,7 +71,7 @@ def begin_record(store: Store, record: RebuildRecord) -> RebuildRecord:
         taken = [int(name.split("/")[1].partition("-")[0]) for name in store.list(REBUILDS)]
         record = replace(record, number=max(taken, default=0) + 1)
         try:
-            store.create(record.name, record.to_bytes())
+            store.create(record.name, _bytes(record))
         except AlreadyThere:
             continue
         return record
@@ -84,9 +81,9 @@ def keep_record(store: Store, record: RebuildRecord) -> RebuildRecord:
     """Write over what was known of it. Raises VersionConflict where another did just now."""
     found = store.read(record.name)
     if found is None:
-        store.create(record.name, record.to_bytes())
+        store.create(record.name, _bytes(record))
     else:
-        store.replace(record.name, record.to_bytes(), found.version)
+        store.replace(record.name, _bytes(record), found.version)
     return record
 
 
@@ -99,14 +96,17 @@ def receipts_of(store: Store, record: RebuildRecord) -> set[str]:
     return set(store.list(f"{record.root}/files/"))
 
 
+def _bytes(record: RebuildRecord) -> bytes:
+    return codec.to_bytes(record, sort_keys=True, indent=1)
+
+
 def _read(store: Store, name: str) -> RebuildRecord:
     found = store.read(name)
     try:
         if found is None:
             raise ValueError("it has vanished")
-        values = json.loads(found.data)
-        return RebuildRecord(**{**values, "phase": Phase(values["phase"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return codec.from_bytes(RebuildRecord, found.data)
+    except ValueError as error:
         raise StateCorrupt(
             f"{name} in {store.location} is no record of a rebuild: {error}.",
             remedy=f"Remove {name}; its collection is then no longer known, and can be deleted.",

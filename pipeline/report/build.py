@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline import codec
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage
 from pipeline.records import Action, ShardReceipt, Status
@@ -80,4 +81,4 @@ def report_of(
 
 
 def keep_report(store: Store, run: RunFolder, report: RunReport) -> None:
-    store.create(run.report, report.to_bytes())
+    store.create(run.report, codec.to_bytes(report, indent=1))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.errors import SettingsError
+from pipeline import codec
+from pipeline.errors import SettingsError, StateCorrupt
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.settings import Settings
-from pipeline.state.lease import LEASE, Lease
+from pipeline.state.lease import read_lease
 from pipeline.state.objects import StateRow, read_state
 from pipeline.state.receipts import RUNS
 from pipeline.state.store import open_store
@@ -35,8 +36,7 @@ def read_status(settings: Settings) -> RunStatus:
     """Raises StateCorrupt, StoreUnavailable."""
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
-    found = store.read(LEASE)
-    lease = Lease.from_bytes(found.data) if found else None
+    lease = read_lease(store)
     unfinished = {
         name.split("/")[1]
         for name in store.list(RUNS)
@@ -83,7 +83,7 @@ def _failure(row: StateRow) -> FailureRow:
 
 
 def read_report(settings: Settings, run_id: str | None = None) -> RunReport:
-    """The report of a run, or of the last one that has one. Raises SettingsError."""
+    """The report of a run, or of the last one that has one. Raises SettingsError, StateCorrupt."""
     store = open_store(settings.state.location, settings.source)
     names = [name for name in store.list(RUNS) if name.endswith("/report.json")]
     if run_id is not None:
@@ -93,6 +93,13 @@ def read_report(settings: Settings, run_id: str | None = None) -> RunReport:
             f"There is no report {'of run ' + run_id if run_id else 'yet'} in {store.location}.",
             remedy="`sensedex run` makes one; `sensedex status` names the last run.",
         )
-    found = store.read(max(names))
+    name = max(names)
+    found = store.read(name)
     assert found is not None
-    return RunReport.from_bytes(found.data)
+    try:
+        return codec.from_bytes(RunReport, found.data)
+    except ValueError as error:
+        raise StateCorrupt(
+            f"{name} in {store.location} is not a report: {error}.",
+            remedy="`sensedex report --run` shows another run's; the state is not touched by it.",
+        ) from error

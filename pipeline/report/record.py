@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from encoders.precision import TowerPrecision
 from pipeline.records import ObjectOutcome, Status
@@ -84,25 +82,6 @@ class RunReport:
     def media_seconds_per_second(self) -> float:
         embed = self.seconds_by_phase.get("embed and load", 0.0)
         return self.media_seconds / embed if embed else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def to_bytes(self) -> bytes:
-        return json.dumps(self.to_json(), ensure_ascii=True, indent=1).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> RunReport:
-        return cls.from_json(json.loads(data))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> RunReport:
-        row = dict(values)
-        row["failures"] = tuple(FailureRow(**f) for f in row["failures"])
-        row["stages"] = tuple(StageTime(**s) for s in row["stages"])
-        row["search"] = tuple(SearchRecall(**s) for s in row.get("search", ()))
-        row["precisions"] = tuple(TowerPrecision.from_json(p) for p in row.get("precisions", ()))
-        return cls(**row)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from encoders.loading import check_weights
+from pipeline import codec
 from pipeline.embed.engine import Engine
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
@@ -160,7 +161,7 @@ def load(
                 index, read_segments(path), outcomes, run.folder.sequence, run.folder.run_id
             )
     if own:
-        commit_load(run.store, run.folder, receipt.shard, done.to_json())
+        commit_load(run.store, run.folder, receipt.shard, codec.to_json(done))
     reporter.add(
         Stage.LOAD,
         StageProgress(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from pipeline import codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +25,4 @@ class SearchRecall:
         return self.found / self.queries
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "recall": round(self.share, 4)}
+        return {**codec.to_json(self), "recall": round(self.share, 4)}

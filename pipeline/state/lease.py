@@ -7,17 +7,17 @@ on this same machine may be taken at once.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline import codec
 from pipeline.errors import LeaseHeld, SensedexError, StateCorrupt, StoreUnavailable
 from pipeline.settings import StateSettings
 from pipeline.state.store import AlreadyThere, Store, VersionConflict
@@ -36,15 +36,12 @@ class Lease:
     process: str
     expires_at: float
 
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Lease:
-        return cls(**json.loads(data))
-
     def same_as(self, other: Lease) -> bool:
         return (self.sequence, self.run_id) == (other.sequence, other.run_id)
+
+
+def lease_bytes(lease: Lease) -> bytes:
+    return codec.to_bytes(lease, sort_keys=True)
 
 
 class LeaseLost(LeaseHeld):
@@ -53,6 +50,12 @@ class LeaseLost(LeaseHeld):
 
     retryable = False
     default_code = "lease_lost"
+
+
+def read_lease(store: Store) -> Lease | None:
+    """The lease as it is stored; None before the first one. Raises StateCorrupt."""
+    found = store.read(LEASE)
+    return None if found is None else _parsed(store, found.data)
 
 
 def acquire(store: Store, run_id: str, ttl_s: float, *, after_sequence: int = 0) -> Lease:
@@ -69,9 +72,9 @@ def acquire(store: Store, run_id: str, ttl_s: float, *, after_sequence: int = 0)
         lease = Lease(sequence, run_id, _holder(), _process(os.getpid()), time.time() + ttl_s)
         try:
             if found is None:
-                store.create(LEASE, lease.to_bytes())
+                store.create(LEASE, lease_bytes(lease))
             else:
-                store.replace(LEASE, lease.to_bytes(), found.version)
+                store.replace(LEASE, lease_bytes(lease), found.version)
         except (AlreadyThere, VersionConflict):
             # Another was first; or we were, and a lost answer made the client send it twice.
             if _is_ours(store, lease):
@@ -90,7 +93,7 @@ def renew(store: Store, lease: Lease, ttl_s: float) -> Lease:
         if found is None or now is None or not now.same_as(lease) or now.expires_at == 0:
             break  # a released lease stays released
         try:
-            store.replace(LEASE, renewed.to_bytes(), found.version)
+            store.replace(LEASE, lease_bytes(renewed), found.version)
         except VersionConflict:
             continue
         return renewed
@@ -103,7 +106,8 @@ def release(store: Store, lease: Lease) -> None:
     if found is None or not _parsed(store, found.data).same_as(lease):
         return
     try:
-        store.replace(LEASE, replace(lease, expires_at=0.0).to_bytes(), found.version)
+        released = replace(lease, expires_at=0.0)
+        store.replace(LEASE, lease_bytes(released), found.version)
     except VersionConflict:
         return
 
@@ -145,8 +149,7 @@ class LeaseHandle:
 
 def still_held(store: Store, lease: Lease) -> None:
     """Raises LeaseLost where the stored lease is another's, or has run out."""
-    found = store.read(LEASE)
-    now = None if found is None else _parsed(store, found.data)
+    now = read_lease(store)
     if now is None or not now.same_as(lease) or now.expires_at <= time.time():
         raise _lost(store, lease)
 
@@ -219,13 +222,13 @@ def _process(pid: int) -> str:
 
 def _is_ours(store: Store, lease: Lease) -> bool:
     found = store.read(LEASE)
-    return found is not None and found.data == lease.to_bytes()
+    return found is not None and found.data == lease_bytes(lease)
 
 
 def _parsed(store: Store, data: bytes) -> Lease:
     try:
-        return Lease.from_bytes(data)
-    except (ValueError, TypeError) as error:
+        return codec.from_bytes(Lease, data)
+    except ValueError as error:
         raise StateCorrupt(
             f"{LEASE} in {store.location} is not a lease: {error}.",
             remedy=f"If nothing else is running, remove {LEASE}.",
@@ -242,8 +245,7 @@ def _held_by(lease: Lease) -> LeaseHeld:
 
 
 def _lost(store: Store, lease: Lease) -> LeaseLost:
-    found = store.read(LEASE)
-    now = None if found is None else _parsed(store, found.data)
+    now = read_lease(store)
     by = f"run {now.run_id} on {now.holder}" if now and not now.same_as(lease) else "time"
     return LeaseLost(
         f"Run {lease.run_id} has lost its lease to {by}.",

@@ -10,7 +10,6 @@ as Python compares strings: by code point, which is the order of their UTF-8 byt
 from __future__ import annotations
 
 import itertools
-import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,8 +19,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline import codec
+from pipeline.codec import Columns
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
 from pipeline.scratch import scratch_folder
@@ -34,7 +36,6 @@ FOLDER = "objects/"
 ROWS_PER_BATCH = 8192
 
 _REMEDY = "Restore the state location from a copy, or `sensedex clean` and index anew."
-_FAILURE_FIELDS = ("stage", "code", "retryable", "message", "remedy")
 _SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -89,9 +90,28 @@ class StateRow:
     def of(
         cls, outcome: ObjectOutcome, *, sequence: int, data_file: str | None, recipe: str
     ) -> StateRow:
-        values: list[Any] = [getattr(outcome, name) for name in _SCHEMA.names[:11]]
-        values += [sequence, data_file if outcome.segments else None, recipe, outcome.failure]
+        values: list[Any] = [*_shared(outcome), sequence]
+        values += [data_file if outcome.segments else None, recipe, outcome.failure]
         return cls(*values)
+
+
+_COLUMNS = Columns(StateRow, _SCHEMA)
+# The fields before `sequence` are an outcome's, by the same names.
+_shared = attrgetter(*itertools.takewhile(lambda name: name != "sequence", StateRow.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """`current.json`, as it is stored."""
+
+    sequence: int = 0
+    run_id: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    recipe: str = ""
+    encoder: str = ""
+    state_file: str | None = None
+    totals: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +144,11 @@ def read_state(store: Store) -> CurrentState:
     if found is None:
         return CurrentState(store)
     try:
-        return CurrentState(store, version=found.version, **json.loads(found.data))
-    except (ValueError, TypeError) as error:
+        facts = codec.from_bytes(_Current, found.data)
+    except ValueError as error:
         what = f"{CURRENT} in {store.location} is not a state: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error
+    return CurrentState(store, version=found.version, **codec.to_json(facts))
 
 
 def merge_state(
@@ -202,17 +223,8 @@ def commit_state(
         path = folder / "state.parquet"
         totals = write_rows(path, rows)
         store.put_file(name, path)
-    facts: dict[str, Any] = {
-        "sequence": sequence,
-        "run_id": run_id,
-        "bucket": bucket,
-        "prefix": prefix,
-        "recipe": recipe,
-        "encoder": encoder,
-        "state_file": name,
-        "totals": totals,
-    }
-    data = json.dumps(facts, ensure_ascii=True, sort_keys=True, indent=1).encode()
+    facts = _Current(sequence, run_id, bucket, prefix, recipe, encoder, name, totals)
+    data = codec.to_bytes(facts, sort_keys=True, indent=1)
     try:
         if previous.version is None:
             version = store.create(CURRENT, data)
@@ -228,7 +240,7 @@ def commit_state(
     for old in list(store.list(FOLDER)):
         if old not in (name, previous.state_file):
             store.delete(old)
-    return CurrentState(store, version=version, **facts)
+    return CurrentState(store, version=version, **codec.to_json(facts))
 
 
 def _superseded(now: CurrentState) -> LeaseHeld:
@@ -245,20 +257,12 @@ def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
     iterator = iter(rows)
     with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
         while chunk := list(itertools.islice(iterator, ROWS_PER_BATCH)):
-            columns: list[list[Any]] = [
-                [getattr(row, name) for row in chunk] for name in _SCHEMA.names[:14]
-            ]
-            columns[10] = [row.sidecars or None for row in chunk]
-            columns += [
-                [None if row.failure is None else getattr(row.failure, name) for row in chunk]
-                for name in _FAILURE_FIELDS
-            ]
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)]
-            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
+            batch = _COLUMNS.batch(chunk)
+            writer.write_batch(batch)
             totals["objects"] += len(chunk)
-            totals["segments"] += sum(columns[8])
-            totals["decoded_ms"] += sum(columns[9])
-            totals.update(f"status.{status}" for status in columns[6])
+            for name in ("segments", "decoded_ms"):
+                totals[name] += pc.sum(batch.column(name)).as_py()
+            totals.update(f"status.{status}" for status in batch.column("status").to_pylist())
     return dict(totals)
 
 
@@ -268,22 +272,7 @@ def _read_rows(store: Store, name: str) -> Iterator[StateRow]:
             if not file.schema_arrow.equals(_SCHEMA):
                 raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
             for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from _rows_of(batch)
-    except (pa.ArrowInvalid, OSError) as error:
+                yield from _COLUMNS.records(batch)
+    except (ValueError, OSError) as error:  # Arrow's is a ValueError
         what = f"{name} in {store.location} cannot be read: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error
-
-
-def _rows_of(batch: pa.RecordBatch) -> Iterator[StateRow]:
-    # Column by column, and none that is empty: a cell at a time takes three times as long.
-    cells: list[Iterable[Any]] = [
-        itertools.repeat(None) if column.null_count == len(column) else column.to_pylist()
-        for column in batch.columns
-    ]
-    cells[6] = map(Status, cells[6])
-    cells[7] = (None if name is None else MediaType(name) for name in cells[7])
-    cells[10] = (tuple(keys) if keys else () for keys in cells[10])
-    parts = zip(*cells[14:], strict=False)
-    failures = (None if part[0] is None else Failure(*part) for part in parts)
-    for values in zip(*cells[:14], failures, strict=False):
-        yield StateRow(*values)

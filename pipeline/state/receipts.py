@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipeline import codec
 from pipeline.errors import StateCorrupt
 from pipeline.records import ShardReceipt
 from pipeline.state.store import AlreadyThere, Store
@@ -76,11 +77,15 @@ def put_shard_data(store: Store, run: RunFolder, shard: int, path: Path) -> str:
     return name
 
 
+def receipt_bytes(receipt: ShardReceipt) -> bytes:
+    return codec.to_bytes(receipt, sort_keys=True)
+
+
 def commit_receipt(store: Store, receipt: ShardReceipt) -> ShardReceipt:
     """Commit, or return the receipt that was there first: the one by which the shard goes on."""
     name = RunFolder(receipt.sequence, receipt.run_id).receipt(receipt.shard)
     try:
-        store.create(name, receipt.to_bytes())
+        store.create(name, receipt_bytes(receipt))
     except AlreadyThere:
         return receipt_at(store, name)
     return receipt
@@ -167,8 +172,8 @@ def receipt_at(store: Store, name: str) -> ShardReceipt:
     if found is None:
         raise ReceiptGone(f"{name} has vanished from {store.location}.")
     try:
-        return ShardReceipt.from_bytes(found.data)
-    except (ValueError, KeyError, TypeError) as error:
+        return codec.from_bytes(ShardReceipt, found.data)
+    except ValueError as error:
         raise _corrupt(name, error) from error
 
 

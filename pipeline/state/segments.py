@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from encoders.modality import Modality
+from pipeline import codec
 from pipeline.errors import StateCorrupt
 from pipeline.records import SegmentRow, VectorSpace
 
@@ -59,7 +59,7 @@ def segment_schema(spaces: Sequence[VectorSpace], facts: Mapping[str, str]) -> p
     vectors = [
         pa.field(space.vector_name, pa.list_(pa.float32(), space.dimension)) for space in spaces
     ]
-    described = json.dumps([asdict(space) for space in spaces])
+    described = json.dumps([codec.to_json(space) for space in spaces])
     metadata = {"format": FORMAT, "spaces": described, **facts}
     return pa.schema([*_FIXED, *vectors], metadata=metadata)
 
@@ -97,17 +97,18 @@ def _table(
     for row in rows:
         if not names >= row.vectors.keys():
             raise ValueError(f"{sorted(row.vectors.keys() - names)} is not a vector of this file")
-    columns = [
-        pa.array([row.point_id for row in rows], pa.string()),
-        pa.array([row.asset_id for row in rows], pa.string()),
-        pa.array([row.generation for row in rows], pa.string()),
-        pa.array([row.segment.index for row in rows], pa.int32()),
-        pa.array([row.segment.start_ms for row in rows], pa.int64()),
-        pa.array([row.segment.end_ms for row in rows], pa.int64()),
-        pa.array([json.dumps(row.payload, ensure_ascii=True) for row in rows], pa.string()),
-    ]
-    columns += [_vector_column(rows, space) for space in spaces]
-    return pa.Table.from_arrays(columns, schema=schema)
+    # Not by `codec.Columns`: payloads are JSON here, and a vector has a column of its own type.
+    columns = {
+        "point_id": [row.point_id for row in rows],
+        "asset_id": [row.asset_id for row in rows],
+        "generation": [row.generation for row in rows],
+        "segment_index": [row.segment.index for row in rows],
+        "start_ms": [row.segment.start_ms for row in rows],
+        "end_ms": [row.segment.end_ms for row in rows],
+        "payload": [json.dumps(row.payload, ensure_ascii=True) for row in rows],
+    }
+    columns |= {space.vector_name: _vector_column(rows, space) for space in spaces}
+    return pa.Table.from_pydict(columns, schema=schema)
 
 
 def _vector_column(rows: Sequence[SegmentRow], space: VectorSpace) -> pa.Array:
@@ -202,10 +203,10 @@ def _spaces(path: Path, schema: pa.Schema) -> tuple[VectorSpace, ...]:
     facts = schema.metadata or {}
     if facts.get(b"format") != FORMAT.encode():
         raise _corrupt(path, f"its format is {facts.get(b'format')!r}, not {FORMAT}")
-    return tuple(
-        VectorSpace(**{**space, "modality": Modality(space["modality"])})
-        for space in json.loads(facts[b"spaces"])
-    )
+    try:
+        return codec.from_bytes(tuple[VectorSpace, ...], facts.get(b"spaces", b""))
+    except ValueError as error:
+        raise _corrupt(path, f"its vectors: {error}") from error
 
 
 def file_sha256(path: Path) -> str:

@@ -15,9 +15,9 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.progress import ProgressReporter
 from pipeline.settings import Settings
-from pipeline.state.lease import LEASE, Lease, is_free
+from pipeline.state.lease import Lease, is_free, read_lease
 from pipeline.state.objects import CurrentState, read_state
-from pipeline.state.store import Store, open_store
+from pipeline.state.store import open_store
 from pipeline.verify.compare import compare, look_at
 from pipeline.verify.findings import Finding, IndexCounts, VerifyReport
 from pipeline.verify.join_db import Ledger, open_ledger
@@ -52,14 +52,14 @@ def verify(settings: Settings, options: LookOptions, reporter: ProgressReporter)
     Raises SettingsError, StoreUnavailable, IndexUnavailable, StateCorrupt, IndexMismatch.
     """
     store = open_store(settings.state.location, settings.source)
-    before = _lease(store)
+    before = read_lease(store)
     if before is not None and not is_free(before):
         return replace(
             _begin(settings, read_state(store), options, reporter), writer=_named(before)
         )
     with opened_if_there(settings) as index, open_ledger() as ledger:
         report = look(ledger, settings, options, reporter, index)
-    after = _lease(store)
+    after = read_lease(store)
     if after is not None and (before is None or not after.same_as(before)):
         return replace(report, writer=_named(after))
     return report
@@ -142,11 +142,6 @@ def opened_if_there(settings: Settings) -> Iterator[VectorIndex | None]:
     else:
         with open_index(settings.index) as index:
             yield index
-
-
-def _lease(store: Store) -> Lease | None:
-    found = store.read(LEASE)
-    return None if found is None else Lease.from_bytes(found.data)
 
 
 def _named(lease: Lease) -> str:

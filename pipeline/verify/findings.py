@@ -7,9 +7,11 @@ right, and the bucket or the settings have moved on since. docs/verify.md explai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from pipeline import codec
 
 
 class Kind(StrEnum):
@@ -143,12 +145,8 @@ class FindingRow:
         return MEANINGS[self.name]
 
     def to_json(self) -> dict[str, Any]:
-        meaning = {
-            "kind": self.meaning.kind,
-            "repair": self.meaning.repair,
-            "says": self.meaning.says,
-        }
-        return {**asdict(self), **meaning}
+        kind, repair, says = self.meaning.kind, self.meaning.repair, self.meaning.says
+        return {**codec.to_json(self), "kind": kind, "repair": repair, "says": says}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ class VerifyReport:
         return Verdict.STALE if kinds else Verdict.AGREE
 
     def to_json(self) -> dict[str, Any]:
-        row = {"verdict": self.verdict} | {name: getattr(self, name) for name in self.__slots__}
-        row["counts"] = asdict(self.counts) | {"undetected_share": self.counts.undetected_share}
+        row = {"verdict": self.verdict} | codec.to_json(self)
+        row["counts"]["undetected_share"] = self.counts.undetected_share
         row["findings"] = [finding.to_json() for finding in self.findings]
         return row

@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from pipeline import codec
 from pipeline.errors import StateCorrupt
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
@@ -69,8 +70,7 @@ class Round:
         return bool(self.deleted_points or self.reloaded_objects or self.removed_objects)
 
     def to_json(self) -> dict[str, Any]:
-        row = {name: getattr(self, name) for name in self.__slots__}
-        return {**row, "report": self.report.to_json(), "keys": list(self.keys)}
+        return {**codec.to_json(self), "report": self.report.to_json()}
 
 
 def rounds_of(

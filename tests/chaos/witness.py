@@ -30,7 +30,7 @@ class Witness:
 
     @contextmanager
     def watching(self) -> Iterator[Witness]:
-        thread = threading.Thread(target=self._watch, daemon=True)
+        thread = threading.Thread(target=self._reporter, daemon=True)
         thread.start()
         try:
             yield self
@@ -38,7 +38,7 @@ class Witness:
             self._done.set()
             thread.join()
 
-    def _watch(self) -> None:
+    def _reporter(self) -> None:
         while not self._done.is_set():
             try:
                 with open_index(self._settings) as index:

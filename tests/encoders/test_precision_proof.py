@@ -29,6 +29,7 @@ from encoders.precision import Precision, TowerPrecision, fall_back_lines
 from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from flows.cli.doctor import Verdict, encoder_finding
+from pipeline import codec
 from pipeline.settings import load_settings
 from tests.support import media_files
 
@@ -253,4 +254,4 @@ def test_a_sentence_an_encoder() -> None:
     assert "0.5997, 0.9989" in line
     with pytest.raises(ValueError, match="not requested"):
         TowerPrecision("a", Modality.AUDIO, "fp32", "bf16")
-    assert [TowerPrecision.from_json(json.loads(json.dumps(p.to_json()))) for p in some] == some
+    assert [codec.from_bytes(TowerPrecision, codec.to_bytes(p)) for p in some] == some

@@ -24,6 +24,7 @@ from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.init import settings_text
 from flows.cli.main import app
 from flows.cli.render import render_failures, render_report, shown
+from pipeline import codec
 from pipeline.report.html import report_html
 from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.settings import Settings, load_settings
@@ -221,7 +222,7 @@ def test_the_report_is_one_file_with_every_count() -> None:
     assert reader.plots == 4
     for fact in ("1,207", "1,251", "41", "carry no meaning", "not_media", REPORT.run_id):
         assert fact in reader.text
-    assert RunReport.from_bytes(REPORT.to_bytes()) == REPORT
+    assert codec.from_bytes(RunReport, codec.to_bytes(REPORT)) == REPORT
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")

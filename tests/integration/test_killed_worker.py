@@ -3,7 +3,6 @@ that the schedule brings."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import psutil
 import pytest
 
 from flows.cli.exit_codes import Exit, status_of
+from pipeline import codec
 from pipeline.index.vector_index import open_index
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
@@ -96,7 +96,7 @@ def kill_all_of(pid: int) -> None:
 def first_report(folder: Path) -> RunReport:
     """Of the first run that came to its end."""
     (first, *_) = sorted(folder.glob("state/runs/*/report.json"))
-    return RunReport.from_json(json.loads(first.read_text()))
+    return codec.from_bytes(RunReport, first.read_bytes())
 
 
 def points_of(settings: Settings) -> Points:

@@ -19,7 +19,7 @@ from pipeline.index.load import load_shard
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.settings import IndexSettings, StateSettings
-from pipeline.state.lease import LEASE, LeaseLost, acquire, hold_lease
+from pipeline.state.lease import LEASE, LeaseLost, acquire, hold_lease, lease_bytes
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import FolderStore
 from tests.chaos.edge_engine import EdgeEngine
@@ -98,7 +98,7 @@ def test_who_lost_the_lease_writes_no_more(
         lease._lease = replace(lease._lease, expires_at=1.0)
         found = store.read(LEASE)
         assert found is not None
-        store.replace(LEASE, lease._lease.to_bytes(), found.version)
+        store.replace(LEASE, lease_bytes(lease._lease), found.version)
         acquire(store, "next", 60)
         late = read_segments(tmp_path / "late.parquet")
         with pytest.raises(LeaseLost, match="to run next") as raised:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import codec
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.settings import StateSettings
 from pipeline.state import lease as lease_module
@@ -21,6 +22,7 @@ from pipeline.state.lease import (
     LeaseLost,
     acquire,
     hold_lease,
+    lease_bytes,
     release,
     renew,
     still_held,
@@ -37,12 +39,12 @@ def store(tmp_path: Path) -> Store:
 def stored(store: Store) -> Lease:
     found = store.read(LEASE)
     assert found is not None
-    return Lease.from_bytes(found.data)
+    return codec.from_bytes(Lease, found.data)
 
 
 def put(store: Store, lease: Lease) -> None:
     store.delete(LEASE)
-    store.create(LEASE, lease.to_bytes())
+    store.create(LEASE, lease_bytes(lease))
 
 
 def test_the_second_is_told_who_and_until_when(store: Store) -> None:

@@ -23,7 +23,7 @@ from pipeline.planning.diff import (
     plan_rows,
     verdict_without_get,
 )
-from pipeline.planning.file import plan_row_from, plan_table, read_plan, write_plan
+from pipeline.planning.file import plan_table, read_plan, rows_of_table, write_plan
 from pipeline.planning.guards import check_removals
 from pipeline.records import Action, Failure, MediaObject, PlanRow, Status
 from pipeline.settings import SourceSettings
@@ -246,7 +246,7 @@ def test_the_file_keeps_what_asks_for_something(
         row for row in cut if row.action is not Action.UNCHANGED
     ]
     assert b'"unchanged": 1' in pq.read_metadata(tmp_path / "plan.parquet").metadata[b"summary"]
-    assert [plan_row_from(r) for r in plan_table(cut).to_pylist()] == cut
+    assert list(rows_of_table(plan_table(cut))) == cut
 
 
 def test_what_is_no_plan_says_so(tmp_path: Path) -> None:

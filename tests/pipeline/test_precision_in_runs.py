@@ -14,6 +14,7 @@ from encoders.imagebind.config import DEMO
 from encoders.imagebind.model import ImageBind
 from encoders.seeded import seeded_state_dict
 from flows.cli.render import render_report
+from pipeline import codec
 from pipeline.report.html import report_html
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
@@ -74,7 +75,7 @@ def test_the_report_says_what_fell_back(reports: tuple[RunReport, RunReport]) ->
     assert "float32" not in shown(full)
     assert "float32" not in report_html(full)
 
-    assert RunReport.from_bytes(less.to_bytes()) == less
-    old = json.loads(less.to_bytes())  # of a run before there was such a field
+    assert codec.from_bytes(RunReport, codec.to_bytes(less)) == less
+    old = codec.to_json(less)  # of a run before there was such a field
     del old["precisions"]
-    assert RunReport.from_json(old).precisions == ()
+    assert codec.from_bytes(RunReport, json.dumps(old)).precisions == ()

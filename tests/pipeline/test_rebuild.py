@@ -21,6 +21,7 @@ import pytest
 from qdrant_client import models as q
 
 from encoders.modality import Modality
+from pipeline import codec
 from pipeline.errors import IndexMismatch, IndexUnavailable, LeaseHeld, SettingsError, StateCorrupt
 from pipeline.index.collections import Collections, open_collections
 from pipeline.index.types import Anchor
@@ -563,5 +564,5 @@ def test_what_is_told_fits_in_a_json_row(settings: Settings) -> None:
     with opened(settings) as (collections, index):
         indexed(settings, index)
         done: RebuildResult = rebuild(settings, OPTIONS, collections)
-        assert done.to_json()["recalls"][0]["vector_name"] == "vision"
+        assert codec.to_json(done)["recalls"][0]["vector_name"] == "vision"
         assert done.searched_exactly

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from encoders.catalogue import card_for
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
+from pipeline import codec
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.encode import EncodeStage
 from pipeline.embed.job import EmbedJob
@@ -73,7 +74,7 @@ def window(key: str, index: int, frames: NDArray[np.uint8]) -> DecodedRow:
 def end(key: str, segments: int) -> DecodedRow:
     asset = asset_id("media", key)
     outcome = ObjectOutcome(key, asset, "g", "e", None, 1, Status.INDEXED, None, segments)
-    return DecodedRow(0, 2, asset, "g", outcome=json.dumps(outcome.to_json()))
+    return DecodedRow(0, 2, asset, "g", outcome=codec.to_bytes(outcome).decode())
 
 
 def test_a_window_that_cannot_be_encoded_costs_its_object_alone(tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_an_object_that_cannot_be_had_is_a_row(
     stage = DecodeStage(source, Settings().decode, "imagebind-demo", ("f",), ignore)
     [only] = stage.rows(row, Shard(0, 1))
     assert only.outcome is not None
-    outcome = ObjectOutcome.from_json(json.loads(only.outcome))
+    outcome = codec.from_bytes(ObjectOutcome, only.outcome)
     assert outcome.status is status
     assert outcome.failure is not None
     assert outcome.failure.code == code

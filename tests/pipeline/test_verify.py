@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from qdrant_client import models as q
 
+from pipeline import codec
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
 from pipeline.ids import anchor_id, asset_id
 from pipeline.index.points import CollectionPoints, StoredPoint
@@ -28,6 +29,7 @@ from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.state.lease import hold_lease
+from pipeline.state.receipts import receipt_bytes
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import open_store
 from pipeline.verify.audit import LookOptions, verify
@@ -310,8 +312,8 @@ def a_row_is_lost(file: Path) -> None:
     """By file and receipt alike, as if it had never been written."""
     rows = [row for row in rows_in(file) if row.segment.index == 0]
     digest = write_segments(file, rows, read_spaces(file))
-    receipt = ShardReceipt.from_bytes(receipt_file(file).read_bytes())
-    receipt_file(file).write_bytes(replace(receipt, data_sha256=digest).to_bytes())
+    receipt = codec.from_bytes(ShardReceipt, receipt_file(file).read_bytes())
+    receipt_file(file).write_bytes(receipt_bytes(replace(receipt, data_sha256=digest)))
 
 
 def receipt_file(file: Path) -> Path:
