@@ -14,10 +14,10 @@ from typing import Any
 from pipeline.errors import SettingsError
 
 RENAMED: Mapping[str, str] = {
-    "encode.additional": "encode.additional",
-    "index.payload_exclude": "index.payload_exclude",
-    "tags.min_score": "tags.min_score",
-    "tags.max_tags": "tags.max_tags",
+    "encode.also": "encode.additional",
+    "index.leave_out": "index.payload_exclude",
+    "tags.at_least": "tags.min_score",
+    "tags.most": "tags.max_tags",
 }
 log = logging.getLogger("sensedex.settings")
 

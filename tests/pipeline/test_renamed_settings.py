@@ -16,16 +16,16 @@ from pipeline.settings import IndexSettings, Settings, load_settings
 from pipeline.settings_embedding import TagSettings
 
 VALUES: dict[str, Any] = {
-    "encode.additional": [{"encoder": "clip", "weights": "clip/"}],
-    "index.payload_exclude": ["fps"],
-    "tags.min_score": 0.5,
-    "tags.max_tags": 3,
+    "encode.also": [{"encoder": "clip", "weights": "clip/"}],
+    "index.leave_out": ["fps"],
+    "tags.at_least": 0.5,
+    "tags.most": 3,
 }
 TOML = {
-    "encode.additional": '[encode]\nalso = [{encoder = "clip", weights = "clip/"}]\n',
-    "index.payload_exclude": '[index]\nleave_out = ["fps"]\n',
-    "tags.min_score": "[tags]\nat_least = 0.5\n",
-    "tags.max_tags": "[tags]\nmost = 3\n",
+    "encode.also": '[encode]\nalso = [{encoder = "clip", weights = "clip/"}]\n',
+    "index.leave_out": '[index]\nleave_out = ["fps"]\n',
+    "tags.at_least": "[tags]\nat_least = 0.5\n",
+    "tags.most": "[tags]\nmost = 3\n",
 }
 
 
