@@ -32,6 +32,8 @@ from flows.cli.doctor import Verdict, encoder_finding
 from pipeline.settings import load_settings
 from tests import media_files
 
+pytestmark = pytest.mark.slow("each proves an encoder anew, 13 s in all")
+
 SHARED_OFFSET = 3_000.0
 FRAMES = np.stack([media_files.picture_array(n, (224, 224))[None] for n in range(2)])
 SOUND = np.stack([media_files.sound_array(n, 2.0) for n in range(2)])
