@@ -205,6 +205,7 @@ def test_a_collapse_is_seen(table: Path) -> None:
     assert epoch.alike[Modality.TEXT] > 0.98
 
 
+@pytest.mark.slow("three trainings, 16 s")
 def test_a_seed_gives_the_same_run_stopped_or_not(table: Path, tmp_path: Path) -> None:
     settings = BindSettings(epochs=4, batch=4, seed=3)
     whole, epochs = trained(table, settings, small_model())

@@ -67,6 +67,7 @@ def rows(model: ImageBind, dtype: torch.dtype) -> dict[Modality, torch.Tensor]:
 DEEP = replace(TINY, towers={m: replace(tower, blocks=12) for m, tower in TINY.towers.items()})
 
 
+@pytest.mark.slow("three networks beside themselves in float32, 7 s")
 @pytest.mark.parametrize(
     "made", [lambda: standin(TINY), lambda: seeded(DEMO), lambda: standin(DEEP)]
 )
@@ -147,6 +148,7 @@ TABLE: list[tuple[str, Callable[[Path, Precision], Encoder], tuple[str, ...], bo
 ]
 
 
+@pytest.mark.slow("every network in two precisions, 15 s")
 @pytest.mark.parametrize(
     ("make", "modalities", "precision"),
     [
@@ -235,6 +237,7 @@ def test_int8_replaces_what_costs_and_lets_it_go() -> None:
     assert float(cosines.min()) >= 0.99
 
 
+@pytest.mark.slow("proves the encoder in the box, 7 s")
 def test_the_precision_is_chosen_by_what_the_cpu_can_do() -> None:
     frames = np.stack([media_files.picture_array(n, (224, 224))[None] for n in range(3)])
     made = {

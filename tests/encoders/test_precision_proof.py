@@ -33,6 +33,8 @@ from pipeline import codec
 from pipeline.settings import load_settings
 from tests.support import media_files
 
+pytestmark = pytest.mark.slow("each proves an encoder anew, 13 s in all")
+
 SHARED_OFFSET = 3_000.0
 FRAMES = np.stack([media_files.picture_array(n, (224, 224))[None] for n in range(2)])
 SOUND = np.stack([media_files.sound_array(n, 2.0) for n in range(2)])
