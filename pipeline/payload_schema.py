@@ -242,7 +242,7 @@ FIELDS = _each_once(
         _about_run(
             "sequence",
             ValueType.INTEGER,
-            "of the run that wrote it; it only grows",
+            "fencing token of the run that wrote it; it only grows",
             index=IndexKind.INTEGER,
             verified=Verified.EVERY_POINT,
         ),

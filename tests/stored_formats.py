@@ -277,7 +277,7 @@ def _write_lease(folder: Path) -> Path:
             (lease_module.time, "time", lambda: LEASE.expires_at - 60),
         ):
             stack.enter_context(patch.object(owner, name, value))
-        lease_module.acquire(FolderStore(folder), LEASE.run_id, 60, after_sequence=6)
+        lease_module.acquire(FolderStore(folder), LEASE.run_id, 60, after_token=6)
     return folder / lease_module.LEASE
 
 

@@ -211,8 +211,8 @@ class VectorIndex:
         """Anchors in the index."""
         return self._count("asset", [])
 
-    def newest_sequence(self, at_least: int) -> int:
-        """The highest sequence of a run that wrote a point; `at_least` where none is above it."""
+    def newest_token(self, at_least: int) -> int:
+        """The highest fencing token of a run that wrote a point; `at_least` where none is above it."""
         if not self.exists() or not self._has_above(at_least):
             return at_least
         low, step = at_least, 1  # something is above `low`; is there above `low + step`?
@@ -224,8 +224,8 @@ class VectorIndex:
                 low += step
         return low + 1
 
-    def _has_above(self, sequence: int) -> bool:
-        above = q.FieldCondition(key="sequence", range=q.Range(gt=sequence))
+    def _has_above(self, token: int) -> bool:
+        above = q.FieldCondition(key="sequence", range=q.Range(gt=token))
         with self._call("looking for later runs") as client:
             found, _ = client.scroll(
                 self._name, scroll_filter=q.Filter(must=[above]), limit=1, with_payload=False

@@ -18,7 +18,7 @@ from pipeline.state.store import Store
 
 @contextmanager
 def writing(
-    settings: Settings, store: Store, run_id: str, *, after_sequence: int
+    settings: Settings, store: Store, run_id: str, *, after_token: int
 ) -> Iterator[tuple[LeaseHandle, VectorIndex]]:
     """The lease with a sequence above that of the state and of every point in the index, and the
     index, whose changes look at the lease.
@@ -26,15 +26,15 @@ def writing(
     Raises LeaseHeld, IndexUnavailable.
     """
     with (
-        hold_lease(store, settings.state, run_id, after_sequence=after_sequence) as lease,
+        hold_lease(store, settings.state, run_id, after_token=after_token) as lease,
         open_index(settings.index) as index,
     ):
-        newest = index.newest_sequence(lease.sequence - 1)
-        if newest < lease.sequence:
+        newest = index.newest_token(lease.fencing_token - 1)
+        if newest < lease.fencing_token:
             yield lease, index.guarded(lease.in_time)
             return
     with (
-        hold_lease(store, settings.state, run_id, after_sequence=newest) as lease,
+        hold_lease(store, settings.state, run_id, after_token=newest) as lease,
         open_index(settings.index) as index,
     ):
         yield lease, index.guarded(lease.in_time)

@@ -49,7 +49,7 @@ def roll_back(
     index, alias = settings.index, settings.index.collection
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
-    with hold_lease(store, settings.state, "rollback", after_sequence=state.sequence) as lease:
+    with hold_lease(store, settings.state, "rollback", after_token=state.sequence) as lease:
         record, previous = _replaced(store, collections, settings)
         state = read_state(store)
         points = 0
@@ -102,7 +102,7 @@ def drop(settings: Settings, collections: Collections, names: Sequence[str]) -> 
     """Delete collections, but for one that an alias shows by now. Raises LeaseHeld."""
     store = open_store(settings.state.location, settings.source)
     after = read_state(store).sequence
-    with hold_lease(store, settings.state, "drop-old", after_sequence=after):
+    with hold_lease(store, settings.state, "drop-old", after_token=after):
         for name in names:
             if not collections.aliases_of(name):
                 collections.drop(name)

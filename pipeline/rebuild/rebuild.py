@@ -194,7 +194,7 @@ def _lease(work: Rebuild) -> Iterator[LeaseHandle]:
     with ExitStack() as stack:
         while True:
             try:
-                lease = hold_lease(work.store, work.settings.state, name, after_sequence=after)
+                lease = hold_lease(work.store, work.settings.state, name, after_token=after)
                 own = stack.enter_context(lease)
                 break
             except LeaseHeld as error:

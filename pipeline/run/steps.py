@@ -84,7 +84,7 @@ def start(settings: Settings, planned: RunPlan, lease: LeaseHandle) -> Run:
         raise StateMoved(
             "Another run wrote the state while this one was planning.", remedy="Run again."
         )
-    folder = RunFolder(lease.sequence, lease.run_id)
+    folder = RunFolder(lease.fencing_token, lease.run_id)
     store.put_file(folder.plan, planned.path)
     return Run(settings, store, lease, folder, spaces_of(planned.cards))
 

@@ -87,7 +87,7 @@ def _write(
     run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
     protocol.check_tools(settings, planned, engine)
-    with writing(settings, store, run_id, after_sequence=after) as (lease, index):
+    with writing(settings, store, run_id, after_token=after) as (lease, index):
         run = protocol.start(settings, planned, lease)
         index.ensure_collection(run.spaces)
         receipts = _embed_and_load(run, planned, index, reporter, steps, engine)

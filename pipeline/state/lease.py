@@ -1,7 +1,8 @@
 """One writer a collection: `lease.json`, taken and renewed by conditional writes.
 
-Every taking has a larger sequence than the one before, so that a writer that was thought dead can
-be told from its successor. A lease ends by itself when it is not renewed; one whose process died
+Every taking has a larger fencing token than the one before, stored as `sequence`, so that a writer
+that was thought dead can be told from its successor (Kleppmann, Designing Data-Intensive
+Applications, chapter 8). A lease ends by itself when it is not renewed; one whose process died
 on this same machine may be taken at once.
 """
 
@@ -27,8 +28,8 @@ LEASE = "lease.json"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who may write. `expires_at` is seconds since 1970, 0 once released; `process` tells this
-    process from every other one that this machine ever ran."""
+    """Who may write. `sequence` is the fencing token; `expires_at` is seconds since 1970, 0 once
+    released; `process` tells this process from every other one that this machine ever ran."""
 
     sequence: int
     run_id: str
@@ -58,8 +59,8 @@ def read_lease(store: Store) -> Lease | None:
     return None if found is None else _parsed(store, found.data)
 
 
-def acquire(store: Store, run_id: str, ttl_s: float, *, after_sequence: int = 0) -> Lease:
-    """Take the lease; its sequence is larger than the last one's and than `after_sequence`.
+def acquire(store: Store, run_id: str, ttl_s: float, *, after_token: int = 0) -> Lease:
+    """Take the lease; its fencing token is larger than the last one's and than `after_token`.
 
     Raises LeaseHeld that names who has it, and until when.
     """
@@ -68,7 +69,7 @@ def acquire(store: Store, run_id: str, ttl_s: float, *, after_sequence: int = 0)
         last = None if found is None else _parsed(store, found.data)
         if last is not None and not is_free(last):
             raise _held_by(last)
-        sequence = max(after_sequence, 0 if last is None else last.sequence) + 1
+        sequence = max(after_token, 0 if last is None else last.sequence) + 1
         lease = Lease(sequence, run_id, _holder(), _process(os.getpid()), time.time() + ttl_s)
         try:
             if found is None:
@@ -101,7 +102,7 @@ def renew(store: Store, lease: Lease, ttl_s: float) -> Lease:
 
 
 def release(store: Store, lease: Lease) -> None:
-    """Let the next run begin at once. The sequence stays; a lease that is lost stays another's."""
+    """Let the next run begin at once. The token stays; a lease that is lost stays another's."""
     found = store.read(LEASE)
     if found is None or not _parsed(store, found.data).same_as(lease):
         return
@@ -120,7 +121,8 @@ class LeaseHandle:
         self._lease = lease
 
     @property
-    def sequence(self) -> int:
+    def fencing_token(self) -> int:
+        """What every write is conditional on: a later writer's is larger."""
         return self._lease.sequence
 
     @property
@@ -156,14 +158,14 @@ def still_held(store: Store, lease: Lease) -> None:
 
 @contextmanager
 def hold_lease(
-    store: Store, settings: StateSettings, run_id: str, *, after_sequence: int = 0
+    store: Store, settings: StateSettings, run_id: str, *, after_token: int = 0
 ) -> Iterator[LeaseHandle]:
     """Hold the lease, renewed in the background, until the context ends. Raises LeaseHeld.
 
     The background only renews: whether the lease is still ours, `LeaseHandle` says.
     """
     ttl_s = float(settings.lease_ttl_s)
-    lease = LeaseHandle(store, acquire(store, run_id, ttl_s, after_sequence=after_sequence))
+    lease = LeaseHandle(store, acquire(store, run_id, ttl_s, after_token=after_token))
     done = threading.Event()
 
     def keep() -> None:

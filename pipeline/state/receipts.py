@@ -108,14 +108,14 @@ def promise_of(store: Store, data_file: str) -> ShardReceipt:
     return receipt
 
 
-def open_receipts(store: Store, after_sequence: int) -> Iterator[ShardReceipt]:
-    """Receipts of the runs after `after_sequence`, the oldest first.
+def open_receipts(store: Store, after_token: int) -> Iterator[ShardReceipt]:
+    """Receipts of the runs after `after_token`, the oldest first.
 
-    With the state's own sequence these are the runs that were stopped before they wrote the state:
+    With the state's own token these are the runs that were stopped before they wrote the state:
     what they embedded need not be embedded again.
     """
     # A name that begins with this one is longer, and so comes after it.
-    for name in store.list(RUNS, start_after=_runs_from(after_sequence + 1)):
+    for name in store.list(RUNS, start_after=_runs_from(after_token + 1)):
         if PurePosixPath(name).parent.name == "receipts":
             yield receipt_at(store, name)
 
@@ -141,9 +141,9 @@ def receipts_newest_first(store: Store) -> Iterator[ShardReceipt]:
                 yield receipt_at(store, name)
 
 
-def unfinished_runs(store: Store, after_sequence: int) -> list[str]:
-    """The folders of the runs after `after_sequence`, which is the state's own."""
-    names = store.list(RUNS, start_after=_runs_from(after_sequence + 1))
+def unfinished_runs(store: Store, after_token: int) -> list[str]:
+    """The folders of the runs after `after_token`, which is the state's own."""
+    names = store.list(RUNS, start_after=_runs_from(after_token + 1))
     return sorted({"/".join(name.split("/")[:2]) for name in names})
 
 

@@ -104,7 +104,7 @@ def repair_round(settings: Settings, options: LookOptions, reporter: ProgressRep
     after = read_state(store).sequence
     name = f"verify-{new_run_id()}"
     with (
-        writing(settings, store, name, after_sequence=after) as (lease, index),
+        writing(settings, store, name, after_token=after) as (lease, index),
         open_ledger() as ledger,
     ):
         report = look(ledger, settings, options, reporter, index)
@@ -196,7 +196,7 @@ class _Mender:
         if wanted:
             # Nobody has it: an asset is in the index whole or not at all.
             self._lease.confirm()
-            self._index.remove(list(wanted), self._lease.sequence)
+            self._index.remove(list(wanted), self._lease.fencing_token)
             self.removed_objects += len(wanted)
 
     def _load(self, receipt: ShardReceipt, outcomes: Mapping[str, ObjectOutcome]) -> bool:
@@ -220,7 +220,7 @@ class _Mender:
             self._index,
             read_segments(path, only=outcomes),
             list(outcomes.values()),
-            self._lease.sequence,
+            self._lease.fencing_token,
             self._lease.run_id,
         )
         self.reloaded_objects += done.assets

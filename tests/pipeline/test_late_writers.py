@@ -92,7 +92,7 @@ def test_who_lost_the_lease_writes_no_more(
     load(index, tmp_path, [OLD], 1)
     write_segments(tmp_path / "late.parquet", rows_of(*NEW), SPACES)
     store = FolderStore(tmp_path / "state")
-    with hold_lease(store, StateSettings(), "late", after_sequence=1) as lease:
+    with hold_lease(store, StateSettings(), "late", after_token=1) as lease:
         guarded = index.guarded(lease.in_time)
         # It slept, and its lease ran out meanwhile.
         lease._lease = replace(lease._lease, expires_at=1.0)

@@ -93,7 +93,7 @@ def test_renewing_puts_the_end_off_but_not_after_the_release(store: Store) -> No
 
 
 def test_the_sequence_is_beyond_the_state_s(store: Store) -> None:
-    assert acquire(store, "run", 10, after_sequence=41).sequence == 42
+    assert acquire(store, "run", 10, after_token=41).sequence == 42
 
 
 def test_a_killed_process_of_this_machine_does_not_make_one_wait(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_a_run_at_work_is_waited_for(server: StandIn, tmp_path: Path) -> None:
     store = open_store(settings.state.location, settings.source)
     with opened(settings) as (collections, index):
         indexed(settings, index)
-        with hold_lease(store, settings.state, "long-run", after_sequence=1):
+        with hold_lease(store, settings.state, "long-run", after_token=1):
             with pytest.raises(LeaseHeld, match="long-run") as raised:
                 rebuild(settings, OPTIONS, collections)
             assert "--wait" in raised.value.remedy
@@ -258,7 +258,7 @@ def test_a_run_at_work_is_waited_for(server: StandIn, tmp_path: Path) -> None:
         leave = threading.Event()
 
         def run_a_while() -> None:
-            with hold_lease(store, settings.state, "another", after_sequence=1):
+            with hold_lease(store, settings.state, "another", after_token=1):
                 leave.wait(60)
 
         other = threading.Thread(target=run_a_while)

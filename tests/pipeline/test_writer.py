@@ -30,23 +30,23 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
 def bring_in(settings: Settings, folder: Path, generation: str) -> int:
     """One film, as a run does it; the run's sequence."""
     store = open_store(settings.state.location, settings.source)
-    with writing(settings, store, "run", after_sequence=0) as (lease, index):
+    with writing(settings, store, "run", after_token=0) as (lease, index):
         index.ensure_collection(SPACES)
-        load(index, folder, [("a.mp4", generation, 2)], lease.sequence)
-        return lease.sequence
+        load(index, folder, [("a.mp4", generation, 2)], lease.fencing_token)
+        return lease.fencing_token
 
 
 @pytest.mark.parametrize("newest", [1, 2, 3, 7, 8, 40, 1000])
 def test_the_newest_sequence_is_found(tmp_path: Path, newest: int) -> None:
     settings = load_settings(None, {"index.path": tmp_path / "qdrant"})
     with open_index(settings.index) as index:
-        assert index.newest_sequence(0) == 0  # no collection yet
+        assert index.newest_token(0) == 0  # no collection yet
         index.ensure_collection(SPACES)
-        assert index.newest_sequence(5) == 5
+        assert index.newest_token(5) == 5
         for sequence in sorted({1, (newest + 1) // 2, newest}):
             load(index, tmp_path, [(f"{sequence}.mp4", "g1", 2)], sequence)
         for least in (0, newest // 2, newest - 1, newest, newest + 3):
-            assert index.newest_sequence(least) == max(least, newest)
+            assert index.newest_token(least) == max(least, newest)
 
 
 def test_what_a_state_begun_anew_brings_in_is_not_passed_over(

@@ -54,24 +54,24 @@ def run_of(
     outcomes = [outcome(key, *what) for key, what in changed.items()]
     outcomes += [bad(key, "unseen", status) for key, status in (bad_ones or {}).items()]
     outcomes.sort(key=lambda o: o.key)
-    with hold_lease(store, settings.state, "run", after_sequence=state.sequence) as lease:
-        folder = RunFolder(lease.sequence, lease.run_id)
+    with hold_lease(store, settings.state, "run", after_token=state.sequence) as lease:
+        folder = RunFolder(lease.fencing_token, lease.run_id)
         _put_plan(store, folder, gone)
         rows = [
-            StateRow.of(o, sequence=lease.sequence, data_file=receipt.data_file, recipe="r")
+            StateRow.of(o, sequence=lease.fencing_token, data_file=receipt.data_file, recipe="r")
             for receipt in _shards(store, folder, outcomes, spaces)
             if _load(store, index, receipt)
             for o in receipt.outcomes
         ]
         if index is not None and gone:
-            index.remove([asset_id("media", key) for key in gone], lease.sequence)
+            index.remove([asset_id("media", key) for key in gone], lease.fencing_token)
         if not committed:
             return state
         return commit_state(
             store,
             state,
             merge_state(state.rows(), rows, sorted(gone)),
-            sequence=lease.sequence,
+            sequence=lease.fencing_token,
             run_id=lease.run_id,
             bucket="media",
             prefix="",
