@@ -212,7 +212,7 @@ class VectorIndex:
         return self._count("asset", [])
 
     def newest_token(self, at_least: int) -> int:
-        """The highest fencing token of a run that wrote a point; `at_least` where none is above it."""
+        """The highest fencing token that a point has; `at_least` where none is above it."""
         if not self.exists() or not self._has_above(at_least):
             return at_least
         low, step = at_least, 1  # something is above `low`; is there above `low + step`?
