@@ -74,8 +74,9 @@ class Columns(Generic[R]):
     both names (`failure_code` is `code` of `failure`), all null where there is none. A tuple is a
     list, and an empty one null.
 
-    Without pydantic: the schema has the types, only enums and the records' own checks are left, and
-    a million rows through an adapter would take three times as long.
+    Past pydantic: the schema has the types, only enums and the records' own checks are left. By an
+    adapter, a row at a time, rows of the state were written at a quarter of the speed and read at
+    two thirds.
     """
 
     def __init__(self, kind: type[R], schema: pa.Schema) -> None:
