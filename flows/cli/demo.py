@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
-from flows.cli.demo_bucket import Sync, sync_bucket
+from flows.cli.demo_bucket import Sync, demo_files, sync_bucket
 from flows.cli.demo_server import DemoServer, demo_server, only_one
 from flows.cli.progress_bars import live_progress
 from flows.cli.render import licence_note, meaning_note, render_moments, render_report
@@ -68,12 +68,12 @@ def demo(
 ) -> int:
     """Index `media` (the project's own by default) and search it. Returns the exit status."""
     started = time.perf_counter()
-    infra = Path(__file__).resolve().parents[2] / "infra" / "demo"
+    infra = demo_files()
     media = media or infra / "media"
     if not media.is_dir():
         raise SettingsError(
             f"There is no demo media in {media}.",
-            remedy="Run the demo from a checkout, or name a folder of media with --media.",
+            remedy="Name a folder of media with --media.",
         )
     bucket_folder = folder / "s3"
     if fresh and folder.exists():
@@ -95,7 +95,7 @@ def demo(
             wrong = _search_examples(console, settings, infra, started)
             if wrong:
                 return 1
-        _what_next(console, folder)
+        _what_next(console, folder, media)
     return 0
 
 
@@ -194,7 +194,7 @@ def _search_examples(console: Console, settings: Settings, infra: Path, started:
                 seconds = time.perf_counter() - started
                 console.print(f"[dim]The first answer came {seconds:.0f} s after the start.[/dim]")
             words = example.kind == "words"
-            shown = f'"{example.query}"' if words else f"infra/demo/queries/{example.query}"
+            shown = f'"{example.query}"' if words else f"queries/{example.query}"
             among = f" among {AMONG[example.media_type]}" if example.media_type else ""
             console.print(f"\n[bold]By {_article(example.kind)}{among}:[/bold] {shown}")
             console.print(render_moments(moments, lambda m: _path_of(infra, m.key, m.start_ms)))
@@ -244,11 +244,11 @@ def _path_of(infra: Path, key: str, start_ms: int) -> str:
     return f"{shown}#t={start_ms // 1000}" if start_ms else shown
 
 
-def _what_next(console: Console, folder: Path) -> None:
+def _what_next(console: Console, folder: Path, media: Path) -> None:
     console.print(Rule("[bold]What next", align="left"))
     console.print(
-        "[bold]make demo[/bold]                       again: nothing is new, nothing is fetched\n"
-        "put a file into infra/demo/media, then make demo: that object alone is indexed\n"
+        "[bold]sensedex demo[/bold]                   again: nothing is new, nothing is fetched\n"
+        f"put a file into {os.path.relpath(media)}, then the demo again: only that is indexed\n"
         "[bold]sensedex init[/bold]                   writes sensedex.toml, for your own bucket\n"
         "[bold]sensedex doctor[/bold]                 looks at what a run needs\n"
         "[bold]sensedex plan[/bold]                   what a run would do, and writes nothing\n"

@@ -49,3 +49,9 @@ def sync_bucket(source: SourceSettings, folder: Path) -> Sync:
     for key in gone:
         s3.delete(client, source.bucket, key)
     return Sync(len(files), size, put, len(gone), time.perf_counter() - started)
+
+
+def demo_files() -> Path:
+    """The demo's media and searches: `infra/demo` of a checkout; of a wheel, beside this module."""
+    shipped = Path(__file__).parent / "demo_files"
+    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / "infra" / "demo"

@@ -1,4 +1,4 @@
-"""`sensedex demo` as a person runs it: to the end, again, and stopped half way."""
+"""`sensedex demo` from the wheel, outside the checkout: stopped half way, to the end, and again."""
 
 from __future__ import annotations
 
@@ -21,12 +21,46 @@ pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
 COMMAND = [sys.executable, "-m", "flows.cli.main"]
 
 
-def environment(mark: str, tmp_path: Path) -> dict[str, str]:
-    return {**marked_environment(mark), "HOME": str(tmp_path), "COLUMNS": "120"}
+@pytest.fixture(scope="module")
+def wheel(root_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where what a release ships is installed; its dependencies are the suite's own."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index"]
+    subprocess.run(
+        [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", folder, root_dir],
+        check=True,
+    )
+    [built] = folder.glob("sensedex-*.whl")
+    subprocess.run([*pip, "install", *offline, "--target", folder / "site", built], check=True)
+    return folder / "site"
+
+
+def environment(mark: str, tmp_path: Path, wheel: Path) -> dict[str, str]:
+    return {
+        **marked_environment(mark),
+        "PYTHONPATH": str(wheel),  # before the checkout, which the suite's environment has, too
+        "HOME": str(tmp_path),
+        "COLUMNS": "120",
+    }
+
+
+def test_it_is_the_wheel_that_is_run(wheel: Path, tmp_path: Path) -> None:
+    where = subprocess.run(
+        [sys.executable, "-c", "import flows.cli.demo as d, pipeline, encoders; "
+         "print(d.demo_files(), *pipeline.__path__, *encoders.__path__, sep='\\n')"],
+        cwd=tmp_path, env=environment("wheel", tmp_path, wheel), capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert len(where.stdout.splitlines()) == 3
+    assert all(Path(line).is_relative_to(wheel) for line in where.stdout.splitlines())
+    assert {path.name for path in wheel.glob("sensedex-*.dist-info/licenses/**/*")} >= {
+        "LICENSE", "COPYING.GPL-2",
+    }  # fmt: skip
 
 
 @pytest.mark.timeout(600)
-def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
+def test_the_demo(root_dir: Path, tmp_path: Path, wheel: Path) -> None:
     media = root_dir / "infra/demo/media"
     objects = sum(1 for path in media.rglob("*") if path.is_file())
     folder = tmp_path / "demo"
@@ -36,8 +70,8 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
     # Stopped in the middle of the work: no process stays, and what is committed is kept.
     with subprocess.Popen(
         command,
-        cwd=root_dir,
-        env=environment(mark, tmp_path),
+        cwd=tmp_path,
+        env=environment(mark, tmp_path, wheel),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -61,8 +95,8 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
     # The next one finishes the work, and every example search finds its source.
     done = subprocess.run(
         command,
-        cwd=root_dir,
-        env=environment(mark, tmp_path),
+        cwd=tmp_path,
+        env=environment(mark, tmp_path, wheel),
         capture_output=True,
         text=True,
         check=False,
@@ -85,8 +119,8 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
     # Once more: nothing new, nothing fetched.
     again = subprocess.run(
         command,
-        cwd=root_dir,
-        env=environment(mark, tmp_path),
+        cwd=tmp_path,
+        env=environment(mark, tmp_path, wheel),
         capture_output=True,
         text=True,
         check=False,
@@ -99,26 +133,30 @@ def test_the_demo(root_dir: Path, tmp_path: Path) -> None:
 
     # The commands that look at it agree: every object ended in exactly one status.
     state = ["--state", str(folder / "state")]
-    status = json.loads(run("status", *state, "--json", cwd=root_dir, tmp_path=tmp_path))
+    status = json.loads(
+        run("status", *state, "--json", cwd=tmp_path, tmp_path=tmp_path, wheel=wheel)
+    )
     media_objects = objects - sum(1 for p in media.rglob("*") if p.suffix in {".txt", ".srt"})
     assert sum(status["objects_by_status"].values()) == media_objects
     assert set(status["objects_by_status"]) == {"indexed", "rejected"}
-    failures = json.loads(run("failures", *state, "--json", cwd=root_dir, tmp_path=tmp_path))
+    failures = json.loads(
+        run("failures", *state, "--json", cwd=tmp_path, tmp_path=tmp_path, wheel=wheel)
+    )
     assert {row["key"]: row["code"] for row in failures} == {
         "broken/empty.mp4": "empty_object",
         "broken/shopping-list.mp4": "not_media",
         "broken/truncated.mp4": "undecodable",
     }
     page = tmp_path / "report.html"
-    run("report", *state, "--out", str(page), cwd=root_dir, tmp_path=tmp_path)
+    run("report", *state, "--out", str(page), cwd=tmp_path, tmp_path=tmp_path, wheel=wheel)
     assert "broken/truncated.mp4" in page.read_text()
 
 
-def run(*words: str, cwd: Path, tmp_path: Path) -> str:
+def run(*words: str, cwd: Path, tmp_path: Path, wheel: Path) -> str:
     return subprocess.run(
         [*COMMAND, *words],
         cwd=cwd,
-        env=environment("looking", tmp_path),
+        env=environment("looking", tmp_path, wheel),
         capture_output=True,
         text=True,
         check=True,
@@ -149,13 +187,13 @@ main()
 
 
 @pytest.mark.timeout(300)
-def test_a_demo_that_gives_ray_up_leaves_no_server(root_dir: Path, tmp_path: Path) -> None:
+def test_a_demo_that_gives_ray_up_leaves_no_server(tmp_path: Path, wheel: Path) -> None:
     """Its process ends without the handlers at exit, by which Prefect stops its server."""
     mark = f"given-up-{tmp_path}"
     with subprocess.Popen(
         [sys.executable, "-c", GIVEN_UP, "demo", "--folder", str(tmp_path / "demo")],
-        cwd=root_dir,
-        env=environment(mark, tmp_path),
+        cwd=tmp_path,
+        env=environment(mark, tmp_path, wheel),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
