@@ -29,7 +29,7 @@ PERMITTED = frozenset(
         # What only root may do.
         Skip("tests/flows/test_error_messages.py", "mounting a disk is root's alone"),
         Skip(
-            "tests/pipeline/media/test_confine.py",
+            "tests/pipeline/media/test_sandbox_kernel.py",
             "these tests do not run as root: the others show it",
         ),
     }
