@@ -181,6 +181,7 @@ def test_every_encoder_and_every_modality(
         assert smallest >= MIN_COSINE[precision], modality
 
 
+@pytest.mark.slow("proves an encoder anew")
 def test_what_bf16_cannot_hold_stays_in_float32(tmp_path: Path) -> None:
     """PE-AV's codec, by its phases, and the frequencies of every rotary table."""
     encoder: Any = of_a_folder("pe-av", tmp_path, "bf16")

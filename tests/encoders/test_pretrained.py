@@ -38,7 +38,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2", "pe-av"])
+PE_AV = pytest.param("pe-av", marks=pytest.mark.slow("eight seconds, most of this file"))
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2", PE_AV])
 def test_one_protocol_for_all(folders: Callable[[str], Path], kind: str) -> None:
     name = "pe-av" if kind == "pe-av" else "clip"
     encoder = load_encoder(name, folders(kind), device="cpu", precision="fp32")

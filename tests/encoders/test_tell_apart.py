@@ -70,6 +70,7 @@ def told_right(model: ImageBind, pairs: list[Pair]) -> float:
     return float(((varied @ plain.T).argmax(1) == torch.arange(len(pairs))).float().mean())
 
 
+@pytest.mark.slow("a training of forty epochs")
 def test_things_are_told_apart(pairs: list[Pair]) -> None:
     model = small_model()
     telling = TellingApart(model, QUICK, pairs, inputs())
@@ -92,6 +93,7 @@ def test_only_vision_learns(pairs: list[Pair]) -> None:
     assert moved == {"vision"}
 
 
+@pytest.mark.slow("three trainings")
 def test_a_stopped_course_ends_as_one_that_never_stopped(pairs: list[Pair], tmp_path: Path) -> None:
     short = replace(QUICK, epochs=4)
     whole = small_model()

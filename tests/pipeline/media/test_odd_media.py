@@ -19,6 +19,8 @@ from tests.pipeline.media.rare_media import (
     RARE_VIDEOS,
 )
 
+pytestmark = pytest.mark.slow("some hundred media, each decoded several times: half a minute")
+
 IN_TIME = SOUNDS | VIDEOS | RARE_SOUNDS | RARE_VIDEOS
 ALL = EVERY | IN_TIME | RARE_PICTURES | RARE_OTHERS
 
