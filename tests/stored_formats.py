@@ -385,7 +385,7 @@ def _write_rebuild_file(folder: Path) -> Path:
 
 def _write_journal(folder: Path) -> Path:
     kept = folder / "kept.json"
-    with EngineFolder(folder).noted("media-1", STEPS):
+    with EngineFolder(folder).journaled("media-1", STEPS):
         kept.write_bytes((folder / embedded.JOURNAL).read_bytes())
     return kept
 

@@ -78,9 +78,9 @@ def test_several_answers_may_be_right(tmp_path: Path) -> None:
 
 def test_files_are_relative_to_the_list(tmp_path: Path) -> None:
     row = {"query": "q/dog.jpg", "modality": "vision", "expected": [{"key": "dog.jpg"}]}
-    [query] = read_queries(listed(tmp_path, row), over=("vision",))
-    assert query.asked.picture == tmp_path / "q/dog.jpg"
-    assert query.asked.over == ("vision",)
+    [query] = read_queries(listed(tmp_path, row), using=("vision",))
+    assert query.request.image == tmp_path / "q/dog.jpg"
+    assert query.request.using == ("vision",)
 
 
 @pytest.mark.parametrize(
