@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def cache_home() -> Path:
+    """The user's cache folder, by XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sensedex"
 
 

@@ -30,16 +30,24 @@ class EncoderError(Exception):
 
 
 class UnknownEncoder(EncoderError):
+    """There is no encoder of that name."""
+
     code = "unknown_encoder"
 
 
 class WeightsError(EncoderError):
+    """The weights are missing, of another model, or not of the digest that was given."""
+
     code = "weights"
 
 
 class BrokenWeights(WeightsError):
+    """The file of weights cannot be read."""
+
     code = "broken_weights"
 
 
 class InputError(EncoderError, ValueError):
+    """A batch is not of the shape, type or range that the encoder takes."""
+
     code = "encoder_input"

@@ -83,6 +83,7 @@ def known_precisions(
 
 
 def in_full(card: EncoderCard, modalities: Sequence[Modality]) -> tuple[TowerPrecision, ...]:
+    """Every tower in float32, as it was asked for: nothing is to be proved."""
     return tuple(TowerPrecision(card.name, m, FULL, FULL) for m in modalities)
 
 

@@ -27,6 +27,7 @@ PROGRESS_EVERY_S = 5.0
 
 
 def publish_plan(planned: RunPlan) -> None:
+    """Show the plan in Prefect: a table of objects and bytes by action."""
     summary = planned.summary
     rows = [
         {"action": str(action), "objects": count, "bytes": summary.bytes.get(action, 0)}
@@ -40,6 +41,7 @@ def publish_plan(planned: RunPlan) -> None:
 
 
 def publish_report(report: RunReport) -> None:
+    """Show the report in Prefect."""
     with if_prefect_answers():
         create_markdown_artifact(
             report_markdown(report), key=REPORT_KEY, description=f"Run {report.run_id}"

@@ -65,11 +65,13 @@ def wanted_automations(
 
 
 def find_automation(client: SyncPrefectClient, name: str) -> Automation | None:
+    """The automation of that name, if the server has one."""
     found = client.read_automations_by_name(name)
     return found[0] if found else None
 
 
 def same(wanted: AutomationCore, found: Automation) -> bool:
+    """Whether the server's automation does what is wanted."""
     return _compared(wanted) == _compared(found)
 
 

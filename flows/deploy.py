@@ -56,6 +56,8 @@ class PrefectRefused(Permanent):
 
 
 class Action(StrEnum):
+    """What becomes of a thing on Prefect's side."""
+
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"

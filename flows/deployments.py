@@ -34,12 +34,16 @@ class _Strict(BaseModel):
 
 
 class WorkPool(_Strict):
+    """The work pool of a deployment in prefect.yaml."""
+
     name: str
     work_queue_name: str
     job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
 class Concurrency(_Strict):
+    """How many runs of a deployment may be at work, and what becomes of one more."""
+
     limit: int = Field(ge=1)
     collision_strategy: ConcurrencyLimitStrategy
     grace_period_seconds: int | None = None
@@ -52,6 +56,8 @@ class Concurrency(_Strict):
 
 
 class Schedule(_Strict):
+    """A cron schedule with its time zone."""
+
     cron: str
     timezone: str
     active: bool = True
@@ -137,6 +143,7 @@ def read_deployments(path: Path) -> DeploymentsFile:
 
 
 def find_deployment(client: SyncPrefectClient, wanted: Deployment) -> DeploymentResponse | None:
+    """The deployment of that name, if the server has one."""
     try:
         return client.read_deployment_by_name(wanted.full_name)
     except ObjectNotFound:

@@ -48,6 +48,7 @@ def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bo
     retry_condition_fn=_out_of_reach,
 )
 def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
+    """Verify, as a Prefect task."""
     return verify(settings, options, ProgressReporter())
 
 
@@ -59,6 +60,7 @@ def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
     retry_condition_fn=_out_of_reach,
 )
 def mend_task(settings: Settings, options: LookOptions) -> Round:
+    """One round of repair, as a Prefect task."""
     return repair_round(settings, options, ProgressReporter())
 
 

@@ -57,71 +57,105 @@ def _rebuild(cls: type[SensedexError], message: str, code: str, remedy: str) -> 
 
 
 class Transient(SensedexError):
+    """The same call may succeed later."""
+
     retryable = True
     default_code = "transient"
 
 
 class StoreUnavailable(Transient):
+    """S3 or the state location does not answer, is throttled, or broke the connection."""
+
     default_code = "store_unavailable"
 
 
 class IndexUnavailable(Transient):
+    """Qdrant cannot be reached, or did not finish in time."""
+
     default_code = "index_unavailable"
 
 
 class ScratchFull(Transient):
+    """There is no room in the folder for temporary files."""
+
     default_code = "no_room"
 
 
 class ListingEndedEarly(Transient):
+    """The bucket's listing broke off before its end."""
+
     default_code = "listing_ended_early"
 
 
 class LeaseHeld(Transient):
+    """Another run writes this collection."""
+
     default_code = "lease_held"
 
 
 class ObjectChanged(Transient):
+    """The object changed between the plan and the GET."""
+
     default_code = "object_changed"
 
 
 class Permanent(SensedexError):
+    """Only a person, or another input, can change the outcome."""
+
     default_code = "permanent"
 
 
 class SettingsError(Permanent):
+    """A field of the settings, a flag or a variable of the environment is wrong."""
+
     default_code = "settings"
 
 
 class BucketNotFound(Permanent):
+    """There is no such bucket."""
+
     default_code = "bucket_not_found"
 
 
 class CredentialsMissing(Permanent):
+    """There are no credentials, or they are refused."""
+
     default_code = "credentials"
 
 
 class IndexMismatch(Permanent):
+    """The collection is of another dimension, distance or space."""
+
     default_code = "index_mismatch"
 
 
 class StateCorrupt(Permanent):
+    """A file under the state location is not what it should be."""
+
     default_code = "state_corrupt"
 
 
 class PlanRefused(Permanent):
+    """The plan would remove more than it is allowed to."""
+
     default_code = "plan_refused"
 
 
 class TooManyDenied(Permanent):
+    """More objects may not be read than a run puts up with."""
+
     default_code = "too_many_denied"
 
 
 class ObjectDenied(Permanent):
+    """One object: there is no permission to read it."""
+
     default_code = "denied"
 
 
 class ObjectArchived(Permanent):
+    """One object: it is in cold storage, and must be restored first."""
+
     default_code = "archived"
 
 

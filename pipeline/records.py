@@ -17,6 +17,8 @@ from pipeline.errors import SensedexError
 
 
 class MediaType(StrEnum):
+    """The type of a media object, as its content says."""
+
     IMAGE = "image"
     AUDIO = "audio"
     VIDEO = "video"

@@ -104,6 +104,17 @@ def test_a_module_says_what_it_is(root_dir: Path) -> None:
     assert asking == []
 
 
+def test_public_names_have_docstrings(root_dir: Path) -> None:
+    missing = [
+        f"{path.relative_to(root_dir).as_posix()}:{node.lineno} {node.name}"
+        for path in modules(root_dir)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if ast.get_docstring(node) is None
+    ]
+    assert missing == []
+
+
 def test_no_registry_host_and_no_machine_path(root_dir: Path) -> None:
     """What is committed must hold for everybody: no host of a package registry, no home folder."""
     words = [

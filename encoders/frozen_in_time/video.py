@@ -70,6 +70,8 @@ class DividedAttention(nn.Module):
 
 
 class SpaceTimeBlock(nn.Module):
+    """Attention over time, then over space, then an MLP (Bain et al., ICCV 2021, section 3.1)."""
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=EPS)

@@ -31,6 +31,8 @@ class PatchProjection(nn.Module):
 
 
 class PositionTable(nn.Module):
+    """A learned position for each patch, and for the class token before them."""
+
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, tokens, width))

@@ -58,6 +58,8 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
+    """A pre-norm transformer block: attention, then an MLP of four times the width."""
+
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.attn = Attention(config)

@@ -151,6 +151,7 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
+    """The command `python -m encoders.mini.train`."""
     parser = argparse.ArgumentParser(description="Make the weights of sensedex-mini.")
     parser.add_argument("--stamps", type=Path, default=STAMPS)
     parser.add_argument("--work", type=Path, default=Path("build/mini"))

@@ -75,6 +75,7 @@ def deploy(
 
 
 def line_of(change: Change, dry_run: bool) -> str:
+    """The line that tells a person of a change, made or to be made."""
     said = f"{'would be ' if dry_run else ''}{change.action}"
     detail = f" ({change.detail})" if change.detail else ""
     return f"{said:<10} {change.kind} {change.name}{detail}"

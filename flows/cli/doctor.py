@@ -43,6 +43,8 @@ ANSWER_WITHIN_S = 8.0
 
 
 class Verdict(StrEnum):
+    """How a finding stands."""
+
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
@@ -267,6 +269,7 @@ def _version(package: str) -> str:
 
 
 def render_findings(findings: list[Finding]) -> RenderableType:
+    """The findings as a table, and the encoders with their licences."""
     styles = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
     table = Table(show_header=False, box=None, pad_edge=False)
     for finding in findings:

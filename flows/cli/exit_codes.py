@@ -10,6 +10,8 @@ from pipeline.report.record import RunReport
 
 
 class Exit(IntEnum):
+    """The exit statuses of `sensedex`."""
+
     OK = 0
     UNEXPECTED = 1
     USAGE = 2
@@ -34,6 +36,7 @@ MEANINGS = {
 
 
 def exit_for(error: SensedexError | EncoderError) -> Exit:
+    """The exit status of an error: by its class, whether a retry helps."""
     if isinstance(error, (SettingsError, EncoderError)):
         return Exit.USAGE
     return Exit.TRANSIENT if error.retryable else Exit.PERMANENT

@@ -23,6 +23,7 @@ from pipeline.settings import Settings
 def show_plan(
     console: Console, settings: Settings, *, retry_failed: bool, limit: int, as_json: bool
 ) -> None:
+    """Print the plan of a run, as a table or as JSON."""
     facts, shown = dry_plan(settings, retry_failed=retry_failed, limit=limit)
     if as_json:
         print_json(facts)

@@ -37,6 +37,7 @@ def shown(key: str) -> str:
 
 
 def render_report(report: RunReport) -> RenderableType:
+    """A run's report for a terminal."""
     objects = Table("objects", "", box=None, pad_edge=False, title_justify="left")
     for status, count in sorted(report.objects_by_status.items(), key=lambda x: -x[1]):
         style = STATUS_STYLE.get(str(status), "")
@@ -93,6 +94,7 @@ def _phases(report: RunReport) -> str:
 
 
 def render_failures(failures: Sequence[FailureRow]) -> RenderableType:
+    """Objects that were rejected or failed, with the remedy for each."""
     table = Table("key", "status", "code", "what to do", box=None, pad_edge=False)
     table.columns[0].overflow = "fold"
     for failure in failures[:FAILURES_SHOWN]:
@@ -109,6 +111,7 @@ def render_failures(failures: Sequence[FailureRow]) -> RenderableType:
 def render_plan(
     summary: PlanSummary, rows: Iterable[PlanRow], limit: int, estimate_s: float | None
 ) -> RenderableType:
+    """A plan for a terminal: counts by action, and the first `limit` objects."""
     counts = Table("action", "objects", "MB", "media-seconds known", box=None, pad_edge=False)
     for column in counts.columns[1:]:
         column.justify = "right"
@@ -144,6 +147,7 @@ def render_plan(
 def render_moments(
     moments: Sequence[Moment], play: Callable[[Moment], str] | None = None
 ) -> RenderableType:
+    """Moments for a terminal, the best first; `play` makes the link of each."""
     if not moments:
         return "[dim]nothing found[/dim]"
     lines: list[RenderableType] = []
@@ -160,6 +164,7 @@ def render_moments(
 
 
 def render_status(status: RunStatus) -> RenderableType:
+    """The state of an index for a terminal."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("state", status.location)
     table.add_row("last run", f"{status.run_id or 'none yet'} (sequence {status.sequence})")

@@ -100,6 +100,7 @@ def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
 
 
 def render_verify(report: VerifyReport) -> RenderableType:
+    """A verify report for a terminal."""
     from flows.cli.render import shown
     from pipeline.verify.findings import VERDICTS, Verdict
 
@@ -182,6 +183,7 @@ def _findings(rows: Sequence[FindingRow]) -> RenderableType:
 
 
 def render_rounds(rounds: Sequence[Round]) -> RenderableType:
+    """The rounds of a repair for a terminal."""
     lines: list[RenderableType] = []
     for number, done in enumerate(rounds, start=1):
         if number == len(rounds) and not done.repaired:

@@ -53,4 +53,5 @@ def engine_session(
 
 
 def engine_for(settings: Settings, objects: int, size_bytes: int) -> Engine:
+    """The engine for so many objects and bytes, by the settings and RAY_ADDRESS."""
     return choose_engine(settings.embed, objects, size_bytes, os.environ)

@@ -56,5 +56,6 @@ class EmbedJob:
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
+    """Lists of at most `size` items, in their order."""
     while chunk := list(itertools.islice(items, size)):
         yield chunk

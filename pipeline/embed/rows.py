@@ -69,6 +69,7 @@ class DecodedRow:
 
 
 def decoded_table(rows: Iterable[DecodedRow]) -> pa.Table:
+    """One Arrow row for each decoded window, as the encode stage takes them."""
     listed = list(rows)
     columns = {n: [getattr(row, n) for row in listed] for n in DECODED.names}
     return pa.Table.from_pydict(columns, schema=DECODED)

@@ -33,6 +33,7 @@ def flip_steps(
 
 
 def deletion(selected: q.Filter) -> list[q.UpdateOperation]:
+    """The step of a batch that deletes what a filter selects."""
     return [q.DeleteOperation(delete=q.FilterSelector(filter=selected))]
 
 

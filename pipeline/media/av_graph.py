@@ -57,6 +57,7 @@ def chained(
     steps: list[FilterStep],
     sink: Literal["buffersink", "abuffersink"],
 ) -> av.filter.Graph:
+    """A filter graph whose filters follow one another, from one buffer to one sink."""
     last = source
     for name, options in steps:
         # With no option a filter's argument is None, not an empty set.

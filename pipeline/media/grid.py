@@ -13,6 +13,8 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Grid:
+    """Windows of equal length with equally many samples. Raises ValueError."""
+
     window_ms: int
     frames_per_window: int
 

@@ -90,6 +90,7 @@ def picture_info(picture: ImageFile.ImageFile) -> MediaInfo:
 
 
 def is_animated(picture: ImageFile.ImageFile) -> bool:
+    """Whether the file has more than one frame."""
     if picture.format not in ANIMATED:
         return False
     try:

@@ -15,6 +15,8 @@ HEAD_BYTES = 4096
 
 
 class Kind(StrEnum):
+    """Which of the two ways of decoding a file takes."""
+
     PICTURE = "picture"
     STREAM = "stream"
 

@@ -87,6 +87,7 @@ def fetch_weights(
 
 
 def weights_cache() -> Path:
+    """The folder where fetched weights are kept, by their digest."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "sensedex" / "weights"
 

@@ -54,6 +54,7 @@ def plan_table(rows: Sequence[PlanRow]) -> pa.Table:
 
 
 def rows_of_table(table: pa.Table) -> Iterator[PlanRow]:
+    """The planned objects of a table that `plan_table` made, in their order."""
     for batch in table.to_batches():
         yield from _COLUMNS.records(batch)
 

@@ -65,6 +65,8 @@ def is_recovered(
     candidates: Mapping[str, tuple[str, ShardReceipt]],
     recovered: dict[str, ShardReceipt],
 ) -> bool:
+    """Whether a stopped run has committed this very generation; its receipt is put into
+    `recovered`."""
     if row.action not in (Action.NEW, Action.CHANGED):
         return False
     candidate = candidates.get(row.asset_id)

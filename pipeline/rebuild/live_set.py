@@ -106,6 +106,7 @@ def spaces_in(store: Store, name: str) -> tuple[VectorSpace, ...]:
 
 
 def missing_file(store: Store, name: str) -> StateCorrupt:
+    """The error for a Parquet file that the state names and the store has not."""
     return StateCorrupt(
         f"{name} is not in {store.location}.",
         remedy="Restore it from a copy; or `sensedex clean` and index anew.",

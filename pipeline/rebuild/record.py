@@ -88,6 +88,7 @@ def keep_record(store: Store, record: RebuildRecord) -> RebuildRecord:
 
 
 def reread(store: Store, record: RebuildRecord) -> RebuildRecord:
+    """The record as it is kept by now. Raises StateCorrupt."""
     return _read(store, record.name)
 
 

@@ -81,4 +81,5 @@ def report_of(
 
 
 def keep_report(store: Store, run: RunFolder, report: RunReport) -> None:
+    """Write the report beside the run's receipts."""
     store.create(run.report, codec.to_bytes(report, indent=1))

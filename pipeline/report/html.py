@@ -27,6 +27,7 @@ def report_html(report: RunReport) -> str:
 
 
 def write_report_html(report: RunReport, path: Path) -> None:
+    """Write the report as one page that needs no other file. Raises OSError."""
     path.write_text(report_html(report), encoding="utf-8")
 
 

@@ -113,6 +113,7 @@ class Tally:
 
 
 def failure_row(outcome: ObjectOutcome) -> FailureRow:
+    """A row of the report for an object that was rejected or failed."""
     failure = outcome.failure
     if failure is None:
         raise ValueError(f"{outcome.key!r} has no failure to show")

@@ -218,6 +218,7 @@ def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | No
 
 
 def delete(client: S3Client, bucket: str, key: str) -> None:
+    """Delete an object; one that is not there is no error. Raises what `map_client_error` gives."""
     try:
         client.delete_object(Bucket=bucket, Key=key)
     except (aws.BotoCoreError, aws.ClientError) as error:

@@ -55,6 +55,7 @@ def list_pages(client: S3Client, bucket: str, prefix: str) -> Iterator[MediaObje
 
 
 def list_keys(client: S3Client, bucket: str, prefix: str, start_after: str = "") -> Iterator[str]:
+    """Keys under a prefix, after `start_after`, in the order of the server."""
     for item in _listed(client, Bucket=bucket, Prefix=prefix, StartAfter=start_after):
         yield item["Key"]
 

@@ -80,6 +80,7 @@ class Query:
 
 
 def words_term(encoder: Encoder, words: str, weight: float = 1.0) -> QueryTerm:
+    """The term of some words: (D,) of unit length, by the encoder's text tower."""
     return QueryTerm(Modality.TEXT, encoder.encode(Modality.TEXT, [words])[0], weight)
 
 

@@ -42,6 +42,7 @@ class Lease:
 
 
 def lease_bytes(lease: Lease) -> bytes:
+    """The lease as it is stored: JSON with its keys in order."""
     return codec.to_bytes(lease, sort_keys=True)
 
 
@@ -190,6 +191,7 @@ def hold_lease(
 
 
 def is_free(lease: Lease) -> bool:
+    """Whether the lease has run out, or its process is known to be dead."""
     return lease.expires_at <= time.time() or _is_dead(lease)
 
 

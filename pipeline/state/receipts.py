@@ -67,6 +67,7 @@ class RunFolder:
 
 
 def new_run_id() -> str:
+    """A name for a run: its start in UTC and a few letters by chance."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
@@ -78,6 +79,7 @@ def put_shard_data(store: Store, run: RunFolder, shard: int, path: Path) -> str:
 
 
 def receipt_bytes(receipt: ShardReceipt) -> bytes:
+    """The receipt as it is stored."""
     return codec.to_bytes(receipt, sort_keys=True)
 
 

@@ -56,6 +56,8 @@ class SegmentBatch:
 
 
 def segment_schema(spaces: Sequence[VectorSpace], facts: Mapping[str, str]) -> pa.Schema:
+    """The columns of a shard's Parquet file: one of vectors for each space; `facts` go to its
+    metadata."""
     vectors = [
         pa.field(space.vector_name, pa.list_(pa.float32(), space.dimension)) for space in spaces
     ]
@@ -210,6 +212,7 @@ def _spaces(path: Path, schema: pa.Schema) -> tuple[VectorSpace, ...]:
 
 
 def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

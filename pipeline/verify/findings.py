@@ -15,6 +15,8 @@ from pipeline import codec
 
 
 class Kind(StrEnum):
+    """Whether a finding is the index's fault, or only says that a run has something to do."""
+
     STALE = "stale"
     FAULT = "fault"
 
@@ -28,6 +30,8 @@ class Repair(StrEnum):
 
 
 class Finding(StrEnum):
+    """The names of all that can be wrong."""
+
     OBJECT_NEW = "object_new"
     OBJECT_CHANGED = "object_changed"
     OBJECT_GONE = "object_gone"
@@ -56,6 +60,8 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
+    """The kind of a finding, what repairs it, and a sentence for a person."""
+
     kind: Kind
     repair: Repair
     says: str
@@ -108,6 +114,8 @@ MEANINGS: Mapping[Finding, Meaning] = {
 
 
 class Verdict(StrEnum):
+    """The outcome of verify, which decides the exit status."""
+
     AGREE = "agree"
     STALE = "stale"
     DISAGREE = "disagree"

@@ -60,6 +60,7 @@ def blob(identity: object) -> bytes | None:
 
 
 def text(identity: bytes) -> str:
+    """An identity's bytes as a UUID is written."""
     return str(uuid.UUID(bytes=identity))
 
 
