@@ -132,4 +132,4 @@ def test_a_family_knows_who_outlived_it() -> None:
         family = Family(parent.pid)
         parent.wait(20)
     assert family.left(within_s=0.5) == ["sleep 60"]
-    assert family.members() == []
+    assert family.left() == []  # killed, and on a busy machine some time later gone

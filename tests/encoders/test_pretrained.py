@@ -90,6 +90,7 @@ def test_clip_is_what_the_library_computes(folders: Callable[[str], Path]) -> No
     assert np.allclose(encoder.encode(Modality.TEXT, TEXTS), whole.text_embeds, atol=1e-5)
 
 
+@pytest.mark.slow("two networks with six towers, 4 s")
 def test_pe_av_is_what_the_library_computes(folders: Callable[[str], Path]) -> None:
     folder = folders("pe-av")
     encoder = load_encoder("pe-av", folder, device="cpu", precision="fp32")

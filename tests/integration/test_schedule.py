@@ -139,6 +139,7 @@ def _objects(client: object) -> tuple[int, ...]:
     return (len(limits), *counts)
 
 
+@pytest.mark.slow("processes that import Prefect, 5 s")
 @pytest.mark.parametrize(
     ("url", "status", "said"),
     [

@@ -131,6 +131,7 @@ def test_the_wall_counts_only_our_waiting(endless: Path) -> None:
     assert _code(endless, max_wall_s=1, window_ms=100) == "too_much_time"
 
 
+@pytest.mark.slow("fills its memory, 2 s")
 def test_memory_limit(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -140,6 +141,7 @@ def test_memory_limit(tmp_path: Path) -> None:
     assert len(list(decode_in_child(tmp_path / "large.png", DecodeSettings()))) == 3
 
 
+@pytest.mark.slow("a long film, 2 s")
 def test_memory_does_not_grow_with_the_length(endless: Path, tmp_path: Path) -> None:
     peaks = []
     for seconds in (60, 1200):

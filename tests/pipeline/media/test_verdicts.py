@@ -52,6 +52,7 @@ CORPUS = {
 }
 
 
+@pytest.mark.slow("31 media, six times over: 7 s")
 @pytest.mark.parametrize("time", [1, 2, 3])
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_corpus(shared_dir: Path | None, decoder: str, time: int) -> None:  # noqa: ARG001
