@@ -89,9 +89,18 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
         with get_client(sync_client=True) as client:
             yield client
     except httpx.HTTPStatusError as error:
+        answer = (
+            f"{error.response.status_code} {error.response.reason_phrase} to "
+            f"{error.request.method} {error.request.url.path}"
+        )
+        if error.response.is_server_error:
+            raise PrefectUnavailable(
+                f"Prefect's server at {url} cannot answer now: {answer}.",
+                remedy="Run again; where it stays so, the server's log says why. With SQLite it is "
+                "busy at times, PostgreSQL is not.",
+            ) from error
         raise PrefectRefused(
-            f"Prefect's server at {url} refuses: {error.response.status_code} "
-            f"{error.response.reason_phrase} to {error.request.method} {error.request.url.path}.",
+            f"Prefect's server at {url} refuses: {answer}.",
             remedy="Check PREFECT_API_KEY or PREFECT_API_AUTH_STRING, and that the server is of "
             "this version of Prefect.",
         ) from error
