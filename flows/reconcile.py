@@ -59,7 +59,7 @@ def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_out_of_reach,
 )
-def mend_task(settings: Settings, options: LookOptions) -> Round:
+def repair_task(settings: Settings, options: LookOptions) -> Round:
     """One round of repair, as a Prefect task."""
     return repair_round(settings, options, ProgressReporter())
 
@@ -126,7 +126,7 @@ def _reconcile(
     if repair:
         rounds = tuple(
             rounds_of(
-                lambda: mend_task(settings, options),
+                lambda: repair_task(settings, options),
                 lambda asked: run_in_flow(settings, asked),
             )
         )

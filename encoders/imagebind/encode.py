@@ -59,7 +59,9 @@ class ImageBindEncoder:
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        takers: dict[Modality, Take] = {m: partial(self._senses, m) for m in self.card.modalities}
+        takers: dict[Modality, Take] = {
+            m: partial(self._encode_modality, m) for m in self.card.modalities
+        }
         takers[Modality.TEXT] = self._words  # sorts and cuts its batches itself
         size = len(batch) if modality is Modality.TEXT else self._max_batch
         return in_batches(self.card, takers, modality, batch, size, self._cores)
@@ -82,7 +84,7 @@ class ImageBindEncoder:
         number = {text: i for i, text in enumerate(unique)}
         return rows[[number[text] for text in texts]]
 
-    def _senses(self, modality: Modality, batch: Any) -> Tensor:
+    def _encode_modality(self, modality: Modality, batch: Any) -> Tensor:
         return self._unit(modality, self._prepare(modality, np.asarray(batch)))
 
     def _prepare(self, modality: Modality, batch: NDArray[Any]) -> Tensor:

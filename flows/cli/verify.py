@@ -58,7 +58,7 @@ def verify(
     settings = options.settings()
     check_settings(settings)
     look_for = LookOptions(sample, seed, limit)
-    rounds = _mended(settings, look_for) if repair else (_looked(settings, look_for),)
+    rounds = _repaired(settings, look_for) if repair else (_looked(settings, look_for),)
     report = rounds[-1].report
     if as_json:
         facts = report.to_json()
@@ -78,7 +78,7 @@ def _looked(settings: Settings, options: LookOptions) -> Round:
         return Round(look(settings, options, ProgressReporter(on_progress)))
 
 
-def _mended(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
+def _repaired(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
     """Ray and an encoder come only where Parquet has lost something, or the bucket has
     moved on."""
     from flows.cli.progress_bars import live_progress

@@ -101,7 +101,7 @@ def run_graph(
 def receipts_by_ray(
     job: EmbedJob, rows: Iterator[PlanRow], reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
-    """As `run_graph`, told to `reporter`."""
+    """As `run_graph`, with its progress told to `reporter`."""
     board = ProgressBoard()
     started = False
 

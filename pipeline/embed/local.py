@@ -39,7 +39,7 @@ def run_in_loop(
 def receipts_in_loop(
     job: EmbedJob, rows: Iterator[PlanRow], reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
-    """As `run_in_loop`, told to `reporter`."""
+    """As `run_in_loop`, with its progress told to `reporter`."""
     started = False
 
     def add(stage: Stage, more: StageProgress) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from encoders.imagebind.encode import ImageBindEncoder
 
 DECODED = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
-"""The senses that decoding gives; an encoder's other towers are not even built."""
+"""The modalities that decoding gives; an encoder's other towers are not even built."""
 
 
 def cards_of(settings: Settings) -> tuple[EncoderCard, ...]:

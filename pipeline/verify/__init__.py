@@ -1,1 +1,1 @@
-"""Proof of the index: bucket, state, Parquet and Qdrant held against one another, and mended."""
+"""Proof of the index: bucket, state, Parquet and Qdrant held against one another, and repaired."""

@@ -74,16 +74,16 @@ class Round:
 
 
 def rounds_of(
-    mend_once: Callable[[], Round], run: Callable[[RunOptions], RunReport]
+    repair_once: Callable[[], Round], run: Callable[[RunOptions], RunReport]
 ) -> Iterator[Round]:
     """Repair, run, and look again; the last round's report is how it stands."""
     for _ in range(ROUNDS):
-        done = mend_once()
+        done = repair_once()
         if done.report.verdict is Verdict.AGREE or not (done.repaired or done.needs_run):
             yield done
             return
         yield _run(done, run) if done.needs_run else done
-    yield mend_once()
+    yield repair_once()
 
 
 def _run(done: Round, run: Callable[[RunOptions], RunReport]) -> Round:

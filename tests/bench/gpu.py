@@ -3,7 +3,7 @@
     python -m tests.bench.gpu [--json FILE] [--batch 256] [--size huge] [--device cuda]
 
 Needs torch alone: no Ray, no S3, no checkpoint (weights are random; a product takes as long
-whatever its numbers). Prints for each sense and form the embeddings a second, the share of the
+whatever its numbers). Prints for each modality and form the embeddings a second, the share of the
 card's own bf16 matrix rate, measured here on a large product, and the peak of memory; beside them
 the same network in float32, run plainly. Shapes are fixed; text computes all of its 77 tokens.
 """
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--forms", nargs="+", default=["eager", "compiled", "graph", "compiled graph"]
     )
-    parser.add_argument("--senses", nargs="+", default=[str(m) for m in Modality])
+    parser.add_argument("--modalities", nargs="+", default=[str(m) for m in Modality])
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu --size tiny tries the script itself")
@@ -56,10 +56,14 @@ def main() -> None:
     peak = matrix_rate(device, MATRIX if device.type == "cuda" else 512)
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "CPU"
     print(f"{name}, torch {torch.__version__}: bf16 matrix rate {peak / 1e12:.1f} TFLOP/s\n")
-    print(f"{'sense':<9}{'form':<16}{'emb/s':>10}{'share':>8}{'x fp32':>8}{'GB':>7}{'cosine':>9}")
+    print(
+        f"{'modality':<9}{'form':<16}{'emb/s':>10}{'share':>8}{'x fp32':>8}{'GB':>7}{'cosine':>9}"
+    )
     rows: list[dict[str, Any]] = []
-    for sense in options.senses:
-        rows += measure(Modality(sense), options.size, options.batch, device, peak, options.forms)
+    for modality in options.modalities:
+        rows += measure(
+            Modality(modality), options.size, options.batch, device, peak, options.forms
+        )
     if options.json:
         facts = {"device": name, "torch": torch.__version__, "matrix_flop_s": peak, "rows": rows}
         options.json.write_text(json.dumps(facts, indent=1))
