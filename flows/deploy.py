@@ -22,8 +22,14 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate, WorkPoolCreate
-from prefect.client.schemas.filters import FlowFilter, FlowFilterId
-from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType, WorkPool
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
@@ -47,6 +53,11 @@ from pipeline.errors import Permanent, SettingsError
 RECORD = "sensedex_deploy"
 POOL_TYPE = "process"
 POOL_DESCRIPTION = "Runs of sensedex, each in a process of its own."
+# A run that waits for its hour is no history. Prefect's scheduler may put one in even while its
+# deployment is being deleted.
+_BEGUN = FlowRunFilter(
+    state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=[StateType.SCHEDULED]))
+)
 
 
 class PrefectRefused(Permanent):
@@ -190,9 +201,10 @@ def remove(
     for name, made in record.made("flow").items():
         by_id = FlowFilter(id=FlowFilterId(any_=[made]))
         there = bool(client.read_flows(flow_filter=by_id))
-        if there and not dry_run and client.read_flow_runs(flow_filter=by_id, limit=1):
+        if there and client.read_flow_runs(flow_filter=by_id, flow_run_filter=_BEGUN, limit=1):
             yield Change(Action.KEPT, "flow", name, "its runs are Prefect's history")
-            record.drop("flow", name)
+            if not dry_run:
+                record.drop("flow", name)
             continue
         if there and not dry_run:
             client.delete_flow(made)

@@ -25,6 +25,11 @@ from pipeline.errors import (
 from pipeline.first_contact import tls_reason, without_secrets
 from pipeline.settings import IndexSettings
 
+# What the server says where a payload is to be set on a point by its id, and the point is not
+# there: another writer has taken it away, or a server that was killed has lost it. A load that is
+# done again writes it anew.
+POINT_GONE = "No point with id"
+
 
 class IndexRefused(Permanent):
     """Qdrant understood the request and will not do it: a key, a right, a limit."""
@@ -64,6 +69,12 @@ def _mapped(error: Exception, what: str, where: str) -> SensedexError:
         if status in (408, 429) or status >= 500:
             return _unavailable(what, where, f"status {status}")
         detail = error.content.decode("utf-8", "replace")[:300]
+        if POINT_GONE in detail:
+            return IndexUnavailable(
+                f"Qdrant at {where} lacks a point that was there a moment ago, {what}: {detail}",
+                code="point_gone",
+                remedy="The step is tried again, from the point's vectors on.",
+            )
         if "dimension" in detail:
             return IndexMismatch(f"Qdrant at {where}, {what}: {detail}")
         return IndexRefused(f"Qdrant at {where} said {status} while {what}: {detail}")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import models as q
 
+from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
 from pipeline.index.embedded import JOURNAL
-from pipeline.index.errors import IndexRefused
 from pipeline.index.load import load_shard
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
@@ -34,6 +35,7 @@ from tests.support.invented_assets import (
 )
 from tests.support.qdrant_server import StandIn, qdrant_server
 
+NAME = IndexSettings().collection
 A = asset_id("media", "a.mp4")
 OLD = ("a.mp4", "g1", 2)
 NEW = ("a.mp4", "g2", 3)
@@ -77,12 +79,37 @@ def test_a_late_change_leaves_what_a_later_run_wrote(
     load(any_index, tmp_path, [OLD], 4)
     load(any_index, tmp_path, [NEW], 5)
     # The flip's own segments were swept: the engine may say so, but must have changed nothing.
-    with suppress(KeyError, IndexRefused):
+    with suppress(KeyError, IndexUnavailable):
         act(any_index)
     assert (any_index.count(), any_index.count(live_only=False)) == (3, 3)
     assert any_index.flipped([A]) == {A: (5, "g2")}
     points = any_index.points().fetch([row.point_id for row in rows_of(*NEW)], ["live"])
     assert [point.payload for point in points.values()] == [{"live": True}] * 3
+
+
+@pytest.mark.server
+def test_a_point_that_goes_before_the_flip_is_written_again(tmp_path: Path) -> None:
+    """By another writer's hand, or by a server's that was killed: a try more makes it whole."""
+    engine: Any = EdgeEngine(tmp_path / "edge")
+    with (
+        qdrant_server(StandIn(engine=engine)) as server,
+        open_index(IndexSettings(url=server.url, prefer_grpc=False)) as index,
+    ):
+        index.ensure_collection(SPACES)
+        counted = index.count_points
+
+        def lost_once_counted(point_ids: Sequence[str]) -> int:
+            there = counted(point_ids)
+            engine.delete(NAME, q.PointIdsList(points=[point_ids[0]]))
+            return there
+
+        index.count_points = lost_once_counted  # type: ignore[method-assign]
+        with pytest.raises(IndexUnavailable, match="a moment ago") as raised:
+            load(index, tmp_path, [NEW], 4)
+        assert (raised.value.code, raised.value.retryable) == ("point_gone", True)
+        index.count_points = counted  # type: ignore[method-assign]
+        load(index, tmp_path, [NEW], 4)
+        assert (index.count(), index.count(live_only=False)) == (3, 3)
 
 
 def test_who_lost_the_lease_writes_no_more(
