@@ -17,12 +17,14 @@ READY := $(VENV)/.ready-$(shell { cat requirements.lock pyproject.toml; pwd; } |
 IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py \
 	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
 
-SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --dist=loadfile --no-loadscope-reorder
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start some hundred processes, and each would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check lint eval chaos bench setup clean help
 
@@ -44,16 +46,16 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two files at a time, since many tests wait for a server or a clock. Then once more what depends on
-# the precision, forced to bf16.
+# Two files at a time, and beside them what mostly waits for a clock (tests/support/waiting_apart.py).
+# Then once more what depends on the precision, forced to bf16.
 test: lint
-	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE) --durations=20)
-	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(IN_BF16))
+	$(BIN)/python -m pytest $(or $(ARGS),-n3 $(SIDE_BY_SIDE) --durations=20)
+	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest -n2 $(SIDE_BY_SIDE) $(IN_BF16))
 
 # What a contributor runs before each commit: two cores, one minute. What each marker means stands in
 # pyproject.toml.
 check: lint
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 \
+	$(BIN)/python -m pytest -n2 $(SIDE_BY_SIDE) --durations=10 \
 	  -m 'not ray and not prefect and not server and not slow and not huge' $(ARGS)
 
 eval: $(READY)

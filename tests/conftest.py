@@ -17,6 +17,7 @@ pytest_plugins = (
     "tests.support.fixtures_s3",
     "tests.support.needs",
     "tests.support.permitted_skips",
+    "tests.support.waiting_apart",
 )
 
 ROOT = Path(__file__).resolve().parent.parent
