@@ -21,7 +21,7 @@ from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.progress import ProgressReporter
 from pipeline.settings import IndexSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
-from pipeline.verify.audit import SAMPLE_SEGMENTS, LookOptions, verify
+from pipeline.verify.audit import SAMPLE_SEGMENTS, AuditOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
 from pipeline.verify.repair import Round, repair_round, rounds_of
 
@@ -47,7 +47,7 @@ def _out_of_reach(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bo
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_out_of_reach,
 )
-def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
+def verify_task(settings: Settings, options: AuditOptions) -> VerifyReport:
     """Verify, as a Prefect task."""
     return verify(settings, options, ProgressReporter())
 
@@ -59,7 +59,7 @@ def verify_task(settings: Settings, options: LookOptions) -> VerifyReport:
     retry_delay_seconds=[2, 10, 30],
     retry_condition_fn=_out_of_reach,
 )
-def repair_task(settings: Settings, options: LookOptions) -> Round:
+def repair_task(settings: Settings, options: AuditOptions) -> Round:
     """One round of repair, as a Prefect task."""
     return repair_round(settings, options, ProgressReporter())
 
@@ -113,7 +113,7 @@ def reconcile_flow(
     return in_one_sentence(
         lambda: _reconcile(
             load_settings(settings_file, given_fields(parts)),
-            LookOptions(sample, seed, examples),
+            AuditOptions(sample, seed, examples),
             repair=repair,
             fail_if_wrong=fail_if_wrong,
         )
@@ -121,7 +121,7 @@ def reconcile_flow(
 
 
 def _reconcile(
-    settings: Settings, options: LookOptions, *, repair: bool, fail_if_wrong: bool
+    settings: Settings, options: AuditOptions, *, repair: bool, fail_if_wrong: bool
 ) -> dict[str, Any]:
     if repair:
         rounds = tuple(

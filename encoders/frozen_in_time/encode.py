@@ -13,10 +13,10 @@ from torch import Tensor
 
 from encoders.batches import in_batches
 from encoders.card import EncoderCard
-from encoders.casting import to_dtype
 from encoders.frozen_in_time.model import FrozenInTime
 from encoders.inputs import unit_length
 from encoders.modality import Modality
+from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
 from encoders.preprocess.image import check_windows, normalize
 from encoders.preprocess.text import check_words

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders.frozen_in_time.config import PATCH_SIZE, PATCHES, FrozenInTimeConfig
-from encoders.mlp import Mlp
+from encoders.network import Mlp
 
 EPS = 1e-6
 

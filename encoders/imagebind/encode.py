@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from encoders.batches import Take, in_batches
 from encoders.card import EncoderCard
-from encoders.casting import to_dtype
 from encoders.imagebind.model import ImageBind
 from encoders.inputs import check_finite, check_shape, unit_length
 from encoders.modality import Modality
+from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
 from encoders.preprocess.audio import log_mel_windows
 from encoders.preprocess.depth import prepare_depth

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders.imagebind.config import TowerConfig
-from encoders.mlp import Mlp
+from encoders.network import Mlp
 
 EPS = 1e-6
 

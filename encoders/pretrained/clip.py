@@ -15,9 +15,9 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from encoders.batches import in_batches
 from encoders.card import EncoderCard
-from encoders.casting import to_dtype
 from encoders.inputs import unit_length
 from encoders.modality import Modality
+from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
 from encoders.preprocess.image import MEAN, STD, check_windows, normalize
 from encoders.preprocess.text import check_words

@@ -26,9 +26,9 @@ from transformers import AutoTokenizer, PeAudioVideoModel
 
 from encoders.batches import in_batches
 from encoders.card import EncoderCard
-from encoders.casting import to_dtype
 from encoders.inputs import unit_length
 from encoders.modality import Modality
+from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
 from encoders.preprocess.audio import INT16_SCALE, check_sounds
 from encoders.preprocess.audio import SAMPLE_RATE_HZ as WINDOW_RATE_HZ

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from pipeline.errors import SettingsError
-from pipeline.out_file import writing_to
+from pipeline.local_files import writing_to
 from pipeline.settings import Settings
 
 HEADER = """\

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.cli import options as o
 from pipeline.errors import SettingsError
-from pipeline.out_file import writing_to
+from pipeline.local_files import writing_to
 
 out = Console(highlight=False)
 

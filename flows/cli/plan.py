@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from flows.cli.json_output import print_json
 from flows.cli.render import render_plan
 from pipeline.errors import SettingsError
+from pipeline.local_files import scratch_folder
 from pipeline.planning.diff import TO_EMBED, PlanSummary
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import plan
@@ -16,7 +17,6 @@ from pipeline.progress import ProgressReporter
 from pipeline.report.read import read_report
 from pipeline.run.preflight import check_queries
 from pipeline.run_options import RunOptions
-from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.cli import options as o
 from flows.cli.json_output import print_json
-from pipeline.out_file import writing_to
+from pipeline.local_files import writing_to
 
 OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.report.record import RunReport
     from pipeline.run_options import RunOptions
     from pipeline.settings import Settings
-    from pipeline.verify.audit import LookOptions
+    from pipeline.verify.audit import AuditOptions
     from pipeline.verify.findings import FindingRow, VerifyReport
     from pipeline.verify.repair import Round
 
@@ -53,12 +53,12 @@ def verify(
 ) -> None:
     """Prove that bucket, state, Parquet and Qdrant agree. Writes nothing without --repair."""
     from pipeline.run.preflight import check_settings
-    from pipeline.verify.audit import LookOptions
+    from pipeline.verify.audit import AuditOptions
 
     settings = options.settings()
     check_settings(settings)
-    look_for = LookOptions(sample, seed, limit)
-    rounds = _repaired(settings, look_for) if repair else (_looked(settings, look_for),)
+    audit = AuditOptions(sample, seed, limit)
+    rounds = _repaired(settings, audit) if repair else (_audited(settings, audit),)
     report = rounds[-1].report
     if as_json:
         facts = report.to_json()
@@ -68,17 +68,17 @@ def verify(
     raise typer.Exit(STATUS[report.verdict])
 
 
-def _looked(settings: Settings, options: LookOptions) -> Round:
+def _audited(settings: Settings, options: AuditOptions) -> Round:
     from flows.cli.progress_bars import live_progress
     from pipeline.progress import ProgressReporter
-    from pipeline.verify.audit import verify as look
+    from pipeline.verify.audit import verify as audit
     from pipeline.verify.repair import Round
 
     with live_progress(err) as on_progress:
-        return Round(look(settings, options, ProgressReporter(on_progress)))
+        return Round(audit(settings, options, ProgressReporter(on_progress)))
 
 
-def _repaired(settings: Settings, options: LookOptions) -> tuple[Round, ...]:
+def _repaired(settings: Settings, options: AuditOptions) -> tuple[Round, ...]:
     """Ray and an encoder come only where Parquet has lost something, or the bucket has
     moved on."""
     from flows.cli.progress_bars import live_progress
@@ -189,7 +189,7 @@ def render_rounds(rounds: Sequence[Round]) -> RenderableType:
         if number == len(rounds) and not done.repaired:
             break
         if done.report.findings:
-            lines += [f"[bold]Look {number}[/bold]", _findings(done.report.findings)]
+            lines += [f"[bold]Audit {number}[/bold]", _findings(done.report.findings)]
         lines += [f"  {deed}" for deed in _deeds(done)] + [""]
     return Group(*lines, render_verify(rounds[-1].report))
 

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from encoders.errors import WeightsError
 from flows.cli import options as o
 from flows.cli.json_output import print_json
-from pipeline.out_file import writing_to
+from pipeline.local_files import writing_to
 
 app = typer.Typer(help="Checkpoints: fetch one, or convert one.", no_args_is_help=True)
 out = Console(highlight=False)

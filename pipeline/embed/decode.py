@@ -14,13 +14,13 @@ import numpy as np
 from pipeline import codec
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
+from pipeline.local_files import scratch_folder
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.payload import segment_payload
 from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, FetchedObject, MediaInfo, ObjectOutcome, PlanRow, Status
-from pipeline.scratch import scratch_folder
 from pipeline.settings import SourceSettings
 from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars

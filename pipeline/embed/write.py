@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline import codec
 from pipeline.embed.rows import vectors_of
 from pipeline.ids import point_id
+from pipeline.local_files import scratch_folder
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import (
     Failure,
@@ -26,7 +27,6 @@ from pipeline.records import (
     Status,
     VectorSpace,
 )
-from pipeline.scratch import scratch_folder
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import write_segments
 from pipeline.state.store import Store

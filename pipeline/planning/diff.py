@@ -14,7 +14,7 @@ from pipeline.errors import SettingsError
 from pipeline.ids import Recipe, asset_id, generation
 from pipeline.records import Action, Failure, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.settings import SourceSettings
-from pipeline.source.select import Selected, SelectionCounts
+from pipeline.source.select import SelectedObject, SelectionCounts
 from pipeline.state.objects import StateRow
 
 # How an object left a run: its generation, status and number of segments.
@@ -84,7 +84,7 @@ class PlanSummary:
 
 
 def plan_rows(
-    selected: Iterable[Selected],
+    selected: Iterable[SelectedObject],
     known: Iterable[StateRow],
     recipe: Recipe,
     retry: RetryPolicy,
@@ -127,7 +127,7 @@ def plan_rows(
 
 
 def _planned(
-    found: Selected, known: StateRow, recipe: Recipe, digest: str, retry: RetryPolicy
+    found: SelectedObject, known: StateRow, recipe: Recipe, digest: str, retry: RetryPolicy
 ) -> PlanRow:
     gen = generation(found.object, found.sidecars, recipe)
     if gen != known.generation:
@@ -140,7 +140,7 @@ def _planned(
     )
 
 
-def _what_changed(found: Selected, known: StateRow, digest: str) -> str:
+def _what_changed(found: SelectedObject, known: StateRow, digest: str) -> str:
     changed = []
     if found.object.etag != known.etag:
         changed.append("etag")

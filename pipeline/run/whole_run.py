@@ -13,6 +13,7 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from pipeline.embed.engine import Engine, engine_for, engine_session
+from pipeline.local_files import scratch_folder
 from pipeline.planning.plan import RunPlan, plan
 from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
 from pipeline.report.build import keep_report, report_of
@@ -31,7 +32,6 @@ from pipeline.run.step_runner import (
     plain_runner,
 )
 from pipeline.run_options import RunOptions
-from pipeline.scratch import scratch_folder
 from pipeline.settings import Settings
 from pipeline.state.receipts import new_run_id
 

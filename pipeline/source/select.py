@@ -29,7 +29,7 @@ class ListingUnsorted(Permanent):
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class SelectedObject:
     """A media object with its sidecars in the order of their keys."""
 
     object: MediaObject
@@ -63,7 +63,7 @@ def as_far_as_listed(
 
 def select(
     objects: Iterable[MediaObject], settings: SourceSettings, counts: SelectionCounts
-) -> Iterator[Selected]:
+) -> Iterator[SelectedObject]:
     """The media objects in the order of their keys. `counts` is complete when this has ended.
 
     Raises ListingUnsorted.
@@ -115,10 +115,10 @@ def _paired(
     held_media: list[bool],
     settings: SourceSettings,
     counts: SelectionCounts,
-) -> Iterator[Selected]:
+) -> Iterator[SelectedObject]:
     """The media of one run of keys, each with its sidecars."""
     if all(held_media):  # most runs of keys are one object long
-        yield from map(Selected, held)
+        yield from map(SelectedObject, held)
         return
     media = [obj for obj, is_media in zip(held, held_media, strict=True) if is_media]
     stems: dict[str, list[MediaObject]] = {}
@@ -137,7 +137,7 @@ def _paired(
         else:
             counts.not_selected["orphan_sidecar"] += 1
     for obj in media:
-        yield Selected(obj, tuple(found.get(obj.key, ())))
+        yield SelectedObject(obj, tuple(found.get(obj.key, ())))
 
 
 def _stem(key: str) -> str:

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from pipeline import codec
 from pipeline.codec import Columns
 from pipeline.errors import LeaseHeld, StateCorrupt
+from pipeline.local_files import scratch_folder
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
-from pipeline.scratch import scratch_folder
 from pipeline.state.store import AlreadyThere, Store, VersionConflict
 
 T = TypeVar("T")

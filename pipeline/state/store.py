@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from pipeline.errors import SensedexError, SettingsError, StoreUnavailable, Transient
+from pipeline.local_files import scratch_folder
 from pipeline.s3 import client as s3
 from pipeline.s3.errors import first_contact
 from pipeline.s3.listing import list_keys
-from pipeline.scratch import scratch_folder
 from pipeline.settings import SourceSettings
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)

@@ -1,4 +1,4 @@
-"""One look at the index: the four parties are read, one after the other, and compared. Only reads.
+"""One audit of the index: the four parties are read, one after the other, and compared. Only reads.
 
 It holds no lease: if a run is at work when it begins or ends, it says so and judges nothing.
 """
@@ -18,9 +18,9 @@ from pipeline.settings import Settings
 from pipeline.state.lease import Lease, is_free, read_lease
 from pipeline.state.objects import CurrentState, read_state
 from pipeline.state.store import open_store
-from pipeline.verify.compare import compare, look_at
+from pipeline.verify.compare import compare, payload_reader
 from pipeline.verify.findings import Finding, IndexCounts, VerifyReport
-from pipeline.verify.join_db import Ledger, open_ledger
+from pipeline.verify.join_db import JoinDatabase, open_join_database
 from pipeline.verify.readers import (
     ParquetReader,
     read_bucket_and_state,
@@ -33,7 +33,7 @@ SAMPLE_SEGMENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class LookOptions:
+class AuditOptions:
     """How much is compared by payload and vector: about `sample` segments, chosen by `seed` (by
     chance where there is none); `examples` are shown of each finding."""
 
@@ -46,8 +46,8 @@ class LookOptions:
             raise ValueError("a sample and its examples are counted from 0")
 
 
-def verify(settings: Settings, options: LookOptions, reporter: ProgressReporter) -> VerifyReport:
-    """Look, and write nothing.
+def verify(settings: Settings, options: AuditOptions, reporter: ProgressReporter) -> VerifyReport:
+    """Audit, and write nothing.
 
     Raises SettingsError, StoreUnavailable, IndexUnavailable, StateCorrupt, IndexMismatch.
     """
@@ -57,22 +57,22 @@ def verify(settings: Settings, options: LookOptions, reporter: ProgressReporter)
         return replace(
             _begin(settings, read_state(store), options, reporter), writer=_named(before)
         )
-    with opened_if_there(settings) as index, open_ledger() as ledger:
-        report = look(ledger, settings, options, reporter, index)
+    with opened_if_there(settings) as index, open_join_database() as joined:
+        report = audit(joined, settings, options, reporter, index)
     after = read_lease(store)
     if after is not None and (before is None or not after.same_as(before)):
         return replace(report, writer=_named(after))
     return report
 
 
-def look(
-    ledger: Ledger,
+def audit(
+    joined: JoinDatabase,
     settings: Settings,
-    options: LookOptions,
+    options: AuditOptions,
     reporter: ProgressReporter,
     index: VectorIndex | None,
 ) -> VerifyReport:
-    """Fill an empty ledger and report what is in it. `index` is None where there is none yet."""
+    """Fill an empty database and report what is in it. `index` is None where there is none yet."""
     recipe = recipe_of(settings, check_source_and_encoders(settings))
     state = read_state(open_store(settings.state.location, settings.source))
     report = _begin(settings, state, options, reporter)
@@ -84,8 +84,8 @@ def look(
             remedy="Set source.bucket, or state.location to a place of this bucket's own.",
         )
     reporter.phase("listing the bucket beside the state")
-    selected = read_bucket_and_state(ledger, source, state, recipe)
-    read_unfinished_runs(ledger, state)
+    selected = read_bucket_and_state(joined, source, state, recipe)
+    read_unfinished_runs(joined, state)
     reporter.record_phase("bucket and state")
     points = index.points() if index is not None and index.exists() else None
     count = 0
@@ -93,42 +93,45 @@ def look(
     if points is None:
         if state.totals.get("segments"):
             detail = f"collection {settings.index.collection}"
-            ledger.find(Finding.COLLECTION_MISSING, detail=detail)
-        ledger.index("found")
+            joined.find(Finding.COLLECTION_MISSING, detail=detail)
+        joined.index("found")
     else:
-        count = read_points(ledger, points, reporter)
+        count = read_points(joined, points, reporter)
         share = options.sample / max(1, state.totals.get("segments", 0))
         left_out = frozenset(settings.index.payload_exclude)
-        sampler = Sampler(ledger, points, share=share, seed=report.seed, left_out=left_out)
+        sampler = Sampler(joined, points, share=share, seed=report.seed, left_out=left_out)
     reporter.record_phase("Qdrant")
-    reader = ParquetReader(ledger, state.store, sampler)
+    reader = ParquetReader(joined, state.store, sampler)
     reader.read(reporter)
     reporter.record_phase("Parquet and sample")
     reporter.phase("comparing")
     others = compare(
-        ledger, (lambda _: {}) if points is None else look_at(points), source.name, source.prefix
+        joined,
+        (lambda _: {}) if points is None else payload_reader(points),
+        source.name,
+        source.prefix,
     )
     reporter.record_phase("compare")
     counts = IndexCounts(
         listed=selected.listed,
         not_selected=dict(selected.not_selected),
-        objects_by_cause=_causes(ledger),
-        segments=ledger.ask_one("select coalesce(sum(segments), 0) from objects"),
+        objects_by_cause=_causes(joined),
+        segments=joined.ask_one("select coalesce(sum(segments), 0) from objects"),
         parquet_files=reader.files,
         parquet_bytes=reader.bytes,
         parquet_segments=reader.segments,
         points=count,
-        live_segments=ledger.ask_one("select count(*) from found where kind = 'segment' and live"),
-        anchors=ledger.ask_one("select count(*) from found where kind = 'anchor'"),
+        live_segments=joined.ask_one("select count(*) from found where kind = 'segment' and live"),
+        anchors=joined.ask_one("select count(*) from found where kind = 'anchor'"),
         points_of_others=others,
-        kept_objects=ledger.ask_one("select count(*) from kept"),
+        kept_objects=joined.ask_one("select count(*) from kept"),
         sampled_segments=sampler.segments if sampler else 0,
         precisions=points.datatypes() if points else {},
     )
     return replace(
         report,
         counts=counts,
-        findings=ledger.rows(options.examples),
+        findings=joined.rows(options.examples),
         wall_seconds=round(reporter.wall_seconds, 3),
         seconds_by_phase={name: round(seconds, 3) for name, seconds in reporter.seconds.items()},
     )
@@ -149,7 +152,7 @@ def _named(lease: Lease) -> str:
 
 
 def _begin(
-    settings: Settings, state: CurrentState, options: LookOptions, reporter: ProgressReporter
+    settings: Settings, state: CurrentState, options: AuditOptions, reporter: ProgressReporter
 ) -> VerifyReport:
     return VerifyReport(
         bucket=settings.source.name,
@@ -165,9 +168,9 @@ def _begin(
     )
 
 
-def _causes(ledger: Ledger) -> dict[str, int]:
+def _causes(joined: JoinDatabase) -> dict[str, int]:
     """Objects by how they ended, with the code of what did not get in."""
-    rows = ledger.ask(
+    rows = joined.ask(
         "select status, cause, count(*) from objects group by status, cause order by 3 desc"
     )
     return {f"{status}: {cause}" if cause else status: count for status, cause, count in rows}

@@ -1,4 +1,4 @@
-"""The comparison: a question to the ledger for each thing that can be wrong with the points.
+"""The comparison: a question to the joined for each thing that can be wrong with the points.
 
 What a stopped run had begun with, and the next run goes on with (`in_flight`), is not judged. Where
 Parquet proves nothing of an asset (`unproven`), its points are only counted: it is embedded again.
@@ -11,9 +11,9 @@ from typing import Any
 
 from pipeline.index.points import CollectionPoints, PointId
 from pipeline.verify.findings import Finding
-from pipeline.verify.join_db import Ledger, text
+from pipeline.verify.join_db import JoinDatabase, text
 
-ASSETS_PER_LOOK = 256
+ASSETS_PER_READ = 256
 
 # A row for each asset that is to be whole in the index, and its one live generation. What failed
 # keeps its older content, of which the anchor tells, until a run gets the new content in.
@@ -103,58 +103,60 @@ _QUESTIONS: Mapping[Finding, str] = {
     Finding.KEPT_INCOMPLETE: _KEPT_IN_PART,
 }
 
-Look = Callable[[Sequence[PointId]], Mapping[PointId, Mapping[str, Any]]]
+ReadPayloads = Callable[[Sequence[PointId]], Mapping[PointId, Mapping[str, Any]]]
 
 
-def compare(ledger: Ledger, look: Look, bucket: str, prefix: str) -> int:
+def compare(joined: JoinDatabase, read_payloads: ReadPayloads, bucket: str, prefix: str) -> int:
     """Write down what is found; returns how many points belong to another bucket or prefix.
 
-    `look` gives the payload fields `bucket` and `key` of points; it is asked only for one point of
-    each asset that the state does not know.
+    `read_payloads` gives the payload fields `bucket` and `key` of points; it is called for one
+    point of each asset that the state does not know.
     """
-    ledger.script(_TABLES)
-    ledger.ask(_SEGMENTS)
+    joined.script(_TABLES)
+    joined.ask(_SEGMENTS)
     for name, question in _QUESTIONS.items():
-        ledger.find_all(name, question)
-    ledger.ask(_STRAY)
-    others = _of_no_object(ledger, look, bucket, prefix)
+        joined.find_all(name, question)
+    joined.ask(_STRAY)
+    others = _of_no_object(joined, read_payloads, bucket, prefix)
     for name in (
         Finding.POINTS_UNIDENTIFIED,
         Finding.POINTS_UNACCOUNTED,
         Finding.POINTS_SUPERSEDED,
     ):
-        ledger.find_all(name, _STRAY_COUNTED, name)
+        joined.find_all(name, _STRAY_COUNTED, name)
     return others
 
 
-def look_at(points: CollectionPoints) -> Look:
+def payload_reader(points: CollectionPoints) -> ReadPayloads:
     """Asks Qdrant."""
 
-    def look(point_ids: Sequence[PointId]) -> Mapping[PointId, Mapping[str, Any]]:
+    def read_payloads(point_ids: Sequence[PointId]) -> Mapping[PointId, Mapping[str, Any]]:
         found = points.fetch(point_ids, ["bucket", "key"])
         return {point_id: point.payload for point_id, point in found.items()}
 
-    return look
+    return read_payloads
 
 
-def _of_no_object(ledger: Ledger, look: Look, bucket: str, prefix: str) -> int:
+def _of_no_object(
+    joined: JoinDatabase, read_payloads: ReadPayloads, bucket: str, prefix: str
+) -> int:
     """A collection may hold what another state knows: points of another bucket or prefix stay."""
-    unknown = ledger.ask(
+    unknown = joined.ask(
         "select asset, min(point), count(*) from stray where name = 'points_of_no_object' "
         "group by asset"
     ).fetchall()
     others = 0
-    for start in range(0, len(unknown), ASSETS_PER_LOOK):
-        assets = unknown[start : start + ASSETS_PER_LOOK]
-        payloads = look([point_id_of(point) for _, point, _ in assets])
+    for start in range(0, len(unknown), ASSETS_PER_READ):
+        assets = unknown[start : start + ASSETS_PER_READ]
+        payloads = read_payloads([point_id_of(point) for _, point, _ in assets])
         for asset, point, count in assets:
             payload = payloads.get(point_id_of(point), {})
             key = str(payload.get("key") or "")
             if payload.get("bucket", bucket) == bucket and key.startswith(prefix):
-                ledger.find(Finding.POINTS_OF_NO_OBJECT, asset=asset, key=key, points=count)
+                joined.find(Finding.POINTS_OF_NO_OBJECT, asset=asset, key=key, points=count)
             else:
                 others += count
-                ledger.ask("delete from stray where asset = ?", asset)
+                joined.ask("delete from stray where asset = ?", asset)
     return others
 
 

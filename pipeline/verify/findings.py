@@ -187,7 +187,7 @@ class IndexCounts:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What one look at the four parties found. `writer` names the run that was at work."""
+    """What one audit of the four parties found. `writer` names the run that was at work."""
 
     bucket: str
     prefix: str

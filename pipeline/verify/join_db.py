@@ -64,7 +64,7 @@ def text(identity: bytes) -> str:
     return str(uuid.UUID(bytes=identity))
 
 
-class Ledger:
+class JoinDatabase:
     """Rows go in as they are read; `index` a table once it is full."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -133,18 +133,18 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger() -> Iterator[Ledger]:
+def open_join_database() -> Iterator[JoinDatabase]:
     """An empty one. Raises StoreUnavailable where the scratch disk is full."""
     folder = Path(tempfile.mkdtemp(prefix="sensedex-"))
     try:
-        with closing(sqlite3.connect(folder / "ledger.db", isolation_level=None)) as database:
+        with closing(sqlite3.connect(folder / "join.db", isolation_level=None)) as database:
             # Nothing here outlives the process: no journal, no flush.
             for setting in ("journal_mode = off", "synchronous = off", "locking_mode = exclusive"):
                 database.execute(f"pragma {setting}")
             database.execute(f"pragma cache_size = -{CACHE_KB}")
             database.executescript(_TABLES)
             database.execute("begin")  # one transaction, never committed: pages go out when full
-            yield Ledger(database)
+            yield JoinDatabase(database)
     except sqlite3.OperationalError as error:
         if "full" not in str(error) and "I/O" not in str(error):
             raise

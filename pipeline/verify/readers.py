@@ -1,4 +1,4 @@
-"""The four parties, read into the ledger as streams: bucket beside state, Qdrant, Parquet."""
+"""The four parties, read into the joined as streams: bucket beside state, Qdrant, Parquet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.state.receipts import receipt_of, unfinished_runs
 from pipeline.state.segments import file_sha256, read_ids
 from pipeline.state.store import Store
 from pipeline.verify.findings import Finding
-from pipeline.verify.join_db import ROWS_PER_WRITE, Ledger, blob
+from pipeline.verify.join_db import ROWS_PER_WRITE, JoinDatabase, blob
 from pipeline.verify.sample import Sampler
 
 POINT_FIELDS = tuple(field.name for field in FIELDS if field.verified is Verified.EVERY_POINT)
@@ -38,7 +38,7 @@ _BEHIND = {
 
 
 def read_bucket_and_state(
-    ledger: Ledger, source: SourceSettings, state: CurrentState, recipe: Recipe
+    joined: JoinDatabase, source: SourceSettings, state: CurrentState, recipe: Recipe
 ) -> SelectionCounts:
     """The same join of listing and state by which a run is planned; nothing is fetched."""
     passed: deque[StateRow] = deque()
@@ -61,17 +61,17 @@ def read_bucket_and_state(
     )
     while chunk := list(islice(planned, ROWS_PER_WRITE)):
         known = [passed.popleft() for row in chunk if row.action is not Action.NEW]
-        ledger.write("objects", map(_object_row, known), 7)
+        joined.write("objects", map(_object_row, known), 7)
         moving = [row for row in chunk if row.action is not Action.UNCHANGED]
-        ledger.write("moving", ((blob(row.asset_id),) for row in moving), 1)
+        joined.write("moving", ((blob(row.asset_id),) for row in moving), 1)
         for row in moving:
             if row.action in _BEHIND:
                 name, detail = _behind(row)
-                ledger.find(name, asset=blob(row.asset_id), key=row.object.key, detail=detail)
+                joined.find(name, asset=blob(row.asset_id), key=row.object.key, detail=detail)
         for was in known:
             if was.status not in DONE and was.failure is None:
-                ledger.find(Finding.CAUSE_MISSING, asset=blob(was.asset_id), detail=was.status)
-    ledger.index("objects", "files")
+                joined.find(Finding.CAUSE_MISSING, asset=blob(was.asset_id), detail=was.status)
+    joined.index("objects", "files")
     return summary.selection
 
 
@@ -88,7 +88,7 @@ def _behind(row: PlanRow) -> tuple[Finding, str]:
     return _BEHIND[row.action], row.reason if row.action is Action.CHANGED else ""
 
 
-def read_unfinished_runs(ledger: Ledger, state: CurrentState) -> None:
+def read_unfinished_runs(joined: JoinDatabase, state: CurrentState) -> None:
     """What a run that was stopped before its state had begun with, and the next run goes on with.
 
     What the next run will not touch is judged as everything else: nobody else would mend it.
@@ -99,25 +99,25 @@ def read_unfinished_runs(ledger: Ledger, state: CurrentState) -> None:
             with state.store.local_copy(f"{run}/plan.parquet") as path:
                 begun = ((blob(row.asset_id),) for row in read_plan(path))
                 while chunk := list(islice(begun, ROWS_PER_WRITE)):
-                    ledger.write("in_flight", chunk, 1)
+                    joined.write("in_flight", chunk, 1)
         except FileNotFoundError:
             continue  # it had not begun
-        ledger.ask("delete from in_flight where asset not in (select asset from moving)")
-        now = ledger.ask_one("select count(*) from in_flight")
+        joined.ask("delete from in_flight where asset not in (select asset from moving)")
+        now = joined.ask_one("select count(*) from in_flight")
         if now > known:
-            ledger.find(Finding.RUN_UNFINISHED, detail=f"{run}: {now - known} objects")
+            joined.find(Finding.RUN_UNFINISHED, detail=f"{run}: {now - known} objects")
         known = now
 
 
-def read_points(ledger: Ledger, points: CollectionPoints, reporter: ProgressReporter) -> int:
+def read_points(joined: JoinDatabase, points: CollectionPoints, reporter: ProgressReporter) -> int:
     """Every point of the collection by its fields; returns how many."""
     reporter.phase("reading the collection")
     count = 0
     for page in points.pages(POINT_FIELDS):
-        ledger.write("found", map(_point_row, page), 6)
+        joined.write("found", map(_point_row, page), 6)
         count += len(page)
         reporter.count(f"reading the collection: {count} points")
-    ledger.index("found")
+    joined.index("found")
     return count
 
 
@@ -147,8 +147,8 @@ def _point_row(point: StoredPoint) -> tuple[Any, ...]:
 class ParquetReader:
     """Reads every file that the state names: digest, ids, and with the sampler its content."""
 
-    def __init__(self, ledger: Ledger, store: Store, sampler: Sampler | None) -> None:
-        self._ledger = ledger
+    def __init__(self, joined: JoinDatabase, store: Store, sampler: Sampler | None) -> None:
+        self._ledger = joined
         self._store = store
         self._sampler = sampler
         self.files = 0

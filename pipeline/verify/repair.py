@@ -1,9 +1,9 @@
 """Repairs the index: stray points are deleted, assets are loaded again from Parquet without an
 encoder, and an ordinary run does the rest. Every step may be repeated, wherever it was killed.
 
-    under the lease:  look -> delete strays -> reload from Parquet
+    under the lease:  audit -> delete strays -> reload from Parquet
     without it:       an ordinary run, if there is something that only a run can repair
-    ... until a look finds that all agree, three rounds at most
+    ... until an audit finds that all agree, three rounds at most
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from pipeline.state.objects import read_state
 from pipeline.state.receipts import new_run_id, receipt_of, receipts_newest_first
 from pipeline.state.segments import file_sha256, read_segments, read_spaces
 from pipeline.state.store import Store, open_store
-from pipeline.verify.audit import LookOptions, look
+from pipeline.verify.audit import AuditOptions, audit
 from pipeline.verify.compare import point_id_of
 from pipeline.verify.findings import MEANINGS, Finding, Kind, Repair, Verdict, VerifyReport
-from pipeline.verify.join_db import Ledger, open_ledger, text
+from pipeline.verify.join_db import JoinDatabase, open_join_database, text
 
 ROUNDS = 3
 POINTS_PER_STEP = 1_000
@@ -44,7 +44,7 @@ KEYS_PER_RUN = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One look under the lease and what was repaired by it; `run_objects` is of the run after it.
+    """One audit under the lease and what was repaired by it; `run_objects` is of the run after it.
 
     `keys` are the objects whose Parquet is lost: an ordinary run must be asked for them.
     """
@@ -76,7 +76,7 @@ class Round:
 def rounds_of(
     repair_once: Callable[[], Round], run: Callable[[RunOptions], RunReport]
 ) -> Iterator[Round]:
-    """Repair, run, and look again; the last round's report is how it stands."""
+    """Repair, run, and audit again; the last round's report is how it stands."""
     for _ in range(ROUNDS):
         done = repair_once()
         if done.report.verdict is Verdict.AGREE or not (done.repaired or done.needs_run):
@@ -95,26 +95,26 @@ def _run(done: Round, run: Callable[[RunOptions], RunReport]) -> Round:
     return replace(done, run_objects=objects)
 
 
-def repair_round(settings: Settings, options: LookOptions, reporter: ProgressReporter) -> Round:
+def repair_round(settings: Settings, options: AuditOptions, reporter: ProgressReporter) -> Round:
     """Look at everything under the lease, and repair what needs no encoder.
 
-    Raises LeaseHeld where a run is at work, and what `look` and a load raise.
+    Raises LeaseHeld where a run is at work, and what `audit` and a load raise.
     """
     store = open_store(settings.state.location, settings.source)
     after = read_state(store).sequence
     name = f"verify-{new_run_id()}"
     with (
         writing(settings, store, name, after_token=after) as (lease, index),
-        open_ledger() as ledger,
+        open_join_database() as joined,
     ):
-        report = look(ledger, settings, options, reporter, index)
+        report = audit(joined, settings, options, reporter, index)
         if report.verdict is Verdict.AGREE:
             return Round(report)
-        done = _Mender(ledger, store, index, lease, reporter)
+        done = _Mender(joined, store, index, lease, reporter)
         done.delete_strays()
         done.reload_live()
         done.reload_kept()
-        keys = _keys_to_embed(ledger)
+        keys = _keys_to_embed(joined)
         if keys and not index.exists():  # nothing in Parquet could be loaded: the run is to fill it
             index.ensure_collection(spaces_of(cards_of(settings)))
         reporter.record_phase("repair")
@@ -131,13 +131,13 @@ def repair_round(settings: Settings, options: LookOptions, reporter: ProgressRep
 class _Mender:
     def __init__(
         self,
-        ledger: Ledger,
+        joined: JoinDatabase,
         store: Store,
         index: VectorIndex,
         lease: LeaseHandle,
         reporter: ProgressReporter,
     ) -> None:
-        self._ledger = ledger
+        self._ledger = joined
         self._store = store
         self._index = index
         self._lease = lease
@@ -208,7 +208,7 @@ class _Mender:
             with self._store.local_copy(receipt.data_file) as path:
                 return self._load_file(path, receipt, outcomes)
         except (FileNotFoundError, StateCorrupt):
-            return False  # the look named it, or it is of a run whose files are gone
+            return False  # the audit named it, or it is of a run whose files are gone
 
     def _load_file(
         self, path: Path, receipt: ShardReceipt, outcomes: Mapping[str, ObjectOutcome]
@@ -229,12 +229,12 @@ class _Mender:
         return True
 
 
-def _keys_to_embed(ledger: Ledger) -> tuple[str, ...]:
+def _keys_to_embed(joined: JoinDatabase) -> tuple[str, ...]:
     names = [n for n, m in MEANINGS.items() if m.kind is Kind.FAULT and m.repair is Repair.RUN]
     marks = ", ".join("?" * len(names))
     return tuple(
         key
-        for (key,) in ledger.ask(
+        for (key,) in joined.ask(
             "select distinct o.key from findings f join judged o on o.asset = f.asset "
             f"where f.name in ({marks}) order by 1",
             *names,

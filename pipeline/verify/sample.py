@@ -22,7 +22,7 @@ from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome
 from pipeline.state.segments import SegmentBatch, read_segments
 from pipeline.verify.findings import Finding
-from pipeline.verify.join_db import Ledger, blob
+from pipeline.verify.join_db import JoinDatabase, blob
 
 # Fields that say how a point was loaded, of which Parquet has none; and those that are compared of
 # every point, not of the sample alone.
@@ -37,14 +37,14 @@ class Sampler:
 
     def __init__(
         self,
-        ledger: Ledger,
+        joined: JoinDatabase,
         points: CollectionPoints,
         *,
         share: float,
         seed: int,
         left_out: frozenset[str] = frozenset(),
     ) -> None:
-        self._ledger = ledger
+        self._ledger = joined
         self._points = points
         self._below = int(min(1.0, share) * 2**32)
         self._seed = seed & 0xFFFFFFFF

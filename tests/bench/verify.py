@@ -48,7 +48,7 @@ from pipeline.state.objects import StateRow, commit_state, read_state
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import write_segments
 from pipeline.state.store import open_store
-from pipeline.verify.audit import LookOptions, verify
+from pipeline.verify.audit import AuditOptions, verify
 
 TARGET_SECONDS = 60.0
 TARGET_MB = 1000.0
@@ -216,7 +216,7 @@ def look_once(folder: Path, made: Made, port: int) -> dict[str, Any]:
     client: Any = FakeClient(made)
     s3.make_client = lambda _: client  # type: ignore[assignment]
     started = time.perf_counter(), time.process_time()
-    report = verify(settings_of(folder, port), LookOptions(), ProgressReporter())
+    report = verify(settings_of(folder, port), AuditOptions(), ProgressReporter())
     assert report.verdict == "agree", report.findings
     assert report.counts.live_segments == SEGMENTS * made.objects
     return {

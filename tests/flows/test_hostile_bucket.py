@@ -42,7 +42,7 @@ from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.state.objects import read_state
 from pipeline.state.store import open_store
-from pipeline.verify.audit import LookOptions, verify
+from pipeline.verify.audit import AuditOptions, verify
 from tests.support import media_files
 from tests.support.iam_guard import Guard, Policy
 from tests.support.nasty_keys import KEYS, MARK
@@ -114,7 +114,7 @@ def test_nasty_keys_little_rights_and_secrets(
 
     # Rights: a run, its proof and a rebuild need no more than the policy, and may not write to the
     # media.
-    verify(settings, LookOptions(), ProgressReporter())
+    verify(settings, AuditOptions(), ProgressReporter())
     with open_collections(settings.index) as collections:
         assert rebuild(settings, RebuildOptions(), collections).assets == len(KEYS)
         roll_back(settings, collections)

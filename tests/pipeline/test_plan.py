@@ -27,7 +27,7 @@ from pipeline.planning.file import plan_table, read_plan, rows_of_table, write_p
 from pipeline.planning.guards import check_removals
 from pipeline.records import Action, Failure, MediaObject, PlanRow, Status
 from pipeline.settings import SourceSettings
-from pipeline.source.select import Selected
+from pipeline.source.select import SelectedObject
 from pipeline.state.objects import StateRow
 from tests.bench import planning
 
@@ -41,7 +41,7 @@ def obj(key: str, **fields: Any) -> MediaObject:
     return replace(MediaObject("media", key, "e1", 10, "2024-01-01T00:00:00+00:00"), **fields)
 
 
-def known(selected: Selected, recipe: Recipe = RECIPE, **fields: Any) -> StateRow:
+def known(selected: SelectedObject, recipe: Recipe = RECIPE, **fields: Any) -> StateRow:
     """The state's row of an object that was indexed as `selected`."""
     made = StateRow(
         selected.object.key,
@@ -63,7 +63,7 @@ def known(selected: Selected, recipe: Recipe = RECIPE, **fields: Any) -> StateRo
 
 
 def planned(
-    selected: list[Selected],
+    selected: list[SelectedObject],
     state: list[StateRow],
     retry: RetryPolicy | None = None,
     recipe: Recipe = RECIPE,
@@ -73,14 +73,14 @@ def planned(
     return list(rows), summary
 
 
-def one(selected: Selected, state: StateRow, **how: Any) -> tuple[Action, str]:
+def one(selected: SelectedObject, state: StateRow, **how: Any) -> tuple[Action, str]:
     ((row,), _) = planned([selected], [state], **how)
     return row.action, row.reason
 
 
 def test_new_unchanged_and_gone() -> None:
-    old, gone = Selected(obj("old")), Selected(obj("gone"))
-    rows, summary = planned([Selected(obj("new")), old], [known(gone), known(old)])
+    old, gone = SelectedObject(obj("old")), SelectedObject(obj("gone"))
+    rows, summary = planned([SelectedObject(obj("new")), old], [known(gone), known(old)])
     assert [(r.object.key, r.action) for r in rows] == [
         ("gone", Action.GONE),
         ("new", Action.NEW),
@@ -99,25 +99,25 @@ def test_new_unchanged_and_gone() -> None:
 
 def test_the_reason_names_what_changed() -> None:
     text = obj("a.srt", etag="t1")
-    was = Selected(obj("a.mp4"), (text,))
+    was = SelectedObject(obj("a.mp4"), (text,))
     state = known(was)
     assert one(was, state) == (Action.UNCHANGED, "")
-    now = Selected(obj("a.mp4", etag="e2"), (text,))
+    now = SelectedObject(obj("a.mp4", etag="e2"), (text,))
     assert one(now, state) == (Action.CHANGED, "etag")
-    now = Selected(obj("a.mp4", version_id="v2"), (text,))
+    now = SelectedObject(obj("a.mp4", version_id="v2"), (text,))
     assert one(now, state) == (Action.CHANGED, "version")
-    assert one(Selected(obj("a.mp4")), state) == (Action.CHANGED, "sidecar")
-    now = Selected(obj("a.mp4"), (replace(text, etag="t2"),))
+    assert one(SelectedObject(obj("a.mp4")), state) == (Action.CHANGED, "sidecar")
+    now = SelectedObject(obj("a.mp4"), (replace(text, etag="t2"),))
     assert one(now, state) == (Action.CHANGED, "sidecar")
     assert one(was, state, recipe=OTHER) == (Action.CHANGED, "recipe")
-    now = Selected(obj("a.mp4", etag="e2"))
+    now = SelectedObject(obj("a.mp4", etag="e2"))
     assert one(now, state, recipe=OTHER) == (Action.CHANGED, "etag, sidecar, recipe")
     (row,), _ = planned([now], [state])
     assert row.previous_generation == state.generation != row.generation
 
 
 def test_what_is_tried_again() -> None:
-    it = Selected(obj("a"))
+    it = SelectedObject(obj("a"))
     lost = known(it, status=Status.FAILED, failure=LOST, segments=0)
     broken = known(it, status=Status.REJECTED, failure=BROKEN, segments=0)
     denied = known(it, status=Status.DENIED, failure=BROKEN, segments=0)
@@ -137,15 +137,15 @@ def test_what_is_tried_again() -> None:
 
 
 def test_what_left_cold_storage_is_tried_again() -> None:
-    cold = known(Selected(obj("a")), status=Status.ARCHIVED, segments=0)
+    cold = known(SelectedObject(obj("a")), status=Status.ARCHIVED, segments=0)
     readable = RetryPolicy(readable_classes=frozenset({"STANDARD"}))
-    frozen = Selected(obj("a", storage_class="GLACIER"))
-    assert one(Selected(obj("a")), cold, retry=readable)[0] is Action.RETRY
+    frozen = SelectedObject(obj("a", storage_class="GLACIER"))
+    assert one(SelectedObject(obj("a")), cold, retry=readable)[0] is Action.RETRY
     assert one(frozen, cold, retry=readable)[0] is Action.UNCHANGED
 
 
 def test_the_state_of_another_bucket_is_not_compared() -> None:
-    it = Selected(obj("a"))
+    it = SelectedObject(obj("a"))
     with pytest.raises(SettingsError, match="another asset"):
         planned([it], [known(it, asset_id=asset_id("films", "a"))])
 
@@ -156,8 +156,8 @@ SIDE = st.dictionaries(NAMES, st.sampled_from(["e1", "e2"]))
 
 @given(SIDE, SIDE)
 def test_the_join_agrees_with_dicts(listed: dict[str, str], before: dict[str, str]) -> None:
-    selected = [Selected(obj(key, etag=etag)) for key, etag in sorted(listed.items())]
-    state = [known(Selected(obj(key, etag=etag))) for key, etag in sorted(before.items())]
+    selected = [SelectedObject(obj(key, etag=etag)) for key, etag in sorted(listed.items())]
+    state = [known(SelectedObject(obj(key, etag=etag))) for key, etag in sorted(before.items())]
     rows, summary = planned(selected, state)
 
     def expected(key: str) -> Action:
@@ -174,15 +174,15 @@ def test_the_join_agrees_with_dicts(listed: dict[str, str], before: dict[str, st
 
 
 def test_planning_streams() -> None:
-    endless = (Selected(obj(f"{n:09d}")) for n in itertools.count())
+    endless = (SelectedObject(obj(f"{n:09d}")) for n in itertools.count())
     rows = plan_rows(endless, (), RECIPE, RetryPolicy(), PlanSummary(), bucket="media")
     assert len(list(itertools.islice(cut_into_shards(rows, 2, 100), 5))) == 5
 
 
 def test_removals_beyond_the_share_are_refused() -> None:
-    everything = [Selected(obj(f"{n}")) for n in range(10)]
+    everything = [SelectedObject(obj(f"{n}")) for n in range(10)]
     state = [known(s) for s in everything]
-    _, few = planned([*everything[2:], Selected(obj("a"))], state)
+    _, few = planned([*everything[2:], SelectedObject(obj("a"))], state)
     check_removals(few, 0.2)
     _, many = planned(everything[3:], state)
     with pytest.raises(PlanRefused, match=r"3 of 10 known objects \(30%\)") as refused:
@@ -195,11 +195,11 @@ def test_removals_beyond_the_share_are_refused() -> None:
 
 def test_shards_are_cut_by_count_and_by_size() -> None:
     sizes = [5, 5, 5, 100, 1, 1, 1, 1]
-    selected = [Selected(obj(f"{n}", size_bytes=s)) for n, s in enumerate(sizes)]
+    selected = [SelectedObject(obj(f"{n}", size_bytes=s)) for n, s in enumerate(sizes)]
     rows, _ = planned(
         selected,
         [
-            known(Selected(obj("9"))),
+            known(SelectedObject(obj("9"))),
         ],
     )
     cut = list(cut_into_shards(rows, 3, 12))
@@ -211,9 +211,9 @@ def test_what_the_listing_alone_decides() -> None:
     source = SourceSettings(bucket="media")
     (empty, frozen, good), _ = planned(
         [
-            Selected(obj("a", size_bytes=0), (obj("a.srt"),)),
-            Selected(obj("b", storage_class="GLACIER")),
-            Selected(obj("c")),
+            SelectedObject(obj("a", size_bytes=0), (obj("a.srt"),)),
+            SelectedObject(obj("b", storage_class="GLACIER")),
+            SelectedObject(obj("c")),
         ],
         [],
     )
@@ -235,9 +235,11 @@ def test_the_file_keeps_what_asks_for_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_file, "ROWS_PER_BATCH", 3)
-    same, gone = Selected(obj("same")), Selected(obj("gone"))
+    same, gone = SelectedObject(obj("same")), SelectedObject(obj("gone"))
     nasty = ["+ %.mp4", "new\nline.mp4", "🐕.mp4", "/a/../b.mp4"]
-    selected = [Selected(obj(k), (obj(k + ".srt", version_id="v"), obj(k + "x"))) for k in nasty]
+    selected = [
+        SelectedObject(obj(k), (obj(k + ".srt", version_id="v"), obj(k + "x"))) for k in nasty
+    ]
     selected = sorted([*selected, same], key=lambda s: s.object.key)
     rows, summary = planned(selected, [known(gone), known(same)])
     cut = list(cut_into_shards(rows, 2, 1000))

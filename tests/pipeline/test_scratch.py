@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ScratchFull
-from pipeline.scratch import scratch_folder
+from pipeline.local_files import scratch_folder
 
 
 def test_the_folder_goes_with_the_context() -> None:

@@ -32,7 +32,7 @@ from pipeline.state.lease import hold_lease
 from pipeline.state.receipts import receipt_bytes
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import open_store
-from pipeline.verify.audit import LookOptions, verify
+from pipeline.verify.audit import AuditOptions, verify
 from pipeline.verify.findings import MEANINGS, Finding, Verdict, VerifyReport
 from pipeline.verify.repair import Round, repair_round, rounds_of
 from pipeline.verify.sample import is_stored_as
@@ -50,7 +50,7 @@ from tests.support.s3_server import S3Server, fill, reset_moto
 from tests.support.stopped_runs import stop_before
 
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
-WHOLE = LookOptions(seed=1)
+WHOLE = AuditOptions(seed=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Place:
     settings: Settings
     folder: Path
 
-    def look(self, options: LookOptions = WHOLE) -> VerifyReport:
+    def look(self, options: AuditOptions = WHOLE) -> VerifyReport:
         return verify(self.settings, options, ProgressReporter())
 
     def found(self) -> dict[str, tuple[int, int]]:
@@ -561,10 +561,10 @@ def test_a_sample_is_repeatable_and_says_what_it_cannot_exclude(place: Place) ->
             engine(index).set_payload("media", {"text": "x"}, points=points)
     shares = set()
     for seed in range(5):
-        report = place.look(LookOptions(sample=4, seed=seed))
+        report = place.look(AuditOptions(sample=4, seed=seed))
         assert (
             report.to_json()["findings"]
-            == (place.look(LookOptions(sample=4, seed=seed)).to_json()["findings"])
+            == (place.look(AuditOptions(sample=4, seed=seed)).to_json()["findings"])
         )
         counts = report.counts
         assert counts.undetected_share == min(1, 3 / max(3, counts.sampled_segments)) or (
@@ -572,7 +572,7 @@ def test_a_sample_is_repeatable_and_says_what_it_cannot_exclude(place: Place) ->
         )
         shares.add(counts.sampled_segments)
     assert len(shares) > 1, "every seed took the same"
-    none = place.look(LookOptions(sample=0))
+    none = place.look(AuditOptions(sample=0))
     assert (none.verdict, none.counts.sampled_segments) == (Verdict.AGREE, 0)
     assert none.counts.undetected_share == 1
 

@@ -1,11 +1,25 @@
-"""Give a network's tensors the dtype that they are computed in."""
+"""What networks share: a transformer's perceptron, and the dtype that tensors are computed in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Mlp(nn.Module):
+    """(..., D) to the same, through 4 D (Vaswani et al., 2017, section 3.3; GELU as ViT has it)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return out
 
 
 def to_dtype(

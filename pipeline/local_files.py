@@ -1,4 +1,5 @@
-"""Folders for files that live no longer than one piece of work, on the disk that TMPDIR names."""
+"""Files on this machine: folders for one piece of work, and a file that a person asked for. What
+the system refuses is said with the remedy."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import ScratchFull
+from pipeline.errors import ScratchFull, SettingsError
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of our own that goes with the context.
+    """A folder of our own, on the disk that TMPDIR names, that goes with the context.
 
     Raises ScratchFull where a write to it found no room, whoever wrote.
     """
@@ -26,4 +27,16 @@ def scratch_folder() -> Iterator[Path]:
         raise ScratchFull(
             f"There is no room left in {tempfile.gettempdir()} ({error.strerror}).",
             remedy="Make room there, or set TMPDIR to a disk that has some.",
+        ) from error
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Raises SettingsError that names the file where the system does not let it be written."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            remedy="Name a file in a folder that is there, can be written and has room.",
         ) from error
