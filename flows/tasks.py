@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -9,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from pipeline.errors import SensedexError
-from pipeline.run.step_runner import Pending, Step
+from pipeline.errors import SensedexError, Transient
+from pipeline.run.step_runner import Pending, Step, asked_to_wait_s
 
 T = TypeVar("T")
 JITTER = 0.3
@@ -45,7 +46,7 @@ class TaskRunner:
         would look through, and its result is not kept."""
         delays_s = step.delays_s(patient=self._patient)
         return Task(
-            function,
+            _leaving_alone(function) if delays_s else function,
             name=step.name,
             task_run_name=run_name,
             cache_policy=NO_CACHE,
@@ -55,6 +56,20 @@ class TaskRunner:
             retry_jitter_factor=JITTER if delays_s else None,
             retry_condition_fn=_worth_a_retry,
         )
+
+
+def _leaving_alone(function: Callable[[], T]) -> Callable[[], T]:
+    """Prefect's delays are fixed beforehand: what a server asks for is waited before the task
+    fails, and they come on top."""
+
+    def called() -> T:
+        try:
+            return function()
+        except Transient as error:
+            time.sleep(asked_to_wait_s(error))
+            raise
+
+    return called
 
 
 def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -49,7 +49,8 @@ class SensedexError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders (Ray, the decoder's child); keyword arguments must too.
-        return (_rebuild, (type(self), self.message, self.code, self.remedy))
+        built = (type(self), self.message, self.code, self.remedy)
+        return (_rebuild, built, self.__dict__)
 
 
 def _rebuild(cls: type[SensedexError], message: str, code: str, remedy: str) -> SensedexError:
@@ -57,10 +58,11 @@ def _rebuild(cls: type[SensedexError], message: str, code: str, remedy: str) -> 
 
 
 class Transient(SensedexError):
-    """The same call may succeed later."""
+    """The same call may succeed later; not before `retry_after_s`, where a server has said so."""
 
     retryable = True
     default_code = "transient"
+    retry_after_s: float = 0.0
 
 
 class StoreUnavailable(Transient):

@@ -110,6 +110,9 @@ class IndexSettings(SettingsPart):
     prefer_grpc: bool = Field(
         True, description="Whether a server is spoken to by gRPC, which is faster than REST."
     )
+    grpc_port: int = Field(
+        6334, gt=0, lt=65536, description="Port of the server's gRPC, at the host of index.url."
+    )
     collection: str = Field(
         "media",
         pattern=r"^[A-Za-z0-9_-]{1,200}$",

@@ -17,7 +17,7 @@ from pipeline.index.embedded import EngineFolder
 from pipeline.index.errors import completed, mapped_errors, place_of
 from pipeline.settings import IndexSettings
 
-REST_PORT, GRPC_PORT = 6333, 6334  # the client's own defaults
+REST_PORT = 6333  # the client's own default
 
 
 class Connection:
@@ -98,13 +98,14 @@ def open_client(settings: IndexSettings) -> QdrantClient:
     """A server by URL, or the client's local mode by folder. Raises IndexUnavailable."""
     if settings.url is None:
         return _open_folder(settings)
-    _first_contact(settings.url, grpc=settings.prefer_grpc)
+    _first_contact(settings.url, settings.grpc_port if settings.prefer_grpc else None)
     key = settings.api_key.get_secret_value() if settings.api_key else None
     with mapped_errors("connecting", place_of(settings)):
         client = QdrantClient(
             url=settings.url,
             api_key=key,
             prefer_grpc=settings.prefer_grpc,
+            grpc_port=settings.grpc_port,
             timeout=settings.timeout_s,
             check_compatibility=False,
         )
@@ -112,15 +113,14 @@ def open_client(settings: IndexSettings) -> QdrantClient:
         return client
 
 
-def _first_contact(url: str, *, grpc: bool) -> None:
+def _first_contact(url: str, grpc_port: int | None) -> None:
     """The client would wait for `index.timeout_s` where nobody listens. Raises IndexUnavailable."""
-    port = GRPC_PORT if grpc else None
-    if why := why_silent(url, port=port, default_port=REST_PORT):
-        by = f" by gRPC, port {GRPC_PORT}" if grpc else ""
+    if why := why_silent(url, port=grpc_port, default_port=REST_PORT):
+        by = f" by gRPC, port {grpc_port}" if grpc_port else ""
         raise IndexUnavailable(
             f"Qdrant at {without_secrets(url)} cannot be reached{by} ({why}).",
             remedy="Check index.url and that the server runs"
-            + (", or set index.prefer_grpc=false." if grpc else "."),
+            + (", or set index.grpc_port, or index.prefer_grpc=false." if grpc_port else "."),
         )
 
 

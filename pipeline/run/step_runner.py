@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from pipeline.errors import SensedexError
+from pipeline.errors import Transient
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 LOAD_THREADS = 4
+MAX_RETRY_AFTER_S = 120.0  # a server that asks for more is not waited for as long as it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ LOAD = Step("load", (1, 5, 20, 60, 120))
 SWEEP = Step("sweep", (2, 10, 30))
 STATE = Step("state", (2, 10, 30))
 MEASURE = Step("measure")
+
+
+def asked_to_wait_s(error: Transient) -> float:
+    """How long the server that refused has asked to be left alone."""
+    return min(error.retry_after_s, MAX_RETRY_AFTER_S)
 
 
 class Pending(Protocol[T_co]):
@@ -80,9 +86,10 @@ class PlainRunner:
         for number, delay_s in enumerate(delays_s, 1):
             try:
                 return function()
-            except SensedexError as error:
+            except Transient as error:
                 if not error.retryable:
                     raise
+                delay_s = max(delay_s, asked_to_wait_s(error))
                 self._say(
                     f"{step.name}: {error.message} Again in {delay_s:g} s ({number} of "
                     f"{len(delays_s)})"

@@ -16,6 +16,7 @@ import pytest
 from encoders.errors import EncoderError
 from flows.cli.exit_codes import Exit, exit_for
 from pipeline.errors import SensedexError
+from pipeline.index.errors import SENTENCES
 from tests.chaos.disks import may_mount
 from tests.flows.error_scene import BUCKET, NEVER, Scene, plain_environment, silent_port
 from tests.flows.error_table import CASES, ELSEWHERE, Case, qdrant_at, without_credentials
@@ -114,7 +115,10 @@ def test_the_documents_list_every_code(root_dir: Path) -> None:
     assert {code: of_classes[code] for code in table if code in of_classes} == {
         code: status for code, status in table.items() if code in of_classes
     }
-    assert set(table) - set(of_classes) == {"usage", "tls", "not_media"}
+    of_qdrant = {s.code: str(exit_for(s.error("")).value) for s in SENTENCES.values() if s.code}
+    assert {code: table.get(code) for code in of_qdrant} == of_qdrant
+    others = {"usage", "tls", "not_media", "count_differs"}
+    assert set(table) - set(of_classes) - set(of_qdrant) == others
 
 
 @pytest.mark.parametrize("words", ["doctor", "plan", "run", "verify", "search"])
