@@ -12,6 +12,7 @@ from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
+from pipeline.search.generations import newest_generations
 from pipeline.search.moments import Moment, moments_of
 from pipeline.search.query import (
     Query,
@@ -32,7 +33,7 @@ def search_index(index: VectorIndex, query: Query) -> list[Moment]:
     wanted = query.limit * HITS_PER_MOMENT
     must = [("media_type", str(query.media_type))] if query.media_type else []
     hits = {name: index.query(name, vector, wanted, must=must) for name in query.using}
-    return moments_of(hits, query.limit)
+    return moments_of(newest_generations(hits), query.limit)
 
 
 class Searcher:

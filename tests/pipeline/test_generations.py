@@ -1,0 +1,111 @@
+"""The reading rule: of an asset's hits those of one generation are shown, and all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qdrant_client import QdrantClient
+from qdrant_client import models as q
+
+from encoders.modality import Modality
+from pipeline.index.types import Hit
+from pipeline.index.vector_index import VectorIndex
+from pipeline.search.generations import newest_generations
+from pipeline.search.query import Query, QueryTerm
+from pipeline.search.searcher import search_index
+from tests.support.invented_assets import load, unit
+
+
+def hit(asset: str, generation: str, sequence: int, number: int = 0) -> Hit:
+    payload = {"asset_id": asset, "generation": generation, "sequence": sequence}
+    return Hit(f"{asset}/{generation}/{number}", 0.5, payload)
+
+
+def of_two_lists(hits: Sequence[Hit]) -> list[Hit]:
+    half = len(hits) // 2
+    kept = newest_generations({"vision": hits[:half], "audio": hits[half:]})
+    assert list(kept) == ["vision", "audio"]
+    return [*kept["vision"], *kept["audio"]]
+
+
+def documented(root_dir: Path) -> Callable[[Sequence[Hit]], list[Hit]]:
+    """The function that docs/metadata.md gives to other clients."""
+    text = (root_dir / "docs/metadata.md").read_text()
+    (code,) = re.findall(r"^def one_generation.*?\n\n\n", text, flags=re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["one_generation"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["ours", "documented"])
+def rule(request: pytest.FixtureRequest, root_dir: Path) -> Callable[[Sequence[Hit]], list[Hit]]:
+    return of_two_lists if request.param == "ours" else documented(root_dir)
+
+
+def test_the_generation_with_the_highest_token_is_shown(
+    rule: Callable[[Sequence[Hit]], list[Hit]],
+) -> None:
+    old, new, other = hit("a", "g9", 4), hit("a", "g1", 5), hit("b", "g1", 1)
+    assert rule([old, other, new]) == [other, new]
+    assert rule([]) == []
+
+
+def test_a_generation_that_was_loaded_twice_has_no_gaps(
+    rule: Callable[[Sequence[Hit]], list[Hit]],
+) -> None:
+    twice = [hit("a", "g2", 5, 0), hit("a", "g2", 6, 1), hit("a", "g2", 5, 2)]
+    assert rule([*twice, hit("a", "g1", 4)]) == twice
+
+
+@given(
+    st.lists(
+        st.builds(hit, st.sampled_from("abc"), st.sampled_from("gh"), st.integers(1, 4)),
+        max_size=12,
+    )
+)
+def test_each_asset_keeps_one_generation_and_all_of_it(hits: list[Hit]) -> None:
+    kept = of_two_lists(hits)
+    assets = {h.payload["asset_id"] for h in hits}
+    shown = {(h.payload["asset_id"], h.payload["generation"]) for h in kept}
+    assert {asset for asset, _ in shown} == assets
+    assert len(shown) == len(assets)
+    assert kept == [h for h in hits if (h.payload["asset_id"], h.payload["generation"]) in shown]
+
+
+def test_a_search_in_the_middle_of_a_flip_shows_the_new_generation(
+    index: VectorIndex, tmp_path: Path
+) -> None:
+    """As a real server is for a moment: the new one is live, and the old one still is."""
+    load(index, tmp_path, [("a.mp4", "g1", 2)], 1)
+    with index._call("turning the old one on again") as client:
+        old, _ = client.scroll(index._name, limit=100, with_payload=True, with_vectors=True)
+    load(index, tmp_path, [("a.mp4", "g2", 3)], 2)
+    segments = [p for p in old if p.payload and p.payload["kind"] == "segment"]
+    _put_back(index, segments)
+    assert index.count() == 5
+    query = Query((QueryTerm(Modality.TEXT, unit("any")),), ("vision",), 10)
+    found = search_index(index, query)
+    assert {moment.payload["generation"] for moment in found} == {"g2"}
+
+
+def _put_back(index: VectorIndex, points: Sequence[Any]) -> None:
+    with index._call("turning the old one on again") as client:
+        assert isinstance(client, QdrantClient)
+        client.upsert(
+            index._name,
+            [
+                q.PointStruct(
+                    id=p.id,
+                    vector={k: np.asarray(v).tolist() for k, v in p.vector.items()},
+                    payload=p.payload,
+                )
+                for p in points
+            ],
+        )
