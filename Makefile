@@ -52,6 +52,9 @@ test: lint
 	$(BIN)/python -m pytest $(or $(ARGS),-n3 $(SIDE_BY_SIDE) --durations=20)
 	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest -n2 $(SIDE_BY_SIDE) $(IN_BF16))
 
+# Processes share the cores: threads of torch that wait for work must not spin meanwhile.
+test check: export OMP_WAIT_POLICY := passive
+
 # What a contributor runs before each commit: two cores, one minute. What each marker means stands in
 # pyproject.toml.
 check: lint

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import VariableCreate, VariableUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterId,
@@ -40,6 +40,7 @@ from flows.automations import (
     same,
     wanted_automations,
 )
+from flows.deploy_record import Record
 from flows.deployments import (
     Deployment,
     DeploymentsFile,
@@ -50,7 +51,6 @@ from flows.deployments import (
 from flows.prefect_server import PrefectUnavailable
 from pipeline.errors import Permanent, SettingsError
 
-RECORD = "sensedex_deploy"
 POOL_TYPE = "process"
 POOL_DESCRIPTION = "Runs of sensedex, each in a process of its own."
 # A run that waits for its hour is no history. Prefect's scheduler may put one in even while its
@@ -120,42 +120,6 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
             f"Prefect's server at {url} does not answer: {error}.",
             remedy="Start it, or check PREFECT_API_URL.",
         ) from error
-
-
-class Record:
-    """Which objects were made here: `{kind: {name: id}}`, in a variable on the server."""
-
-    def __init__(self, client: SyncPrefectClient) -> None:
-        self._client = client
-        stored = client.read_variable_by_name(RECORD)
-        self._stored = stored is not None
-        value = stored.value if stored else {}
-        assert isinstance(value, dict), RECORD
-        self._made: dict[str, dict[str, str]] = value
-
-    def add(self, kind: str, name: str, made: UUID) -> None:
-        self._made.setdefault(kind, {})[name] = str(made)
-        self._write()
-
-    def drop(self, kind: str, name: str) -> None:
-        self._made.get(kind, {}).pop(name, None)
-        self._write()
-
-    def made(self, kind: str) -> dict[str, UUID]:
-        return {name: UUID(one) for name, one in self._made.get(kind, {}).items()}
-
-    def has(self, kind: str, name: str, found: UUID) -> bool:
-        return self._made.get(kind, {}).get(name) == str(found)
-
-    def _write(self) -> None:
-        kept: Any = {kind: rows for kind, rows in self._made.items() if rows}
-        if not kept:
-            self._client.delete_variable_by_name(RECORD)
-        elif self._stored:
-            self._client.update_variable(VariableUpdate(name=RECORD, value=kept))
-        else:
-            self._client.create_variable(VariableCreate(name=RECORD, value=kept))
-        self._stored = bool(kept)
 
 
 def deploy(
