@@ -1,11 +1,11 @@
-"""Makes a committed shard searchable: upsert, count, flip, sweep. The same code for a run and for a
+"""Makes a committed shard searchable: upsert, count, flip. The same code for a run and for a
 rebuild from Parquet; every step may be repeated.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index.types import Anchor
+from pipeline.index.updates import IDS_PER_REQUEST
 from pipeline.index.vector_index import VectorIndex
 from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome, Status
 from pipeline.state.segments import SegmentBatch
 
-ASSETS_PER_FLIP = 64
+ASSETS_PER_REQUEST = 256
 # Payload fields of a segment that are the asset's, and so the anchor's too.
 ASSET_FIELDS = tuple(field.name for field in FIELDS if field.copied_to_anchor)
 
@@ -51,7 +52,8 @@ def load_shard(
     sequence: int,
     run_id: str,
 ) -> LoadReceipt:
-    """Load the assets that `outcomes` names as done; retire those whose new content is rejected.
+    """Load the assets that `outcomes` names as done, each made live as soon as its last segment has
+    passed; retire those whose new content is rejected.
 
     What failed or was denied keeps the generation that it had. Raises IndexUnavailable, also when
     the count of points is not what was written.
@@ -64,7 +66,7 @@ def load_shard(
     # for itself, since a server may have been killed between two steps of the flip.
     done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
     again = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
-    assets: dict[str, _Gathered] = {}
+    flips = _Flips(index, done, frozenset(flipped), sequence, run_id, clock)
     for batch in batches:
         wanted = _only(batch, done)
         if wanted is None:
@@ -72,40 +74,90 @@ def load_shard(
         known = [p for p, a in zip(wanted.point_ids, wanted.asset_ids, strict=True) if a in again]
         live = index.live_among(known) if known else frozenset()
         index.upsert_segments(wanted, {"sequence": sequence, "run_id": run_id}, live)
-        _gather(assets, wanted)
-    clock.lap("upsert")
-    expected = sum(outcome.segments for outcome in done.values())
-    points = sum(len(asset.ids) for asset in assets.values())
-    if points != expected:
-        raise IndexUnavailable(
-            f"The shard's file holds {points} segments of these assets, its receipt {expected}.",
-            code="shard_incomplete",
-            remedy="`sensedex retry` embeds them again.",
-        )
-    for chunk in _chunks(iter(assets.items()), ASSETS_PER_FLIP):
-        ids = [point for _, asset in chunk for point in asset.ids]
-        there = index.count_points(ids)
+        clock.lap("upsert")
+        flips.take(wanted)
+    flips.finish()
+    rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
+    for chunk_ids in _chunks(iter(rejected), ASSETS_PER_REQUEST):
+        index.remove(chunk_ids, sequence)
+    clock.lap("retire")
+    return LoadReceipt(flips.points, flips.assets, len(rejected), clock.seconds)
+
+
+class _Flips:
+    """Makes assets live as they become whole: many small ones in one request, a large one in a
+    request of its own, so that no asset is cut and none waits long."""
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        done: Mapping[str, ObjectOutcome],
+        flipped: Collection[str],
+        sequence: int,
+        run_id: str,
+        clock: _Steps,
+    ) -> None:
+        self._index = index
+        self._done = done
+        self._flipped = flipped
+        self._sequence = sequence
+        self._run_id = run_id
+        self._clock = clock
+        self._passing: dict[str, _Gathered] = {}
+        self._whole: dict[str, _Gathered] = {}
+        self.points = 0
+        self.assets = 0
+
+    def take(self, batch: SegmentBatch) -> None:
+        """A batch that was just written."""
+        _gather(self._passing, batch)
+        self.points += len(batch.point_ids)
+        for asset_id in dict.fromkeys(batch.asset_ids):
+            asset = self._passing[asset_id]
+            if len(asset.ids) < self._done[asset_id].segments:
+                continue
+            if self._waiting() + len(asset.ids) > IDS_PER_REQUEST:
+                self._flip()
+            self._whole[asset_id] = self._passing.pop(asset_id)
+            if self._waiting() >= IDS_PER_REQUEST or len(self._whole) >= ASSETS_PER_REQUEST:
+                self._flip()
+
+    def finish(self) -> None:
+        """After the last batch. Raises IndexUnavailable where segments are missing."""
+        self._flip()
+        expected = sum(outcome.segments for outcome in self._done.values())
+        if self.points != expected:
+            raise IndexUnavailable(
+                f"The shard's file holds {self.points} segments of these assets, its receipt "
+                f"{expected}.",
+                code="shard_incomplete",
+                remedy="`sensedex retry` embeds them again.",
+            )
+
+    def _waiting(self) -> int:
+        return sum(len(asset.ids) for asset in self._whole.values())
+
+    def _flip(self) -> None:
+        """Nothing is shown that was not counted."""
+        if not self._whole:
+            return
+        ids = [point for asset in self._whole.values() for point in asset.ids]
+        there = sum(self._index.count_points(some) for some in _chunks(iter(ids), IDS_PER_REQUEST))
         if there != len(ids):
             raise IndexUnavailable(
                 f"Qdrant has {there} of {len(ids)} points just written.",
                 code="count_differs",
                 remedy="The load is tried again.",
             )
-        clock.lap("count")
-        anchors = [_anchor(done[a], gathered, sequence, run_id) for a, gathered in chunk]
-        # An asset without an anchor was never live: there is nothing to be hidden, and what a
-        # killed run has left of it goes at the end of the run.
-        seen = [asset for asset, _ in chunk if asset in flipped]
-        index.flip(anchors, sequence, seen)
-        clock.lap("flip")
-        if seen:
-            index.sweep(seen, ids, sequence)
-        clock.lap("sweep")
-    rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
-    for chunk_ids in _chunks(iter(rejected), ASSETS_PER_FLIP):
-        index.remove(chunk_ids, sequence)
-    clock.lap("retire")
-    return LoadReceipt(points, len(assets), len(rejected), clock.seconds)
+        self._clock.lap("count")
+        anchors = [
+            _anchor(self._done[a], gathered, self._sequence, self._run_id)
+            for a, gathered in self._whole.items()
+        ]
+        self._index.flip(anchors, self._sequence, self._flipped)
+        self._clock.lap("flip")
+        self.assets += len(self._whole)
+        self._whole = {}
 
 
 def _only(batch: SegmentBatch, done: Mapping[str, ObjectOutcome]) -> SegmentBatch | None:

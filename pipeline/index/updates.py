@@ -1,35 +1,63 @@
-"""Changes of what readers see, as requests: a flip, a sweep, a removal.
+"""Changes of what readers see, as requests: a flip, a removal, a sweep of what is hidden.
 
 Each touches only what runs up to its own sequence wrote, so that a writer which wakes up late
-changes nothing that a later run has made.
+changes nothing that a later run has made. No request names more than `IDS_PER_REQUEST` points: an
+asset that has more is named by its id and generation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from qdrant_client import models as q
+
+# Below what a collection's strict mode allows in one condition (`condition_max_size`, 10,000), and
+# about a tenth of a second of the server's time.
+IDS_PER_REQUEST = 2_000
 
 _SEGMENT = q.FieldCondition(key="kind", match=q.MatchValue(value="segment"))
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is to be live after a flip: these points; or, of one asset that has too many of them to
+    be named, those of its generation."""
+
+    point_ids: Sequence[str] = ()
+    asset_id: str = ""
+    generation: str = ""
+
+    @property
+    def condition(self) -> q.Condition:
+        if self.asset_id:
+            return q.Filter(must=[_of([self.asset_id]), _generation(self.generation)])
+        return q.HasIdCondition(has_id=list(self.point_ids))
+
+
 def flip_steps(
-    anchors: Sequence[q.PointStruct],
-    asset_ids: Sequence[str],
-    live: Sequence[str],
-    sequence: int,
+    anchors: Sequence[q.PointStruct], shown: Shown, asset_ids: Sequence[str], sequence: int
 ) -> list[q.UpdateOperation]:
-    """Write the anchors, make the points `live` live and the assets' other segments not."""
-    hide = q.SetPayload(payload={"live": False}, filter=others(asset_ids, live, sequence))
+    """Write the anchors, make what is to be shown live, and delete the other segments of
+    `asset_ids`: generations that were live, and what a run that was overtaken has left hidden."""
+    live = {"live": True}
+    turned_on = (
+        q.SetPayload(
+            payload=live, filter=q.Filter(must=[_SEGMENT, up_to(sequence), shown.condition])
+        )
+        if shown.asset_id
+        # By their ids, and not by a filter that has them: then one that went is an error.
+        else q.SetPayload(payload=live, points=list(shown.point_ids))
+    )
     steps: list[q.UpdateOperation] = [
         q.UpsertOperation(
             upsert=q.PointsList(
-                points=list(anchors), update_filter=q.Filter(must=[_up_to(sequence)])
+                points=list(anchors), update_filter=q.Filter(must=[up_to(sequence)])
             )
         ),
-        q.SetPayloadOperation(set_payload=q.SetPayload(payload={"live": True}, points=list(live))),
+        q.SetPayloadOperation(set_payload=turned_on),
     ]
-    return [*steps, q.SetPayloadOperation(set_payload=hide)] if asset_ids else steps
+    return [*steps, *deletion(_others(asset_ids, shown, sequence))] if asset_ids else steps
 
 
 def deletion(selected: q.Filter) -> list[q.UpdateOperation]:
@@ -37,28 +65,38 @@ def deletion(selected: q.Filter) -> list[q.UpdateOperation]:
     return [q.DeleteOperation(delete=q.FilterSelector(filter=selected))]
 
 
-def others(asset_ids: Sequence[str], keep: Sequence[str], sequence: int) -> q.Filter:
-    """The assets' segments but for those to keep."""
-    return q.Filter(
-        must=[_SEGMENT, _up_to(sequence), _of(asset_ids)],
-        must_not=[q.HasIdCondition(has_id=list(keep))],
-    )
-
-
 def hidden(asset_ids: Sequence[str], sequence: int) -> q.Filter:
     """The assets' segments that no reader sees: of generations that were never flipped to."""
     not_live = q.FieldCondition(key="live", match=q.MatchValue(value=False))
-    return q.Filter(must=[_SEGMENT, not_live, _up_to(sequence), _of(asset_ids)])
+    return q.Filter(must=[_SEGMENT, not_live, up_to(sequence), _of(asset_ids)])
+
+
+def superseded(generations: Mapping[str, str], sequence: int) -> q.Filter:
+    """The assets' segments that are live and not of the generation that is given for the asset."""
+    live = q.FieldCondition(key="live", match=q.MatchValue(value=True))
+    return q.Filter(
+        must=[_SEGMENT, live, up_to(sequence), _of(list(generations))],
+        must_not=[Shown(asset_id=a, generation=g).condition for a, g in generations.items()],
+    )
 
 
 def all_of(asset_ids: Sequence[str], sequence: int) -> q.Filter:
     """The assets' segments and anchors."""
-    return q.Filter(must=[_up_to(sequence), _of(asset_ids)])
+    return q.Filter(must=[up_to(sequence), _of(asset_ids)])
+
+
+def up_to(sequence: int) -> q.FieldCondition:
+    """What no later run has written."""
+    return q.FieldCondition(key="sequence", range=q.Range(lte=sequence))
+
+
+def _others(asset_ids: Sequence[str], shown: Shown, sequence: int) -> q.Filter:
+    return q.Filter(must=[_SEGMENT, up_to(sequence), _of(asset_ids)], must_not=[shown.condition])
 
 
 def _of(asset_ids: Sequence[str]) -> q.FieldCondition:
     return q.FieldCondition(key="asset_id", match=q.MatchAny(any=list(asset_ids)))
 
 
-def _up_to(sequence: int) -> q.FieldCondition:
-    return q.FieldCondition(key="sequence", range=q.Range(lte=sequence))
+def _generation(generation: str) -> q.FieldCondition:
+    return q.FieldCondition(key="generation", match=q.MatchValue(value=generation))

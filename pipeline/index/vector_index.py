@@ -1,8 +1,9 @@
 """One collection: reads, writes and searches. qdrant_client is at home in `pipeline.index`.
 
 A segment point is written with `live = false`; the flip, one request for a batch of assets, writes
-their anchors and turns the new generation live and every other one not. Readers filter
-`live = true` and see an asset's one generation, whole. What a later run wrote is left alone.
+their anchors, turns the new generation live and deletes every other one. Readers filter
+`live = true` and keep an asset's newest generation (`pipeline.search.generations`). What a later
+run wrote is left alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from pipeline.index.connection import Connection, open_connection
 from pipeline.index.errors import completed
 from pipeline.index.points import CollectionPoints
 from pipeline.index.types import Anchor, Hit
-from pipeline.index.updates import all_of, deletion, flip_steps, hidden, others
+from pipeline.index.updates import (
+    IDS_PER_REQUEST,
+    Shown,
+    all_of,
+    deletion,
+    flip_steps,
+    hidden,
+    superseded,
+    up_to,
+)
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import SegmentBatch
@@ -75,7 +85,8 @@ class VectorIndex:
         self, batch: SegmentBatch, more: Mapping[str, Any], live: Collection[str] = ()
     ) -> None:
         """Write points; `more` is added to each payload. Not live yet, but for the points in
-        `live`: what is read must not go away."""
+        `live`: what is read must not go away. On a server, points of a later sequence than that in
+        `more` stay as they are."""
         vectors: list[dict[str, Any]] = [{} for _ in batch.point_ids]
         for name, (rows, matrix) in batch.vectors.items():
             for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
@@ -91,9 +102,13 @@ class VectorIndex:
             for point, vector, payload in zip(batch.point_ids, vectors, batch.payloads, strict=True)
         ]
         size = self._settings.upsert_points
+        # In a folder there is no second writer, and the look costs a part of the upsert.
+        guarded = not self._connection.local and "sequence" in more
+        unless_later = q.Filter(must=[up_to(more["sequence"])]) if guarded else None
         for start in range(0, len(points), size):
+            some = points[start : start + size]
             with self._connection.change("upserting points") as client:
-                answer = client.upsert(self._name, points[start : start + size], wait=True)
+                answer = client.upsert(self._name, some, wait=True, update_filter=unless_later)
             completed(answer, "upserting points")
 
     def count_points(self, point_ids: Sequence[str]) -> int:
@@ -141,9 +156,15 @@ class VectorIndex:
     def flip(
         self, anchors: Sequence[Anchor], sequence: int, seen: Collection[str] | None = None
     ) -> None:
-        """Make the anchors' generations the live ones, in one request. `seen` are those of the
-        assets that may have another live generation; not given, all of them."""
-        live = [point for anchor in anchors for point in anchor.segment_ids]
+        """Make the anchors' generations the live ones and delete the assets' other segments, in one
+        request. `seen` are those of the assets that may have another generation that is live; not
+        given, all of them.
+
+        On a server the other assets are looked at as well: a run that was overtaken may have left
+        segments of theirs that it would make live when it wakes up. In a folder there is no second
+        writer.
+        """
+        ids = [point for anchor in anchors for point in anchor.segment_ids]
         points = [
             q.PointStruct(
                 id=anchor_id(a.asset_id),
@@ -152,19 +173,24 @@ class VectorIndex:
             )
             for a in anchors
         ]
-        assets = [a.asset_id for a in anchors if seen is None or a.asset_id in seen]
-        steps = flip_steps(points, assets, live, sequence)
+        alone = len(anchors) == 1 and len(ids) > IDS_PER_REQUEST
+        shown = (
+            Shown(asset_id=anchors[0].asset_id, generation=anchors[0].generation)
+            if alone
+            else Shown(ids)
+        )
+        every = seen is None or not self._connection.local
+        assets = [a.asset_id for a in anchors if every or a.asset_id in (seen or ())]
+        steps = flip_steps(points, shown, assets, sequence)
         self._connection.update(self._name, steps, "flipping assets")
 
-    def sweep(self, asset_ids: Sequence[str], keep: Sequence[str], sequence: int) -> None:
-        """Delete the assets' segments but for the points to keep."""
-        swept = deletion(others(asset_ids, keep, sequence))
-        self._connection.update(self._name, swept, "sweeping old generations")
-
-    def sweep_hidden(self, asset_ids: Sequence[str], sequence: int) -> None:
-        """Delete the assets' segments that are not live. For who has loaded all that it will."""
+    def sweep_leftovers(self, asset_ids: Sequence[str], sequence: int) -> None:
+        """Delete the assets' segments that are not live, and those that are and should not be: of
+        another generation than their anchor says. For who has loaded all that it will."""
         swept = deletion(hidden(asset_ids, sequence))
-        self._connection.update(self._name, swept, "sweeping what is hidden")
+        if shown := self.generations(asset_ids):
+            swept += deletion(superseded(shown, sequence))
+        self._connection.update(self._name, swept, "sweeping what stopped runs left")
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Take assets out, anchor and segments, unless a later run has flipped them since."""

@@ -1,6 +1,6 @@
 """One run, step by step, in the order of the protocol (docs/architecture.md).
 
-    plan -> lease -> embed (data, receipts) -> load (upsert, count, flip, sweep) -> gone -> state
+    plan -> lease -> embed (data, receipts) -> load (upsert, count, flip) -> gone -> state
 
 Each step is a function; `pipeline.run.whole_run` calls them in this order. Killed between any two,
 the next run finds what is committed and goes on from there.
@@ -190,7 +190,7 @@ def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressRepo
     leftovers = iter(planned.leftovers)
     while batch := list(itertools.islice(leftovers, ASSETS_PER_REQUEST)):
         run.lease.confirm()
-        index.sweep_hidden(batch, run.folder.sequence)
+        index.sweep_leftovers(batch, run.folder.sequence)
     reporter.record_phase("sweep")
     return removed
 

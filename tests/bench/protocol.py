@@ -1,4 +1,4 @@
-"""What the protocol costs a run over many small objects: plan, receipts, count, flip, sweep, state.
+"""What the protocol costs a run over many small objects: plan, receipts, count, flip, state.
 
     python -m tests.bench.protocol [--objects 10000] [--json FILE]
 
@@ -121,7 +121,7 @@ class Beside:
     @contextmanager
     def timed(self) -> Iterator[None]:
         with ExitStack() as patched:
-            for step, method in (("count", "count_points"), ("flip", "flip"), ("sweep", "sweep")):
+            for step, method in (("count", "count_points"), ("flip", "flip")):
                 work = self._timed(step, getattr(VectorIndex, method))
                 patched.enter_context(patch.object(VectorIndex, method, work))
             yield

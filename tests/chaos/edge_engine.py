@@ -114,11 +114,12 @@ class EdgeEngine:
         return self._update(name, edge.UpdateOperation.create_field_index(field, wanted))
 
     def upsert(
-        self, name: str, points: Sequence[q.PointStruct], only: q.Filter | None = None
+        self, name: str, points: Sequence[q.PointStruct], update_filter: q.Filter | None = None
     ) -> q.UpdateResult:
-        """`only` says which points that are there may be written over."""
+        """`update_filter` says which points that are there may be written over."""
         taken = [edge.Point(p.id, p.vector, self._in(name, p.payload or {})) for p in points]
-        return self._update(name, edge.UpdateOperation.upsert_points(taken, _filter(only)))
+        upserted = edge.UpdateOperation.upsert_points(taken, _filter(update_filter))
+        return self._update(name, upserted)
 
     def delete(self, name: str, selector: q.FilterSelector | q.PointIdsList) -> q.UpdateResult:
         if isinstance(selector, q.PointIdsList):
@@ -235,6 +236,8 @@ def _conditions(wanted: Any) -> list[Any] | None:
 
 
 def _condition(wanted: Any) -> Any:
+    if isinstance(wanted, q.Filter):
+        return _filter(wanted)
     if isinstance(wanted, q.HasIdCondition):
         return edge.HasIdCondition({str(point) for point in wanted.has_id})
     if isinstance(wanted, q.FieldCondition) and isinstance(wanted.range, q.Range):

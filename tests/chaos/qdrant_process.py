@@ -109,15 +109,15 @@ class _Trap:
         return due
 
     def upsert(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def upsert(name: str, points: Sequence[Any], *more: Any) -> Any:
+        def upsert(name: str, points: Sequence[Any], *more: Any, **named: Any) -> Any:
             if len(points) > 1 and self.set_for("upsert"):
-                original(name, points[: len(points) // 2], *more)
+                original(name, points[: len(points) // 2], *more, **named)
                 os.kill(os.getpid(), signal.SIGKILL)
             if len(points) > 1 and self.set_for("stall"):
-                original(name, points[: len(points) // 2], *more)
+                original(name, points[: len(points) // 2], *more, **named)
                 self._file.with_name("stalled").touch()
                 time.sleep(STALLED_FOR_S)
-            return original(name, points, *more)
+            return original(name, points, *more, **named)
 
         return upsert
 

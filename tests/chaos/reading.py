@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
+from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex
+from pipeline.search.generations import newest_generations
 
 # Live segments by asset and generation, and nothing else.
 Live = dict[str, dict[str, int]]
@@ -31,14 +33,15 @@ LIVE = q.Filter(
 
 
 def live_now(index: VectorIndex) -> Live:
-    """One read: every live segment, counted by asset and generation."""
+    """One read, by the rule of docs/metadata.md: of each asset the live segments of its newest
+    generation, counted by asset and generation."""
+    fields = ["asset_id", "generation", "sequence"]
     with index._call("reading") as client:
-        points, _ = client.scroll(
-            index._name, LIVE, limit=100_000, with_payload=["asset_id", "generation"]
-        )
+        points, _ = client.scroll(index._name, LIVE, limit=100_000, with_payload=fields)
+    hits = [Hit(str(point.id), 0.0, point.payload or {}) for point in points]
     seen: Live = {}
-    for point in points:
-        payload = point.payload or {}
+    for hit in newest_generations({"": hits})[""]:
+        payload = hit.payload
         generations = seen.setdefault(payload["asset_id"], {})
         generations[payload["generation"]] = generations.get(payload["generation"], 0) + 1
     return seen

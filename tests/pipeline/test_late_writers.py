@@ -68,10 +68,9 @@ def any_index(
     "act",
     [
         lambda late: late.flip([anchor_of(*OLD, 4)], 4),
-        lambda late: late.sweep([A], [row.point_id for row in rows_of(*OLD)], 4),
         lambda late: late.remove([A], 4),
     ],
-    ids=["flip", "sweep", "removal"],
+    ids=["flip", "removal"],
 )
 def test_a_late_change_leaves_what_a_later_run_wrote(
     any_index: VectorIndex, tmp_path: Path, act: Callable[[VectorIndex], None]
@@ -255,11 +254,11 @@ def test_what_killed_runs_left_hidden_goes_in_one_sweep(
         for batch in read_segments(tmp_path / "killed.parquet"):
             index.upsert_segments(batch, {"sequence": sequence, "run_id": "killed"})
     both = [A, asset_id("media", "never-there.mp4")]
-    index.sweep_hidden(both, 3)
+    index.sweep_leftovers(both, 3)
     # A later run's are its own affair.
     assert index.count(live_only=False) == 2 + 3
-    index.sweep_hidden(both[1:], 9)
+    index.sweep_leftovers(both[1:], 9)
     assert index.count(live_only=False) == 2 + 3
-    index.sweep_hidden(both, 9)
+    index.sweep_leftovers(both, 9)
     assert index.count(live_only=False) == 2
     assert live(index) == {"a.mp4": whole("g1", 2)}

@@ -50,10 +50,10 @@ def test_a_load_that_is_done_again_hides_nothing(
 
         return call
 
-    for step in ("upsert_segments", "count_points", "flip", "sweep"):
+    for step in ("upsert_segments", "count_points", "flip"):
         monkeypatch.setattr(index, step, looked_at(getattr(index, step)))
     load(index, tmp_path, assets, 2)
-    assert looks == 3 + 1 + 1 + 1, "three batches of three segments"
+    assert looks == 3 + 1 + 1, "three batches of three segments"
 
 
 def test_a_new_generation_takes_the_place_of_the_old(index: VectorIndex, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from pipeline.index.vector_index import VectorIndex
+from pipeline.search.generations import newest_generations
 from tests.support.invented_assets import unit, whole
 
 ASSETS = {f"{n:02d}.mp4": ("g1", 1 + n % 3) for n in range(10)}
@@ -22,7 +23,8 @@ def reads_of(index: VectorIndex, seen: list[int], errors: list[str], end: thread
     while not end.is_set():
         number += 1
         try:
-            hits = index.query("vision", unit("reader", number % 50), 1000)
+            found = index.query("vision", unit("reader", number % 50), 1000)
+            hits = newest_generations({"vision": found})["vision"]
         except Exception as error:  # noqa: BLE001  whatever it is, a reader must not see it
             errors.append(repr(error))
             continue

@@ -1,7 +1,8 @@
 """A stand-in for a Qdrant server: its REST interface over the client's own local mode.
 
 What it is good for: the way over HTTP, clients of several processes at once, aliases, a server that
-stays when a writer is killed. What it is not: it has no graph and no quantization. It takes their
+stays when a writer is killed. As a server does, it does the steps of a batch one after the other,
+and readers see each. What it is not: it has no graph and no quantization. It takes their
 configuration, keeps it to be looked at in `created` and `changed`, and `blunt` makes searches that
 do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad graph would.
 """
@@ -12,9 +13,10 @@ import json
 import re
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -23,6 +25,7 @@ from pydantic import TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
+BETWEEN_STEPS_S = 0.001
 Answer = Callable[["StandIn", str, dict[str, Any]], Any]
 
 
@@ -45,13 +48,13 @@ class StandIn:
 
     def answer(self, method: str, path: str, body: bytes) -> Any:
         found = json.loads(body) if body else {}
-        with self.lock:
-            self.requests.append((method, path))
-            for (verb, pattern), handler in ROUTES.items():
-                match = re.fullmatch(pattern, path)
-                if verb == method and match:
-                    name = (match.groups() or ("",))[0]
-                    asks = method == "PUT" or path.endswith("/exists")
+        self.requests.append((method, path))
+        for (verb, pattern), handler in ROUTES.items():
+            match = re.fullmatch(pattern, path)
+            if verb == method and match:
+                name = (match.groups() or ("",))[0]
+                asks = method == "PUT" or path.endswith("/exists")
+                with nullcontext() if handler is _batch else self.lock:
                     if name and not asks and not self.engine.collection_exists(name):
                         raise KeyError(f"Collection `{name}` doesn't exist!")
                     return handler(self, name, found)
@@ -132,7 +135,8 @@ def _count(server: StandIn, name: str, body: dict[str, Any]) -> Any:
 
 
 def _upsert(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    return server.engine.upsert(name, q.PointsList.model_validate(body).points)
+    wanted = q.PointsList.model_validate(body)
+    return server.engine.upsert(name, wanted.points, update_filter=wanted.update_filter)
 
 
 def _delete(server: StandIn, name: str, body: dict[str, Any]) -> Any:
@@ -141,8 +145,17 @@ def _delete(server: StandIn, name: str, body: dict[str, Any]) -> Any:
 
 
 def _batch(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    wanted = q.UpdateOperations.model_validate(body).operations
-    return server.engine.batch_update_points(name, wanted)
+    """The lock is given back between two steps, for long enough that who waits gets it."""
+    answers = []
+    for step in q.UpdateOperations.model_validate(body).operations:
+        with server.lock:
+            try:
+                answers += server.engine.batch_update_points(name, [step])
+            except KeyError as error:  # the client's engine names the point, and no more
+                missing = str(error.args[0]).removeprefix("No point with id ")
+                raise KeyError(f"Not found: No point with id {missing} found") from error
+        time.sleep(BETWEEN_STEPS_S)
+    return answers
 
 
 NAME = r"/collections/([^/]+)"

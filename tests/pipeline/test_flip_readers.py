@@ -1,0 +1,192 @@
+"""Flips on a server: what readers see meanwhile, in how many requests they are done, and what a
+writer that wakes up late can do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from qdrant_client import models as q
+
+from pipeline.errors import IndexUnavailable
+from pipeline.ids import asset_id
+from pipeline.index.updates import IDS_PER_REQUEST
+from pipeline.index.vector_index import VectorIndex, open_index
+from pipeline.search.generations import newest_generations
+from pipeline.settings import IndexSettings
+from pipeline.state.segments import read_segments, write_segments
+from tests.support.invented_assets import SPACES, live, load, rows_of, unit, whole
+from tests.support.qdrant_server import StandIn, qdrant_server
+
+pytestmark = pytest.mark.server
+
+BATCH = ("POST", "/collections/media/points/batch")
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with qdrant_server() as running:
+        yield running
+
+
+@pytest.fixture
+def on_server(server: StandIn) -> Iterator[VectorIndex]:
+    with open_index(IndexSettings(url=server.url, prefer_grpc=False)) as opened:
+        opened.ensure_collection(SPACES)
+        yield opened
+
+
+class Reader:
+    """Asks until told to end: by the rule, and by the filter on `live` alone."""
+
+    def __init__(self, server: StandIn, segments: dict[str, int]) -> None:
+        self._url = server.url
+        self._segments = segments
+        self.reads = 0
+        self.two_by_filter = 0
+        self.wrong: list[str] = []
+
+    def read(self, end: threading.Event) -> None:
+        with open_index(IndexSettings(url=self._url, prefer_grpc=False)) as index:
+            while not end.is_set():
+                hits = index.query("vision", unit("any"), 1000)
+                self.reads += 1
+                self.two_by_filter += any(len(g) > 1 for g in _seen(hits).values())
+                shown = _seen(newest_generations({"vision": hits})["vision"])
+                for key, count in self._segments.items():
+                    counts = list(shown.get(key, {}).values())
+                    if counts != [count]:
+                        self.wrong.append(f"{key}: {counts}, not {count}")
+
+
+def _seen(hits: list[object]) -> dict[str, dict[str, int]]:
+    seen: dict[str, dict[str, int]] = {}
+    for hit in hits:
+        payload = hit.payload  # type: ignore[attr-defined]
+        generations = seen.setdefault(payload["key"], {})
+        generations[payload["generation"]] = generations.get(payload["generation"], 0) + 1
+    return seen
+
+
+def test_readers_see_one_generation_whole_all_along(
+    server: StandIn, on_server: VectorIndex, tmp_path: Path
+) -> None:
+    segments = {f"{n}.mp4": 5 for n in range(8)}
+    load(on_server, tmp_path, [(key, "g0", n) for key, n in segments.items()], 1)
+    readers = [Reader(server, segments) for _ in range(2)]
+    end = threading.Event()
+    threads = [threading.Thread(target=reader.read, args=(end,)) for reader in readers]
+    for thread in threads:
+        thread.start()
+    try:
+        number = 1
+        while number < 20 or sum(reader.two_by_filter for reader in readers) == 0:
+            number += 1
+            load(on_server, tmp_path, [(k, f"g{number}", n) for k, n in segments.items()], number)
+            assert number < 500, "a plain filter never saw two generations: what is shown here?"
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+    reads = sum(reader.reads for reader in readers)
+    two = sum(reader.two_by_filter for reader in readers)
+    print(f"{reads} reads over {number} loads: {two} saw two generations by the filter alone")
+    assert [wrong for reader in readers for wrong in reader.wrong] == []
+
+
+def test_a_film_is_one_flip_and_small_assets_share_them(
+    server: StandIn, on_server: VectorIndex, tmp_path: Path
+) -> None:
+    film = IDS_PER_REQUEST + 100
+    load(on_server, tmp_path, [("film.mp4", "g1", film)], 1)
+    assert server.requests.count(BATCH) == 1
+    assert on_server.count() == film
+    server.requests.clear()
+    load(on_server, tmp_path, [("a.mp4", "g1", 3), ("film.mp4", "g2", film), ("b.mp4", "g1", 2)], 2)
+    assert server.requests.count(BATCH) == 3, "what came before it does not wait for a film"
+    assert on_server.count() == on_server.count(live_only=False) == film + 5
+    assert on_server.generations([asset_id("media", "film.mp4")]) == {
+        asset_id("media", "film.mp4"): "g2"
+    }
+    server.requests.clear()
+    load(on_server, tmp_path, [(f"{n}.jpg", "g1", 1) for n in range(100)], 3)
+    assert server.requests.count(BATCH) == 1
+
+
+def test_an_asset_is_live_before_the_file_is_through(
+    on_server: VectorIndex, tmp_path: Path
+) -> None:
+    film = IDS_PER_REQUEST + 10
+    seen = []
+    upsert = on_server.upsert_segments
+
+    def looked_at(*given: object) -> None:
+        upsert(*given)  # type: ignore[arg-type]
+        seen.append(on_server.count())
+
+    on_server.upsert_segments = looked_at  # type: ignore[method-assign]
+    load(on_server, tmp_path, [("film.mp4", "g1", film), ("last.mp4", "g1", 4)], 1)
+    assert 0 in seen
+    assert film in seen, "the film was shown only with what follows it"
+    assert on_server.count() == film + 4
+
+
+@pytest.mark.parametrize("segments", [3, IDS_PER_REQUEST + 5])
+def test_a_run_that_was_overtaken_before_its_flip_shows_nothing(
+    segments: int, on_server: VectorIndex, tmp_path: Path
+) -> None:
+    """Of new assets, which no anchor announced: it slept after its count, and wakes up late."""
+    flip = on_server.flip
+    late: list[object] = []
+    on_server.flip = lambda *given: late.append(given)  # type: ignore[method-assign]
+    load(on_server, tmp_path, [("a.mp4", "g1", segments)], 4)
+    on_server.flip = flip  # type: ignore[method-assign]
+    load(on_server, tmp_path, [("a.mp4", "g2", 2)], 5)
+    assert on_server.count(live_only=False) == 2, "what the first has left is gone"
+    for given in late:
+        with suppress(IndexUnavailable):  # its points went
+            flip(*given)  # type: ignore[misc]
+    assert live(on_server) == {"a.mp4": whole("g2", 2)}
+    assert on_server.flipped([asset_id("media", "a.mp4")]) == {
+        asset_id("media", "a.mp4"): (5, "g2")
+    }
+
+
+def test_what_should_not_be_live_goes_in_the_next_runs_sweep(
+    on_server: VectorIndex, tmp_path: Path
+) -> None:
+    """As after a late writer's one request that fell between the next run's look and its write."""
+    load(on_server, tmp_path, [("a.mp4", "g1", 3), ("b.mp4", "g1", 2)], 4)
+    with on_server._call("keeping") as client:
+        old, _ = client.scroll("media", limit=100, with_payload=True, with_vectors=True)
+    load(on_server, tmp_path, [("a.mp4", "g2", 2)], 5)
+    with on_server._call("putting back") as client:
+        segments = [p for p in old if p.payload and p.payload["kind"] == "segment"]
+        again = [q.PointStruct(id=p.id, vector=p.vector, payload=p.payload) for p in segments]
+        client.upsert("media", again)
+    assert on_server.count() == 7, "both generations of the first, and the second as it was"
+    assets = [asset_id("media", key) for key in ("a.mp4", "b.mp4")]
+    on_server.sweep_leftovers(assets, 3)
+    assert on_server.count() == 7, "a later run's are its own affair"
+    on_server.sweep_leftovers(assets, 6)
+    assert live(on_server) == {"a.mp4": whole("g2", 2), "b.mp4": whole("g1", 2)}
+
+
+def test_a_late_upsert_writes_over_nothing_that_is_newer(
+    on_server: VectorIndex, tmp_path: Path
+) -> None:
+    """The same content, loaded by the next run: the points have the same ids."""
+    load(on_server, tmp_path, [("a.mp4", "g1", 3)], 5)
+    write_segments(tmp_path / "late.parquet", rows_of("a.mp4", "g1", 3), SPACES)
+    for batch in read_segments(tmp_path / "late.parquet"):
+        on_server.upsert_segments(batch, {"sequence": 4, "run_id": "late"})
+    assert live(on_server) == {"a.mp4": whole("g1", 3)}
+    with on_server._call("looking") as client:
+        found, _ = client.scroll(
+            "media",
+            q.Filter(must=[q.FieldCondition(key="kind", match=q.MatchValue(value="segment"))]),
+        )
+    assert {point.payload["sequence"] for point in found if point.payload} == {5}
