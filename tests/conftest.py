@@ -14,6 +14,7 @@ from pipeline.embed.ray_session import prepare_environment, start_ray
 from pipeline.settings import Settings
 
 pytest_plugins = (
+    "tests.support.fixtures_qdrant",
     "tests.support.fixtures_s3",
     "tests.support.needs",
     "tests.support.permitted_skips",

@@ -4,7 +4,6 @@ writer that wakes up late can do."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,39 +17,24 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.generations import newest_generations
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
+from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import SPACES, live, load, rows_of, unit, whole
-from tests.support.qdrant_server import StandIn, qdrant_server
-
-pytestmark = pytest.mark.server
 
 BATCH = ("POST", "/collections/media/points/batch")
-
-
-@pytest.fixture
-def server() -> Iterator[StandIn]:
-    with qdrant_server() as running:
-        yield running
-
-
-@pytest.fixture
-def on_server(server: StandIn) -> Iterator[VectorIndex]:
-    with open_index(IndexSettings(url=server.url, prefer_grpc=False)) as opened:
-        opened.ensure_collection(SPACES)
-        yield opened
 
 
 class Reader:
     """Asks until told to end: by the rule, and by the filter on `live` alone."""
 
-    def __init__(self, server: StandIn, segments: dict[str, int]) -> None:
-        self._url = server.url
+    def __init__(self, settings: IndexSettings, segments: dict[str, int]) -> None:
+        self._settings = settings
         self._segments = segments
         self.reads = 0
         self.two_by_filter = 0
         self.wrong: list[str] = []
 
     def read(self, end: threading.Event) -> None:
-        with open_index(IndexSettings(url=self._url, prefer_grpc=False)) as index:
+        with open_index(self._settings) as index:
             while not end.is_set():
                 hits = index.query("vision", unit("any"), 1000)
                 self.reads += 1
@@ -72,11 +56,11 @@ def _seen(hits: list[object]) -> dict[str, dict[str, int]]:
 
 
 def test_readers_see_one_generation_whole_all_along(
-    server: StandIn, on_server: VectorIndex, tmp_path: Path
+    served: Served, on_server: VectorIndex, tmp_path: Path
 ) -> None:
     segments = {f"{n}.mp4": 5 for n in range(8)}
     load(on_server, tmp_path, [(key, "g0", n) for key, n in segments.items()], 1)
-    readers = [Reader(server, segments) for _ in range(2)]
+    readers = [Reader(served.settings, segments) for _ in range(2)]
     end = threading.Event()
     threads = [threading.Thread(target=reader.read, args=(end,)) for reader in readers]
     for thread in threads:
@@ -98,8 +82,9 @@ def test_readers_see_one_generation_whole_all_along(
 
 
 def test_a_film_is_one_flip_and_small_assets_share_them(
-    server: StandIn, on_server: VectorIndex, tmp_path: Path
+    served: Served, on_server: VectorIndex, tmp_path: Path
 ) -> None:
+    server = served.server
     film = IDS_PER_REQUEST + 100
     load(on_server, tmp_path, [("film.mp4", "g1", film)], 1)
     assert server.requests.count(BATCH) == 1

@@ -25,6 +25,7 @@ BY_FIXTURE = {
     "s3_server": "server",
     "seaweed_server": "server",
     "server": "server",
+    "served": "server",
 }
 STARTERS = frozenset(BY_FIXTURE.values())
 _GUARDED = pytest.StashKey[bool]()

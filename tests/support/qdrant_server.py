@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
+VERSION = "1.19.0"  # of the server whose ways it has
 BETWEEN_STEPS_S = 0.001
 Answer = Callable[["StandIn", str, dict[str, Any]], Any]
 
@@ -189,20 +190,27 @@ class _Handler(BaseHTTPRequestHandler):
         status, said = 200, "ok"
         result: Any = None
         try:
+            if path == "/":
+                self.reply(200, json.dumps({"title": "qdrant", "version": VERSION}))
+                return
             result = self.server_state.answer(self.command, path, body)
         except KeyError as error:
             status, said = 404, str(error.args[0])
         except ValueError as error:
             status, said = 400, str(error)
         told = TypeAdapter(Any).dump_json(result).decode()
-        reply = f'{{"result": {told}, "status": {json.dumps(said)}, "time": 0.0}}'.encode()
+        reply = f'{{"result": {told}, "status": {json.dumps(said)}, "time": 0.0}}'
         if status != 200:
-            reply = json.dumps({"status": {"error": said}, "time": 0.0}).encode()
+            reply = json.dumps({"status": {"error": said}, "time": 0.0})
+        self.reply(status, reply)
+
+    def reply(self, status: int, text: str) -> None:
+        body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(reply)
+        self.wfile.write(body)
 
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  http.server's names
 

@@ -1,0 +1,243 @@
+"""The gRPC side of the stand-in for a Qdrant server: the client's own stubs, turned into the
+requests that `tests.support.qdrant_server` answers, so that both sides are one server.
+"""
+# ruff: noqa: N802  methods have the names of the service's calls
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import grpc
+from pydantic import BaseModel
+from qdrant_client import grpc as g
+from qdrant_client import models as q
+from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
+from qdrant_client.grpc import (
+    collections_service_pb2_grpc,
+    points_service_pb2_grpc,
+    qdrant_pb2_grpc,
+)
+
+from tests.support.qdrant_server import VERSION, StandIn
+
+Context = grpc.ServicerContext
+TOO_LARGE_BYTES = 64 * 1024 * 1024
+
+
+def _plain(value: Any) -> Any:
+    """A model of the client's as JSON values; a null that was given is a value."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _filter(request: Any, name: str = "filter") -> Any:
+    if not request.HasField(name):
+        return None
+    return _plain(GrpcToRest.convert_filter(getattr(request, name)))
+
+
+def _ids(points: Any) -> list[Any]:
+    return [GrpcToRest.convert_point_id(point) for point in points]
+
+
+def _record(found: q.Record) -> Any:
+    """As the server gives it: without a payload that was not asked for."""
+    return RestToGrpc.convert_record(found.model_copy(update={"payload": found.payload or {}}))
+
+
+class _Asked:
+    """Passes a request on; what the stand-in raises becomes a code of gRPC."""
+
+    def __init__(self, server: StandIn) -> None:
+        self._server = server
+
+    def ask(self, context: Context, method: str, path: str, body: Mapping[str, Any]) -> Any:
+        data = json.dumps({k: v for k, v in body.items() if v is not None}).encode()
+        try:
+            return self._server.answer(method, path, data)
+        except KeyError as error:
+            _abort(context, grpc.StatusCode.NOT_FOUND, str(error.args[0]))
+        except ValueError as error:
+            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+
+def _abort(context: Context, code: grpc.StatusCode, words: str) -> NoReturn:
+    context.abort(code, words)
+    raise AssertionError
+
+
+class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
+    def __init__(self, asked: _Asked) -> None:
+        self._ask = asked.ask
+
+    def _of(self, request: Any, what: str = "") -> str:
+        return f"/collections/{request.collection_name}/points{what}"
+
+    def Upsert(self, request: g.UpsertPoints, context: Context) -> Any:
+        points = [_plain(GrpcToRest.convert_point_struct(point)) for point in request.points]
+        body = {"points": points, "update_filter": _filter(request, "update_filter")}
+        done = self._ask(context, "PUT", self._of(request), body)
+        return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
+
+    def Delete(self, request: g.DeletePoints, context: Context) -> Any:
+        chosen = _plain(GrpcToRest.convert_points_selector(request.points))
+        done = self._ask(context, "POST", self._of(request, "/delete"), chosen)
+        return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
+
+    def UpdateBatch(self, request: g.UpdateBatchPoints, context: Context) -> Any:
+        steps = [GrpcToRest.convert_points_update_operation(step) for step in request.operations]
+        body = {"operations": _plain(steps)}
+        done = self._ask(context, "POST", self._of(request, "/batch"), body)
+        return g.UpdateBatchResponse(result=map(RestToGrpc.convert_update_result, done))
+
+    def Get(self, request: g.GetPoints, context: Context) -> Any:
+        body = {"ids": _ids(request.ids), **_selected(request)}
+        found = self._ask(context, "POST", self._of(request), body)
+        return g.GetResponse(result=map(_record, found))
+
+    def Scroll(self, request: g.ScrollPoints, context: Context) -> Any:
+        body = {
+            "filter": _filter(request),
+            "limit": request.limit if request.HasField("limit") else None,
+            "offset": _ids([request.offset])[0] if request.HasField("offset") else None,
+            **_selected(request),
+        }
+        found = self._ask(context, "POST", self._of(request, "/scroll"), body)
+        following = found.next_page_offset
+        return g.ScrollResponse(
+            result=map(_record, found.points),
+            next_page_offset=(
+                None if following is None else RestToGrpc.convert_extended_point_id(following)
+            ),
+        )
+
+    def Count(self, request: g.CountPoints, context: Context) -> Any:
+        body = {"filter": _filter(request), "exact": request.exact}
+        found = self._ask(context, "POST", self._of(request, "/count"), body)
+        return g.CountResponse(result=RestToGrpc.convert_count_result(found))
+
+    def Query(self, request: g.QueryPoints, context: Context) -> Any:
+        params = request.params if request.HasField("params") else None
+        body = {
+            "query": _plain(GrpcToRest.convert_query(request.query)),
+            "using": request.using if request.HasField("using") else None,
+            "filter": _filter(request),
+            "limit": request.limit if request.HasField("limit") else None,
+            "params": None if params is None else _plain(GrpcToRest.convert_search_params(params)),
+            **_selected(request),
+        }
+        found = self._ask(context, "POST", self._of(request, "/query"), body)
+        return g.QueryResponse(result=map(RestToGrpc.convert_scored_point, found.points))
+
+    def CreateFieldIndex(self, request: g.CreateFieldIndexCollection, context: Context) -> Any:
+        kind = g.FieldType.Name(request.field_type).removeprefix("FieldType").lower()
+        body = {"field_name": request.field_name, "field_schema": kind}
+        path = f"/collections/{request.collection_name}/index"
+        done = self._ask(context, "PUT", path, body)
+        return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
+
+
+def _selected(request: Any) -> dict[str, Any]:
+    """What of the points is asked for."""
+    payload = vector = None
+    if request.HasField("with_payload"):
+        payload = _plain(GrpcToRest.convert_with_payload_selector(request.with_payload))
+    if request.HasField("with_vectors"):
+        vector = _plain(GrpcToRest.convert_with_vectors_selector(request.with_vectors))
+    return {"with_payload": payload, "with_vector": vector}
+
+
+class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: ignore[misc]
+    def __init__(self, asked: _Asked) -> None:
+        self._ask = asked.ask
+
+    def List(self, _request: Any, context: Context) -> Any:
+        found = self._ask(context, "GET", "/collections", {})
+        described = map(RestToGrpc.convert_collection_description, found.collections)
+        return g.ListCollectionsResponse(collections=described)
+
+    def ListAliases(self, _request: Any, context: Context) -> Any:
+        found = self._ask(context, "GET", "/aliases", {})
+        return g.ListAliasesResponse(
+            aliases=map(RestToGrpc.convert_alias_description, found.aliases)
+        )
+
+    def UpdateAliases(self, request: g.ChangeAliases, context: Context) -> Any:
+        steps = [GrpcToRest.convert_alias_operations(step) for step in request.actions]
+        done = self._ask(context, "POST", "/collections/aliases", {"actions": _plain(steps)})
+        return g.CollectionOperationResponse(result=done)
+
+    def Get(self, request: g.GetCollectionInfoRequest, context: Context) -> Any:
+        found = self._ask(context, "GET", f"/collections/{request.collection_name}", {})
+        return g.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(found))
+
+    def CollectionExists(self, request: g.CollectionExistsRequest, context: Context) -> Any:
+        path = f"/collections/{request.collection_name}/exists"
+        found = self._ask(context, "GET", path, {})
+        return g.CollectionExistsResponse(result=g.CollectionExists(exists=found["exists"]))
+
+    def Create(self, request: g.CreateCollection, context: Context) -> Any:
+        body = {
+            "vectors": _plain(GrpcToRest.convert_vectors_config(request.vectors_config)),
+            **_configured(request),
+            **{
+                name: getattr(request, name)
+                for name in ("shard_number", "on_disk_payload", "replication_factor")
+                if request.HasField(name)
+            },
+        }
+        done = self._ask(context, "PUT", f"/collections/{request.collection_name}", body)
+        return g.CollectionOperationResponse(result=done)
+
+    def Update(self, request: g.UpdateCollection, context: Context) -> Any:
+        path = f"/collections/{request.collection_name}"
+        done = self._ask(context, "PATCH", path, _configured(request))
+        return g.CollectionOperationResponse(result=done)
+
+    def Delete(self, request: g.DeleteCollection, context: Context) -> Any:
+        done = self._ask(context, "DELETE", f"/collections/{request.collection_name}", {})
+        return g.CollectionOperationResponse(result=done)
+
+
+_CONFIGURED: Mapping[str, Callable[[Any], Any]] = {
+    "hnsw_config": GrpcToRest.convert_hnsw_config_diff,
+    "optimizers_config": GrpcToRest.convert_optimizers_config_diff,
+    "quantization_config": GrpcToRest.convert_quantization_config,
+}
+
+
+def _configured(request: Any) -> dict[str, Any]:
+    return {
+        name: _plain(convert(getattr(request, name)))
+        for name, convert in _CONFIGURED.items()
+        if request.HasField(name)
+    }
+
+
+class _Root(qdrant_pb2_grpc.QdrantServicer):  # type: ignore[misc]
+    def HealthCheck(self, _request: Any, _context: Context) -> Any:
+        return g.HealthCheckReply(title="qdrant", version=VERSION)
+
+
+@contextmanager
+def grpc_side(server: StandIn, port: int = 0) -> Iterator[int]:
+    """The port of the loopback on which it is spoken to by gRPC; until the context ends."""
+    asked = _Asked(server)
+    limits = [("grpc.max_receive_message_length", TOO_LARGE_BYTES)]
+    running = grpc.server(ThreadPoolExecutor(8), options=limits)
+    points_service_pb2_grpc.add_PointsServicer_to_server(_Points(asked), running)
+    collections_service_pb2_grpc.add_CollectionsServicer_to_server(_Collections(asked), running)
+    qdrant_pb2_grpc.add_QdrantServicer_to_server(_Root(), running)
+    taken = running.add_insecure_port(f"127.0.0.1:{port}")
+    running.start()
+    try:
+        yield taken
+    finally:
+        running.stop(None).wait()
