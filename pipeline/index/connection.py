@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +11,20 @@ from copy import copy
 
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from pipeline.errors import IndexUnavailable
 from pipeline.first_contact import why_silent, without_secrets
 from pipeline.index.embedded import EngineFolder
-from pipeline.index.errors import completed, mapped_errors, place_of
+from pipeline.index.errors import SENTENCES, IndexRefused, completed, mapped_errors, place_of
+from pipeline.index.refusals import Refusal
 from pipeline.settings import IndexSettings
 
 REST_PORT = 6333  # the client's own default
+OLDEST_SERVER = (1, 16)
+# A server that comes back is found within this; the library's own two minutes are shared by all
+# channels of a process, new ones too.
+GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
 
 
 class Connection:
@@ -106,11 +113,35 @@ def open_client(settings: IndexSettings) -> QdrantClient:
             api_key=key,
             prefer_grpc=settings.prefer_grpc,
             grpc_port=settings.grpc_port,
+            grpc_options=dict(GRPC_OPTIONS),
             timeout=settings.timeout_s,
             check_compatibility=False,
         )
         client.get_collections()  # the client connects lazily: find out now
+        _check_version(client, place_of(settings))
         return client
+
+
+def _check_version(client: QdrantClient, where: str) -> None:
+    """Raises IndexRefused: an older server does not say that it ignores the conditions of ours."""
+    try:
+        version = client.info().version
+    except UnexpectedResponse as error:
+        if error.status_code != 404:
+            raise
+        return  # a proxy that lets only collections through
+    if _minor(version) < OLDEST_SERVER:
+        raise IndexRefused(
+            f"Qdrant at {where} is {version}, which does not know conditional updates: a run that "
+            "was overtaken could write over what a later one wrote.",
+            code=SENTENCES[Refusal.TOO_OLD].code,
+            remedy=SENTENCES[Refusal.TOO_OLD].remedy,
+        )
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else OLDEST_SERVER
 
 
 def _first_contact(url: str, grpc_port: int | None) -> None:

@@ -163,8 +163,10 @@ class EdgeEngine:
         records, following = self._shard(name).scroll(asked)
         return self._out(name, records), None if following is None else str(following)
 
-    def retrieve(self, name: str, ids: Sequence[Any], with_payload: Any) -> list[q.Record]:
-        found = self._shard(name).retrieve(list(ids), with_payload, False)
+    def retrieve(
+        self, name: str, ids: Sequence[Any], with_payload: Any, with_vectors: Any = False
+    ) -> list[q.Record]:
+        found = self._shard(name).retrieve(list(ids), with_payload, with_vectors)
         return self._out(name, found)
 
     def count(self, name: str, count_filter: q.Filter | None) -> q.CountResult:

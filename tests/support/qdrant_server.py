@@ -128,7 +128,8 @@ def _scroll(server: StandIn, name: str, body: dict[str, Any]) -> Any:
 def _retrieve(server: StandIn, name: str, body: dict[str, Any]) -> Any:
     asked = q.PointRequest.model_validate(body)
     wanted = True if asked.with_payload is None else asked.with_payload
-    return server.engine.retrieve(name, asked.ids, with_payload=wanted)
+    vectors = asked.with_vector or False
+    return server.engine.retrieve(name, asked.ids, with_payload=wanted, with_vectors=vectors)
 
 
 def _count(server: StandIn, name: str, body: dict[str, Any]) -> Any:
