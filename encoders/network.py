@@ -1,4 +1,4 @@
-"""What networks share: a transformer's perceptron, and the dtype that tensors are computed in."""
+"""Parts that networks share: a transformer's perceptron, and the dtype of their tensors."""
 
 from __future__ import annotations
 

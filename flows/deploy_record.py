@@ -1,4 +1,4 @@
-"""What `sensedex deploy` made on Prefect's side, kept in a variable there: only that is removed."""
+"""The record of what `sensedex deploy` made, in a variable of Prefect's: only that is removed."""
 
 from __future__ import annotations
 

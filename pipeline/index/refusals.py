@@ -1,4 +1,4 @@
-"""Why Qdrant did not do what it was asked, read from its answer. Imports no client.
+"""Reads from an answer of Qdrant's why it did not do what it was asked. Imports no client.
 
 The server turns each of its errors into a status of HTTP and into a code of gRPC. Some share one
 with others: their words tell them apart, as they are in Qdrant 1.16 to 1.19.
