@@ -118,7 +118,8 @@ def serve(points: Points) -> None:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             result = points.answer(self.path.partition("?")[0], json.loads(body or b"{}"))
-            data = f'{{"result": {result}, "status": "ok", "time": 0.0}}'.encode()
+            about = '"title": "qdrant", "version": "1.19.0"'  # what its root page says
+            data = f'{{{about}, "result": {result}, "status": "ok", "time": 0.0}}'.encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
