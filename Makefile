@@ -18,6 +18,7 @@ IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py 
 	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
 
 SIDE_BY_SIDE := --dist=loadfile --no-loadscope-reorder
+WORKERS := $(shell [ "$$(nproc 2>/dev/null)" = 1 ] && echo 2 || echo 3)
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -46,10 +47,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two files at a time, and beside them what mostly waits for a clock (tests/support/waiting_apart.py).
+# Two files at a time (one, where there is one core), and beside them what mostly waits for a clock
+# (tests/support/waiting_apart.py).
 # Then once more what depends on the precision, forced to bf16.
 test: lint
-	$(BIN)/python -m pytest $(or $(ARGS),-n3 $(SIDE_BY_SIDE) --durations=20)
+	$(BIN)/python -m pytest $(or $(ARGS),-n$(WORKERS) $(SIDE_BY_SIDE) --durations=20)
 	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest -n2 $(SIDE_BY_SIDE) $(IN_BF16))
 
 # Processes share the cores: threads of torch that wait for work must not spin meanwhile.
