@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
 OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are not begun
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_cancelled_run_leaves_nothing_behind(
     root_dir: Path,
     tmp_path: Path,
@@ -50,13 +50,13 @@ def test_a_cancelled_run_leaves_nothing_behind(
         scene.deploy(*flags_of(settings))
         with scene.worker() as worker:
             scene.ask_for_a_run()
-            until("a committed shard", receipts, 240, scene.worker_log)
+            until("a committed shard", receipts, 480, scene.worker_log)
             at_work = family(worker.pid)
             engine = next(one for one in at_work if "prefect.engine" in one.cmdline())
             assert len(marked_processes(engine.pid)) > 5
             (run,) = scene.in_state("Running")
             scene.run([*PREFECT, "flow-run", "cancel", str(run.id)])
-            until("Cancelled", lambda: scene.in_state("Cancelled"), 90, scene.worker_log)
+            until("Cancelled", lambda: scene.in_state("Cancelled"), 240, scene.worker_log)
 
             assert json.loads(lease.read_text())["expires_at"] == 0
             assert marked_processes(engine.pid) == []
@@ -67,7 +67,7 @@ def test_a_cancelled_run_leaves_nothing_behind(
 
             gate.open()
             scene.ask_for_a_run()
-            until("the next run", lambda: scene.in_state("Completed"), 240, scene.worker_log)
+            until("the next run", lambda: scene.in_state("Completed"), 480, scene.worker_log)
     status = read_status(settings)
     assert status.objects_by_status == {"indexed": OBJECTS}
     newest = max(tmp_path.glob("state/runs/*/report.json"))

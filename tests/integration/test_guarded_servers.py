@@ -61,7 +61,7 @@ def test_ray_wants_its_token(root_dir: Path) -> None:
         env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
         done = subprocess.run(
             [sys.executable, "-c", code, address],
-            env=env, cwd=root_dir, capture_output=True, text=True, check=False, timeout=200,
+            env=env, cwd=root_dir, capture_output=True, text=True, check=False, timeout=400,
         )  # fmt: skip
         return done.stdout.strip().endswith("42")
 

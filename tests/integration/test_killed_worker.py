@@ -33,7 +33,7 @@ OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are 
 OF_THE_RUN = {"run_id", "sequence"}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_next_scheduled_run_goes_on(
     root_dir: Path,
     tmp_path: Path,
@@ -52,7 +52,7 @@ def test_the_next_scheduled_run_goes_on(
         scene.deploy(*flags_of(settings), "--cron", "* * * * *")
         with scene.worker() as worker:
             committed = lambda: list(tmp_path.glob("state/runs/*/receipts/*"))  # noqa: E731
-            until("a committed shard", committed, 300, scene.worker_log)
+            until("a committed shard", committed, 480, scene.worker_log)
             (dead,) = scene.in_state("Running")
             killed_at = datetime.now(UTC)
             kill_all_of(worker.pid)
@@ -60,12 +60,12 @@ def test_the_next_scheduled_run_goes_on(
         gate.open()
 
         with scene.worker():  # whatever supervises workers starts another
-            until("Crashed", lambda: scene.in_state("Crashed"), 150, scene.server_log)
+            until("Crashed", lambda: scene.in_state("Crashed"), 240, scene.server_log)
             crashed = scene.flow_run(dead.id).state
             assert crashed is not None
             assert crashed.name == "Crashed"
             noticed_s = (crashed.timestamp - killed_at).total_seconds()
-            done = until("a run", lambda: scene.in_state("Completed"), 240, scene.worker_log)
+            done = until("a run", lambda: scene.in_state("Completed"), 480, scene.worker_log)
         healed = done[0]
     assert noticed_s <= 120
     assert crashed.message is not None

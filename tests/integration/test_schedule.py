@@ -32,7 +32,7 @@ DEPLOYMENTS = read_deployments(find_deployments_file()).deployments
 AUTOMATIONS = len(wanted_automations((), heartbeat_seconds(DEPLOYMENTS)))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_run_comes_by_itself(
     root_dir: Path,
     tmp_path: Path,
@@ -53,7 +53,7 @@ def test_a_run_comes_by_itself(
             line.split() for line in made
         ]
         with scene.worker():
-            done = until("a run", lambda: scene.in_state("Completed"), 240, scene.worker_log)
+            done = until("a run", lambda: scene.in_state("Completed"), 480, scene.worker_log)
             again = scene.deploy(*flags_of(settings), *EVERY_MINUTE)
             assert again
             assert all(line.startswith("unchanged") for line in again)
@@ -62,7 +62,7 @@ def test_a_run_comes_by_itself(
         from_yaml = {**scene.env, "SENSEDEX_FOLDER": str(tmp_path)}
         deployed = subprocess.run(
             [*PREFECT, "--no-prompt", "deploy", "--all"],
-            cwd=root_dir, env=from_yaml, capture_output=True, text=True, check=True, timeout=200,
+            cwd=root_dir, env=from_yaml, capture_output=True, text=True, check=True, timeout=400,
         )  # fmt: skip
         assert deployed.stdout.count("successfully created") == len(DEPLOYMENTS)
 
@@ -79,7 +79,7 @@ def test_a_run_comes_by_itself(
     assert found
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_what_was_made_can_be_changed_and_undone(
     root_dir: Path, tmp_path: Path, prefect_database: Path
 ) -> None:
@@ -154,7 +154,7 @@ def _objects(client: object) -> tuple[int, ...]:
 def test_without_a_server_it_says_so(tmp_path: Path, url: str, status: int, said: str) -> None:
     env = {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}
     done = subprocess.run(
-        [*SENSEDEX, "deploy"], env=env, capture_output=True, text=True, check=False, timeout=120
+        [*SENSEDEX, "deploy"], env=env, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == status
     assert said in done.stderr

@@ -24,7 +24,7 @@ OBJECTS = 12
 AWAY_S = 10
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_run_ends_well_and_says_once_what_it_could_not_tell(
     root_dir: Path,
     tmp_path: Path,
@@ -43,12 +43,12 @@ def test_the_run_ends_well_and_says_once_what_it_could_not_tell(
         with scene.worker():
             scene.ask_for_a_run()
             at_work = lambda: s3_server.count("GET") >= OBJECTS // 2  # noqa: E731
-            until("a run in its middle", at_work, 240, scene.worker_log)
+            until("a run in its middle", at_work, 480, scene.worker_log)
             os.killpg(server.pid, signal.SIGKILL)
             time.sleep(AWAY_S)
             with scene.server():
                 gate.open()
-                until("the end", lambda: scene.in_state("Completed"), 240, scene.worker_log)
+                until("the end", lambda: scene.in_state("Completed"), 480, scene.worker_log)
                 # Before this server goes, too: a process that ends then cannot tell its last lines.
                 log = scene.worker_log.read_text()
     assert read_status(settings).objects_by_status == {"indexed": OBJECTS}
