@@ -114,6 +114,7 @@ def test_prefect_renews_a_slot_by_the_function_that_is_replaced() -> None:
     )
 
 
+@pytest.mark.slow("imports Prefect's server, 3 s")
 def test_prefect_starts_its_temporary_server_by_this_class() -> None:
     from prefect.client import orchestration
     from prefect.server.api.server import SubprocessASGIServer

@@ -126,6 +126,7 @@ def test_a_server_that_ignores_conditions_is_refused(
             pass
 
 
+@pytest.mark.server
 def test_an_open_index_outlives_a_restart_of_the_server() -> None:
     """How long it takes to find it again stands in docs/performance.md."""
     with qdrant_server.qdrant_server() as server, ExitStack() as stack:
