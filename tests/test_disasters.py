@@ -105,8 +105,10 @@ def test_the_real_engine_killed_while_it_builds_its_graph(tmp_path: Path) -> Non
         q.PointStruct(id=n, vector={"v": [float((n * k) % 17 + 1) for k in range(128)]}, payload={})
         for n in range(500)
     ]
+    client.upsert("c", points[:50], wait=True)
+    acknowledged = 50
     server.arm("optimize")
-    for start in range(0, 500, 50):
+    for start in range(50, 500, 50):
         try:
             client.upsert("c", points[start : start + 50], wait=True)
         except Exception:  # noqa: BLE001  the server died under it: not acknowledged

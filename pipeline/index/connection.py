@@ -117,8 +117,12 @@ def open_client(settings: IndexSettings) -> QdrantClient:
             timeout=settings.timeout_s,
             check_compatibility=False,
         )
-        client.get_collections()  # the client connects lazily: find out now
-        _check_version(client, place_of(settings))
+        try:
+            client.get_collections()  # the client connects lazily: find out now
+            _check_version(client, place_of(settings))
+        except BaseException:
+            client.close()
+            raise
         return client
 
 
