@@ -67,7 +67,7 @@ def test_readers_see_one_generation_whole_all_along(
         thread.start()
     try:
         number = 1
-        while number < 20 or sum(reader.two_by_filter for reader in readers) == 0:
+        while number < 8 or sum(reader.two_by_filter for reader in readers) == 0:
             number += 1
             load(on_server, tmp_path, [(k, f"g{number}", n) for k, n in segments.items()], number)
             assert number < 500, "a plain filter never saw two generations: what is shown here?"
@@ -86,11 +86,12 @@ def test_a_film_is_one_flip_and_small_assets_share_them(
 ) -> None:
     server = served.server
     film = IDS_PER_REQUEST + 100
-    load(on_server, tmp_path, [("film.mp4", "g1", film)], 1)
+    load(on_server, tmp_path, [("film.mp4", "g1", film)], 1, batch_rows=256)
     assert server.requests.count(BATCH) == 1
     assert on_server.count() == film
     server.requests.clear()
-    load(on_server, tmp_path, [("a.mp4", "g1", 3), ("film.mp4", "g2", film), ("b.mp4", "g1", 2)], 2)
+    assets = [("a.mp4", "g1", 3), ("film.mp4", "g2", film), ("b.mp4", "g1", 2)]
+    load(on_server, tmp_path, assets, 2, batch_rows=256)
     assert server.requests.count(BATCH) == 3, "what came before it does not wait for a film"
     assert on_server.count() == on_server.count(live_only=False) == film + 5
     assert on_server.generations([asset_id("media", "film.mp4")]) == {
@@ -113,10 +114,11 @@ def test_an_asset_is_live_before_the_file_is_through(
         seen.append(on_server.count())
 
     on_server.upsert_segments = looked_at  # type: ignore[method-assign]
-    load(on_server, tmp_path, [("film.mp4", "g1", film), ("last.mp4", "g1", 4)], 1)
+    assets = [("film.mp4", "g1", film), ("last.mp4", "g1", 400)]
+    load(on_server, tmp_path, assets, 1, batch_rows=200)
     assert 0 in seen
     assert film in seen, "the film was shown only with what follows it"
-    assert on_server.count() == film + 4
+    assert on_server.count() == film + 400
 
 
 @pytest.mark.parametrize("segments", [3, IDS_PER_REQUEST + 5])
@@ -127,7 +129,7 @@ def test_a_run_that_was_overtaken_before_its_flip_shows_nothing(
     flip = on_server.flip
     late: list[object] = []
     on_server.flip = lambda *given: late.append(given)  # type: ignore[method-assign]
-    load(on_server, tmp_path, [("a.mp4", "g1", segments)], 4)
+    load(on_server, tmp_path, [("a.mp4", "g1", segments)], 4, batch_rows=256)
     on_server.flip = flip  # type: ignore[method-assign]
     load(on_server, tmp_path, [("a.mp4", "g2", 2)], 5)
     assert on_server.count(live_only=False) == 2, "what the first has left is gone"

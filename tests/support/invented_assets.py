@@ -98,12 +98,14 @@ def load(
     assets: Sequence[tuple[str, str, int]],
     sequence: int = 1,
     others: Sequence[ObjectOutcome] = (),
+    *,
+    batch_rows: int = 3,
 ) -> Any:
     """Write a shard's Parquet and load it, as a run does."""
     path = folder / f"{sequence}.parquet"
     write_segments(path, [row for a in assets for row in rows_of(*a)], SPACES)
     outcomes = [outcome(*a) for a in assets] + list(others)
-    return load_shard(index, read_segments(path, 3), outcomes, sequence, f"run-{sequence}")
+    return load_shard(index, read_segments(path, batch_rows), outcomes, sequence, f"run-{sequence}")
 
 
 def live(index: VectorIndex) -> dict[str, set[tuple[str, int]]]:
