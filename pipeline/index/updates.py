@@ -43,7 +43,7 @@ def flip_steps(
     live = {"live": True}
     turned_on = (
         q.SetPayload(
-            payload=live, filter=q.Filter(must=[_SEGMENT, up_to(sequence), shown.condition])
+            payload=live, filter=q.Filter(must=[_SEGMENT, _up_to(sequence), shown.condition])
         )
         if shown.asset_id
         # By their ids, and not by a filter that has them: then one that went is an error.
@@ -51,9 +51,7 @@ def flip_steps(
     )
     steps: list[q.UpdateOperation] = [
         q.UpsertOperation(
-            upsert=q.PointsList(
-                points=list(anchors), update_filter=q.Filter(must=[up_to(sequence)])
-            )
+            upsert=q.PointsList(points=list(anchors), update_filter=unless_later(sequence))
         ),
         q.SetPayloadOperation(set_payload=turned_on),
     ]
@@ -68,30 +66,36 @@ def deletion(selected: q.Filter) -> list[q.UpdateOperation]:
 def hidden(asset_ids: Sequence[str], sequence: int) -> q.Filter:
     """The assets' segments that no reader sees: of generations that were never flipped to."""
     not_live = q.FieldCondition(key="live", match=q.MatchValue(value=False))
-    return q.Filter(must=[_SEGMENT, not_live, up_to(sequence), _of(asset_ids)])
+    return q.Filter(must=[_SEGMENT, not_live, _up_to(sequence), _of(asset_ids)])
 
 
 def superseded(generations: Mapping[str, str], sequence: int) -> q.Filter:
     """The assets' segments that are live and not of the generation that is given for the asset."""
     live = q.FieldCondition(key="live", match=q.MatchValue(value=True))
     return q.Filter(
-        must=[_SEGMENT, live, up_to(sequence), _of(list(generations))],
+        must=[_SEGMENT, live, _up_to(sequence), _of(list(generations))],
         must_not=[Shown(asset_id=a, generation=g).condition for a, g in generations.items()],
     )
 
 
 def all_of(asset_ids: Sequence[str], sequence: int) -> q.Filter:
     """The assets' segments and anchors."""
-    return q.Filter(must=[up_to(sequence), _of(asset_ids)])
+    return q.Filter(must=[_up_to(sequence), _of(asset_ids)])
 
 
-def up_to(sequence: int) -> q.FieldCondition:
+def unless_later(sequence: int) -> q.Filter:
+    """The condition of an upsert: a point that a later run wrote stays. One that has lost its
+    `sequence` is written over: nobody else would mend it."""
+    return q.Filter(must_not=[q.FieldCondition(key="sequence", range=q.Range(gt=sequence))])
+
+
+def _up_to(sequence: int) -> q.FieldCondition:
     """What no later run has written."""
     return q.FieldCondition(key="sequence", range=q.Range(lte=sequence))
 
 
 def _others(asset_ids: Sequence[str], shown: Shown, sequence: int) -> q.Filter:
-    return q.Filter(must=[_SEGMENT, up_to(sequence), _of(asset_ids)], must_not=[shown.condition])
+    return q.Filter(must=[_SEGMENT, _up_to(sequence), _of(asset_ids)], must_not=[shown.condition])
 
 
 def _of(asset_ids: Sequence[str]) -> q.FieldCondition:

@@ -30,7 +30,7 @@ from pipeline.index.updates import (
     flip_steps,
     hidden,
     superseded,
-    up_to,
+    unless_later,
 )
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
@@ -104,11 +104,11 @@ class VectorIndex:
         size = self._settings.upsert_points
         # In a folder there is no second writer, and the look costs a part of the upsert.
         guarded = not self._connection.local and "sequence" in more
-        unless_later = q.Filter(must=[up_to(more["sequence"])]) if guarded else None
+        condition = unless_later(more["sequence"]) if guarded else None
         for start in range(0, len(points), size):
             some = points[start : start + size]
             with self._connection.change("upserting points") as client:
-                answer = client.upsert(self._name, some, wait=True, update_filter=unless_later)
+                answer = client.upsert(self._name, some, wait=True, update_filter=condition)
             completed(answer, "upserting points")
 
     def count_points(self, point_ids: Sequence[str]) -> int:

@@ -162,6 +162,25 @@ def test_what_should_not_be_live_goes_in_the_next_runs_sweep(
     assert live(on_server) == {"a.mp4": whole("g2", 2), "b.mp4": whole("g1", 2)}
 
 
+def test_a_point_that_lost_its_sequence_is_mended_by_the_next_load(
+    on_server: VectorIndex, tmp_path: Path
+) -> None:
+    load(on_server, tmp_path, [("a.mp4", "g1", 3)], 4)
+    with on_server._call("damaging") as client:
+        found, _ = client.scroll("media", limit=100, with_payload=True, with_vectors=True)
+        for point in found:
+            assert point.payload is not None
+            del point.payload["sequence"]
+        damaged = [q.PointStruct(id=p.id, vector=p.vector, payload=p.payload) for p in found]
+        client.upsert("media", damaged)
+    assert on_server.newest_token(0) == 0
+    path = tmp_path / "again.parquet"
+    write_segments(path, rows_of("a.mp4", "g1", 3), SPACES)
+    for batch in read_segments(path):
+        on_server.upsert_segments(batch, {"sequence": 5, "run_id": "next"})
+    assert on_server.newest_token(0) == 5
+
+
 def test_a_late_upsert_writes_over_nothing_that_is_newer(
     on_server: VectorIndex, tmp_path: Path
 ) -> None:
