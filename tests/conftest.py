@@ -31,7 +31,13 @@ ENVIRONMENT = {
 }
 # The suite must pass in every precision: `SENSEDEX_ENCODE__PRECISION=bf16 make test` reaches every
 # encoder that settings choose. Tests that load one themselves name its precision.
-LET_THROUGH = ("SENSEDEX_SHARED", "SENSEDEX_ENCODE__PRECISION")
+LET_THROUGH = (
+    "SENSEDEX_SHARED",
+    "SENSEDEX_ENCODE__PRECISION",
+    "SENSEDEX_TEST_QDRANT_URL",
+    "SENSEDEX_TEST_QDRANT_GRPC_PORT",
+    "SENSEDEX_TEST_QDRANT_BIN",
+)
 
 
 def pytest_configure() -> None:

@@ -19,9 +19,10 @@ from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
-from tests.chaos.real_run import Family, free_port
+from tests.chaos.real_run import Family
 from tests.chaos.witness import Witness
 from tests.support import media_files
+from tests.support.free_port import free_port
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server
 

@@ -21,9 +21,10 @@ from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from tests.chaos.qdrant_process import QdrantProcess
 from tests.chaos.reading import Live, Points, everything, judge, live_now, same
-from tests.chaos.real_run import Ended, PrefectServer, RealRun, free_port
+from tests.chaos.real_run import Ended, PrefectServer, RealRun
 from tests.chaos.witness import Witness
 from tests.support import media_files
+from tests.support.free_port import free_port
 from tests.support.s3_server import S3Server
 
 OBJECTS = 72

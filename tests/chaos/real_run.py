@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,17 +19,13 @@ from typing import Any
 
 import psutil
 
+from tests.support.free_port import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOK_EVERY_S = 0.25
 GONE_WITHIN_S = 30.0
 # Ray makes its workers yield to everybody; on a busy machine they would start for minutes.
 QUICKER = {"RAY_worker_niceness": "0"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Family:

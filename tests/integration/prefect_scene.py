@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from pipeline.settings import Settings
+from tests.support.free_port import free_port
 from tests.support.run_settings import settings_for
 
 T = TypeVar("T")
@@ -39,12 +39,6 @@ SENSEDEX = [sys.executable, "-m", "flows.cli.main"]
 AT_ERROR = re.compile(
     r"\| (ERROR|CRITICAL) |^(ERROR|CRITICAL):|Traceback \(most recent call last\)"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

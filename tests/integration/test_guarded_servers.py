@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.prefect_scene import free_port, running, until
+from tests.integration.prefect_scene import running, until
+from tests.support.free_port import free_port
 
 PASSWORD = "admin:a-word-of-the-test"
 

@@ -17,7 +17,7 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.generations import newest_generations
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
-from tests.support.fixtures_qdrant import Served
+from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES, live, load, rows_of, unit, whole
 
 BATCH = ("POST", "/collections/media/points/batch")
@@ -81,6 +81,7 @@ def test_readers_see_one_generation_whole_all_along(
     assert [wrong for reader in readers for wrong in reader.wrong] == []
 
 
+@only_stand_ins
 def test_a_film_is_one_flip_and_small_assets_share_them(
     served: Served, on_server: VectorIndex, tmp_path: Path
 ) -> None:

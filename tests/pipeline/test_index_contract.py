@@ -18,7 +18,7 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import Status
 from pipeline.settings import IndexSettings
 from tests.support import qdrant_grpc, qdrant_server
-from tests.support.fixtures_qdrant import Served
+from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES, bad, live, load, rows_of, unit, whole
 from tests.support.qdrant_grpc import grpc_side
 
@@ -91,6 +91,14 @@ def test_a_collection_is_made_built_shown_and_dropped(served: Served) -> None:
             "vision": 8,
             "audio": 8,
         }
+
+
+@only_stand_ins
+def test_a_collection_is_made_as_the_settings_say(served: Served) -> None:
+    settings = served.settings.model_copy(update={"quantization": "int8", "shards": 2})
+    with open_collections(settings) as collections:
+        collections.create("media-1", SPACES, graph=False)
+        collections.build_graph("media-1")
     made = served.server.created["media-1"]
     assert made["hnsw_config"]["m"] == 0
     assert made["shard_number"] == 2
@@ -111,6 +119,7 @@ def test_what_does_not_fit_and_what_is_gone_is_named(
     assert raised.value.code == "no_collection"
 
 
+@only_stand_ins
 def test_a_server_that_ignores_conditions_is_refused(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,40 +1,117 @@
-"""Fixtures of a stand-in for a Qdrant server, once spoken to by REST and once by gRPC."""
+"""Fixtures of a Qdrant server: its stand-in by REST and by gRPC, and, where one can be had, a real
+one the same two ways, of one node and of three (`tests.support.real_qdrant`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.settings import IndexSettings
+from tests.support.real_qdrant import (
+    QdrantNodes,
+    emptied,
+    named_binary,
+    named_grpc_port,
+    named_url,
+)
 
 if TYPE_CHECKING:
     from pipeline.index.vector_index import VectorIndex
     from tests.support.qdrant_server import StandIn
 
+STAND_INS = ("rest", "grpc")
+# For tests that look at what the stand-in was asked, or make it behave.
+only_stand_ins = pytest.mark.parametrize("served", STAND_INS, indirect=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The stand-in, and how it is spoken to."""
+    """A server, and how it is spoken to."""
 
-    server: StandIn
     settings: IndexSettings
+    stand_in: StandIn | None = None
+    nodes: QdrantNodes | None = None
+
+    @property
+    def server(self) -> StandIn:
+        assert self.stand_in is not None, "this test is for stand-ins: @only_stand_ins"
+        return self.stand_in
 
 
-@pytest.fixture(params=["rest", "grpc"])
+def _real_ways() -> list[object]:
+    kinds = ["named server"] if named_url() else []
+    kinds += ["one node", "three nodes"] if named_binary() else []
+    ways = [f"{kind}, {way}" for kind in kinds for way in STAND_INS]
+    return [pytest.param(way, marks=pytest.mark.qdrant_server) for way in ways]
+
+
+@pytest.fixture(scope="session")
+def real_servers(
+    _environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealServers]:
+    """Each kind is started when a test first wants it."""
+    with ExitStack() as stack:
+        yield RealServers(stack, tmp_path_factory)
+
+
+class RealServers:
+    """Empty when they are given; what was left in them is dropped."""
+
+    def __init__(self, stack: ExitStack, folders: pytest.TempPathFactory) -> None:
+        self._stack = stack
+        self._folders = folders
+        self._started: dict[str, QdrantNodes] = {}
+        self._seen = False
+
+    def serving(self, kind: str, way: str) -> Served:
+        grpc = way == "grpc"
+        if kind == "named server":
+            emptied(named_url(), look_only=not self._seen)
+            self._seen = True
+            return Served(
+                IndexSettings(url=named_url(), prefer_grpc=grpc, grpc_port=named_grpc_port())
+            )
+        nodes = self._nodes(kind)
+        first = nodes.nodes[0]
+        settings = IndexSettings(url=first.url, prefer_grpc=grpc, grpc_port=first.grpc_port)
+        if kind == "three nodes":
+            settings = settings.model_copy(update={"shards": 3, "replicas": 2})
+        emptied(first.url)
+        return Served(settings, nodes=nodes)
+
+    def _nodes(self, kind: str) -> QdrantNodes:
+        if kind not in self._started:
+            binary = named_binary()
+            assert binary is not None
+            count = 3 if kind == "three nodes" else 1
+            nodes = QdrantNodes(binary, self._folders.mktemp("qdrant"), count)
+            self._stack.callback(nodes.close)
+            self._started[kind] = nodes
+        for node in self._started[kind].nodes:
+            node.start()
+        return self._started[kind]
+
+
+@pytest.fixture(params=[*STAND_INS, *_real_ways()])
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """Empty, in memory."""
+    """Empty. The stand-in is in memory."""
     from tests.support.qdrant_grpc import grpc_side
     from tests.support.qdrant_server import qdrant_server
 
+    if request.param not in STAND_INS:
+        kind, _, way = request.param.partition(", ")
+        yield request.getfixturevalue("real_servers").serving(kind, way)
+        return
     with qdrant_server() as server:
         if request.param == "rest":
-            yield Served(server, IndexSettings(url=server.url, prefer_grpc=False))
+            yield Served(IndexSettings(url=server.url, prefer_grpc=False), server)
             return
         with grpc_side(server) as port:
-            yield Served(server, IndexSettings(url=server.url, grpc_port=port))
+            yield Served(IndexSettings(url=server.url, grpc_port=port), server)
 
 
 @pytest.fixture
