@@ -119,9 +119,20 @@ class IndexSettings(SettingsPart):
         description="Public name of the collection, which readers use; it is an alias in Qdrant.",
     )
     upsert_points: int = Field(
-        128, ge=1, le=4096, description="Points in a request that writes; 128 are half a megabyte."
+        128,
+        ge=1,
+        le=4096,
+        description="Points in a request that writes; fewer where they make a megabyte.",
+    )
+    upserts_at_once: int = Field(
+        2, ge=1, le=16, description="Requests that write on their way to a server at once."
     )
     timeout_s: int = Field(60, gt=0, description="Seconds that a request to the server may take.")
+    anchor_vectors: bool = Field(
+        False,
+        description="Whether an asset's own point has the mean of its segments' vectors, to find "
+        "assets by; a still's vectors are stored twice then.",
+    )
     distance: Literal["cosine", "dot"] = Field(
         "cosine",
         description="Distance of a new collection. Vectors have unit length, so both give the "

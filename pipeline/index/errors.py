@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import grpc
 import httpx
+from qdrant_client import grpc as g
 from qdrant_client import models as q
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import (
@@ -203,9 +204,11 @@ def _words(body: bytes) -> str:
         return body.decode("utf-8", "replace").strip()
 
 
-def completed(answer: q.UpdateResult, what: str) -> None:
+def completed(answer: q.UpdateResult | g.UpdateResult, what: str) -> None:
     """Raises IndexUnavailable: `wait` can end before the work does."""
-    if answer.status != q.UpdateStatus.COMPLETED:
+    if answer.status not in (q.UpdateStatus.COMPLETED, g.UpdateStatus.Completed):
+        status = answer.status
+        told = status.value if isinstance(status, q.UpdateStatus) else g.UpdateStatus.Name(status)
         raise IndexUnavailable(
-            f"Qdrant answered {answer.status} while {what}.", remedy="The step is tried again."
+            f"Qdrant answered {told} while {what}.", remedy="The step is tried again."
         )

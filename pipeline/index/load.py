@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.errors import IndexUnavailable
 from pipeline.index.types import Anchor
 from pipeline.index.updates import IDS_PER_REQUEST
+from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex
 from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome, Status
@@ -38,7 +39,8 @@ class LoadReceipt:
 
 @dataclass(slots=True)
 class _Gathered:
-    """An asset's points as they pass by: their ids, the sum of their vectors, one payload."""
+    """An asset's points as they pass by: their ids, one payload, and the sum of their vectors,
+    where it is wanted."""
 
     ids: list[str] = field(default_factory=list)
     sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -66,17 +68,18 @@ def load_shard(
     # for itself, since a server may have been killed between two steps of the flip.
     done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
     again = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
-    flips = _Flips(index, done, frozenset(flipped), sequence, run_id, clock)
-    for batch in batches:
-        wanted = _only(batch, done)
-        if wanted is None:
-            continue
-        known = [p for p, a in zip(wanted.point_ids, wanted.asset_ids, strict=True) if a in again]
-        live = index.live_among(known) if known else frozenset()
-        index.upsert_segments(wanted, {"sequence": sequence, "run_id": run_id}, live)
-        clock.lap("upsert")
-        flips.take(wanted)
-    flips.finish()
+    with index.upserting({"sequence": sequence, "run_id": run_id}) as upserts:
+        flips = _Flips(index, upserts, done, frozenset(flipped), sequence, run_id, clock)
+        for batch in batches:
+            wanted = _only(batch, done)
+            if wanted is None:
+                continue
+            rows = zip(wanted.point_ids, wanted.asset_ids, strict=True)
+            known = [point for point, asset in rows if asset in again]
+            upserts.put(wanted, index.live_among(known) if known else frozenset())
+            clock.lap("upsert")
+            flips.take(wanted)
+        flips.finish()
     rejected = [o.asset_id for o in outcomes if o.status is Status.REJECTED]
     for chunk_ids in _chunks(iter(rejected), ASSETS_PER_REQUEST):
         index.remove(chunk_ids, sequence)
@@ -91,6 +94,7 @@ class _Flips:
     def __init__(
         self,
         index: VectorIndex,
+        upserts: Upserts,
         done: Mapping[str, ObjectOutcome],
         flipped: Collection[str],
         sequence: int,
@@ -98,6 +102,7 @@ class _Flips:
         clock: _Steps,
     ) -> None:
         self._index = index
+        self._upserts = upserts
         self._done = done
         self._flipped = flipped
         self._sequence = sequence
@@ -109,8 +114,8 @@ class _Flips:
         self.assets = 0
 
     def take(self, batch: SegmentBatch) -> None:
-        """A batch that was just written."""
-        _gather(self._passing, batch)
+        """A batch that is written, or on its way."""
+        _gather(self._passing, batch, sums=self._index.anchors_have_vectors)
         self.points += len(batch.point_ids)
         for asset_id in dict.fromkeys(batch.asset_ids):
             asset = self._passing[asset_id]
@@ -141,6 +146,8 @@ class _Flips:
         """Nothing is shown that was not counted."""
         if not self._whole:
             return
+        self._upserts.wait()
+        self._clock.lap("upsert")
         ids = [point for asset in self._whole.values() for point in asset.ids]
         there = sum(self._index.count_points(some) for some in _chunks(iter(ids), IDS_PER_REQUEST))
         if there != len(ids):
@@ -188,15 +195,17 @@ def _only(batch: SegmentBatch, done: Mapping[str, ObjectOutcome]) -> SegmentBatc
     )
 
 
-def _gather(assets: dict[str, _Gathered], batch: SegmentBatch) -> None:
+def _gather(assets: dict[str, _Gathered], batch: SegmentBatch, *, sums: bool) -> None:
     for row, asset_id in enumerate(batch.asset_ids):
         asset = assets.setdefault(asset_id, _Gathered())
         asset.ids.append(batch.point_ids[row])
         asset.payload = asset.payload or batch.payloads[row]
+    if not sums:
+        return
     for name, (rows, matrix) in batch.vectors.items():
         for row, vector in zip(rows.tolist(), matrix, strict=True):
-            sums = assets[batch.asset_ids[row]].sums
-            sums[name] = sums[name] + vector if name in sums else vector.astype(np.float64)
+            so_far = assets[batch.asset_ids[row]].sums
+            so_far[name] = so_far[name] + vector if name in so_far else vector.astype(np.float64)
 
 
 def _anchor(outcome: ObjectOutcome, asset: _Gathered, sequence: int, run_id: str) -> Anchor:
@@ -223,12 +232,12 @@ def anchors_of(
     sequence: int,
     run_id: str,
 ) -> list[Anchor]:
-    """The anchors that `load_shard` would write for these assets of the batches."""
+    """The anchors that `load_shard` would write for these assets of the batches, with vectors."""
     assets: dict[str, _Gathered] = {}
     for batch in batches:
         wanted = _only(batch, done)
         if wanted is not None:
-            _gather(assets, wanted)
+            _gather(assets, wanted, sums=True)
     return [_anchor(done[asset], found, sequence, run_id) for asset, found in assets.items()]
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """An asset's one point beside its segments: which generation is live, and the mean vectors."""
+    """An asset's one point beside its segments: which generation is live, and, where
+    `index.anchor_vectors` says so, the mean vectors."""
 
     asset_id: str
     generation: str

@@ -9,7 +9,7 @@ run wrote is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from qdrant_client import models as q
 from pipeline.ids import anchor_id
 from pipeline.index.collections import Collections, check_fits
 from pipeline.index.connection import Connection, open_connection
-from pipeline.index.errors import completed
 from pipeline.index.points import CollectionPoints
 from pipeline.index.types import Anchor, Hit
 from pipeline.index.updates import (
@@ -30,11 +29,10 @@ from pipeline.index.updates import (
     flip_steps,
     hidden,
     superseded,
-    unless_later,
 )
+from pipeline.index.upserts import Upserts, upserting
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
-from pipeline.state.segments import SegmentBatch
 
 
 @contextmanager
@@ -52,6 +50,11 @@ class VectorIndex:
         self._call = connection.call
         self._settings = settings
         self._name = name or settings.collection
+
+    @property
+    def anchors_have_vectors(self) -> bool:
+        """Whether an asset's anchor is to have the mean of its segments' vectors."""
+        return self._settings.anchor_vectors
 
     def guarded(self, may_write: Callable[[], None]) -> VectorIndex:
         """The same index, but `may_write` is called before each change, and may raise."""
@@ -81,35 +84,9 @@ class VectorIndex:
             shown = {alias.alias_name for alias in client.get_aliases().aliases}
             return self._name in shown or client.collection_exists(self._name)
 
-    def upsert_segments(
-        self, batch: SegmentBatch, more: Mapping[str, Any], live: Collection[str] = ()
-    ) -> None:
-        """Write points; `more` is added to each payload. Not live yet, but for the points in
-        `live`: what is read must not go away. On a server, points of a later sequence than that in
-        `more` stay as they are."""
-        vectors: list[dict[str, Any]] = [{} for _ in batch.point_ids]
-        for name, (rows, matrix) in batch.vectors.items():
-            for row, vector in zip(rows.tolist(), matrix.tolist(), strict=True):
-                vectors[row][name] = vector
-        # Not validated value by value: they come typed from Arrow, and checking each float again
-        # costs a part of the client's time (docs/performance.md).
-        points = [
-            q.PointStruct.model_construct(
-                id=point,
-                vector=vector,
-                payload=self._stored({**payload, **more, "live": point in live}),
-            )
-            for point, vector, payload in zip(batch.point_ids, vectors, batch.payloads, strict=True)
-        ]
-        size = self._settings.upsert_points
-        # In a folder there is no second writer, and the look costs a part of the upsert.
-        guarded = not self._connection.local and "sequence" in more
-        condition = unless_later(more["sequence"]) if guarded else None
-        for start in range(0, len(points), size):
-            some = points[start : start + size]
-            with self._connection.change("upserting points") as client:
-                answer = client.upsert(self._name, some, wait=True, update_filter=condition)
-            completed(answer, "upserting points")
+    def upserting(self, more: Mapping[str, Any]) -> AbstractContextManager[Upserts]:
+        """A context in which segments are written, several requests at a time."""
+        return upserting(self._connection, self._name, self._settings, more)
 
     def count_points(self, point_ids: Sequence[str]) -> int:
         """How many of these points are there, counted exactly."""

@@ -73,7 +73,9 @@ class Sampler:
             # That it is missing, or names another generation, the comparison of all says.
             if stored is not None and stored.payload.get("generation") == anchor.generation:
                 self._compare_payload(anchor.asset_id, "anchor", anchor.payload, stored)
-                self._compare_vectors(anchor.asset_id, "anchor", dict(anchor.vectors), stored)
+                # It has none unless `index.anchor_vectors` said so when it was loaded.
+                if stored.vectors:
+                    self._compare_vectors(anchor.asset_id, "anchor", dict(anchor.vectors), stored)
 
     def _compare_batch(self, batch: SegmentBatch, there: Mapping[Any, StoredPoint]) -> None:
         vectors: list[dict[str, NDArray[np.float32]]] = [{} for _ in batch.point_ids]

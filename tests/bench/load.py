@@ -31,7 +31,7 @@ from qdrant_client import models as q
 from ray_qdrant import QdrantDatasink
 
 from encoders.modality import Modality
-from pipeline.index.vector_index import open_index
+from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import SegmentBatch
@@ -87,7 +87,7 @@ def measure(points: int) -> list[dict[str, Any]]:
             )
         )
         with open_index(IndexSettings(url=url, prefer_grpc=False)) as index:
-            results["sensedex -> sink"] = _timed(lambda: index.upsert_segments(batch, {}))
+            results["sensedex -> sink"] = _timed(lambda: _upsert(index, batch))
         sink = QdrantDatasink(
             "bench", url=url, id_column="id", vector_column="vector", batch_size=128
         )
@@ -103,7 +103,7 @@ def measure(points: int) -> list[dict[str, Any]]:
         )
         with open_index(IndexSettings(path=Path(folder, "ours"))) as index:
             index.ensure_collection([SPACE])
-            results["sensedex -> local mode"] = _timed(lambda: index.upsert_segments(batch, {}))
+            results["sensedex -> local mode"] = _timed(lambda: _upsert(index, batch))
     rows = []
     for name, (wall, cpu) in results.items():
         base = results["upload_collection -> " + name.split(" -> ")[1]]
@@ -118,6 +118,11 @@ def measure(points: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _upsert(index: VectorIndex, batch: SegmentBatch) -> None:
+    with index.upserting({}) as upserts:
+        upserts.put(batch)
 
 
 def _timed(write: Callable[[], object]) -> tuple[float, float]:

@@ -47,7 +47,7 @@ POINTS = (
     Point("Parquet half written", f"{STORE}._written", "half", "/shards/"),
     Point("after Parquet", f"{STORE}.put_file", "after", "/shards/"),
     Point("after receipt", f"{STORE}.create", "after", "/receipts/"),
-    Point("between upsert batches", f"{INDEX}.upsert_segments", "after"),
+    Point("between upsert batches", "pipeline.index.upserts:Upserts.put", "after"),
     Point("after count", f"{INDEX}.count_points", "after"),
     Point("in the flip", f"{INDEX}.flip", "half"),
     Point("after flip", f"{INDEX}.flip", "after"),

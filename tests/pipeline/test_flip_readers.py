@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import models as q
@@ -13,12 +14,12 @@ from qdrant_client import models as q
 from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
 from pipeline.index.updates import IDS_PER_REQUEST
+from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.generations import newest_generations
 from pipeline.settings import IndexSettings
-from pipeline.state.segments import read_segments, write_segments
 from tests.support.fixtures_qdrant import Served, only_stand_ins
-from tests.support.invented_assets import SPACES, live, load, rows_of, unit, whole
+from tests.support.invented_assets import live, load, rows_of, unit, upsert, whole
 
 BATCH = ("POST", "/collections/media/points/batch")
 
@@ -104,17 +105,17 @@ def test_a_film_is_one_flip_and_small_assets_share_them(
 
 
 def test_an_asset_is_live_before_the_file_is_through(
-    on_server: VectorIndex, tmp_path: Path
+    on_server: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = IDS_PER_REQUEST + 10
     seen = []
-    upsert = on_server.upsert_segments
+    put = Upserts.put
 
-    def looked_at(*given: object) -> None:
-        upsert(*given)  # type: ignore[arg-type]
+    def looked_at(*given: Any) -> None:
+        put(*given)
         seen.append(on_server.count())
 
-    on_server.upsert_segments = looked_at  # type: ignore[method-assign]
+    monkeypatch.setattr(Upserts, "put", looked_at)
     assets = [("film.mp4", "g1", film), ("last.mp4", "g1", 400)]
     load(on_server, tmp_path, assets, 1, batch_rows=200)
     assert 0 in seen
@@ -175,10 +176,7 @@ def test_a_point_that_lost_its_sequence_is_mended_by_the_next_load(
         damaged = [q.PointStruct(id=p.id, vector=p.vector, payload=p.payload) for p in found]
         client.upsert("media", damaged)
     assert on_server.newest_token(0) == 0
-    path = tmp_path / "again.parquet"
-    write_segments(path, rows_of("a.mp4", "g1", 3), SPACES)
-    for batch in read_segments(path):
-        on_server.upsert_segments(batch, {"sequence": 5, "run_id": "next"})
+    upsert(on_server, tmp_path, rows_of("a.mp4", "g1", 3), {"sequence": 5, "run_id": "next"})
     assert on_server.newest_token(0) == 5
 
 
@@ -187,9 +185,7 @@ def test_a_late_upsert_writes_over_nothing_that_is_newer(
 ) -> None:
     """The same content, loaded by the next run: the points have the same ids."""
     load(on_server, tmp_path, [("a.mp4", "g1", 3)], 5)
-    write_segments(tmp_path / "late.parquet", rows_of("a.mp4", "g1", 3), SPACES)
-    for batch in read_segments(tmp_path / "late.parquet"):
-        on_server.upsert_segments(batch, {"sequence": 4, "run_id": "late"})
+    upsert(on_server, tmp_path, rows_of("a.mp4", "g1", 3), {"sequence": 4, "run_id": "late"})
     assert live(on_server) == {"a.mp4": whole("g1", 3)}
     with on_server._call("looking") as client:
         found, _ = client.scroll(

@@ -31,6 +31,7 @@ from tests.support.invented_assets import (
     outcome,
     rows_of,
     unit,
+    upsert,
     whole,
 )
 from tests.support.qdrant_server import StandIn, qdrant_server
@@ -250,9 +251,7 @@ def test_what_killed_runs_left_hidden_goes_in_one_sweep(
 ) -> None:
     load(index, tmp_path, [OLD], 1)
     for sequence, rows in ((2, rows_of("never-there.mp4", "g1", 2)), (9, rows_of(*NEW))):
-        write_segments(tmp_path / "killed.parquet", rows, SPACES)
-        for batch in read_segments(tmp_path / "killed.parquet"):
-            index.upsert_segments(batch, {"sequence": sequence, "run_id": "killed"})
+        upsert(index, tmp_path, rows, {"sequence": sequence, "run_id": "killed"})
     both = [A, asset_id("media", "never-there.mp4")]
     index.sweep_leftovers(both, 3)
     # A later run's are its own affair.

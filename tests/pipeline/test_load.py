@@ -9,16 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import SecretStr
-from qdrant_client import models as q
 
 from pipeline.errors import IndexMismatch, IndexUnavailable
-from pipeline.ids import asset_id
+from pipeline.ids import anchor_id, asset_id
 from pipeline.index.load import load_shard
+from pipeline.index.points import StoredPoint
+from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import Status
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
-from tests.support.invented_assets import SPACES, bad, live, load, outcome, rows_of, unit, whole
+from tests.support.invented_assets import (
+    SPACES,
+    bad,
+    live,
+    load,
+    outcome,
+    rows_of,
+    unit,
+    upsert,
+    whole,
+)
 
 
 def test_a_load_shows_assets_whole_and_may_be_repeated(index: VectorIndex, tmp_path: Path) -> None:
@@ -50,8 +61,8 @@ def test_a_load_that_is_done_again_hides_nothing(
 
         return call
 
-    for step in ("upsert_segments", "count_points", "flip"):
-        monkeypatch.setattr(index, step, looked_at(getattr(index, step)))
+    for owner, step in ((Upserts, "put"), (VectorIndex, "count_points"), (VectorIndex, "flip")):
+        monkeypatch.setattr(owner, step, looked_at(getattr(owner, step)))
     load(index, tmp_path, assets, 2)
     assert looks == 3 + 1 + 1, "three batches of three segments"
 
@@ -65,10 +76,7 @@ def test_a_new_generation_takes_the_place_of_the_old(index: VectorIndex, tmp_pat
 
 def test_before_the_flip_nothing_of_a_load_is_seen(index: VectorIndex, tmp_path: Path) -> None:
     load(index, tmp_path, [("a.mp4", "g1", 2)], 1)
-    path = tmp_path / "half.parquet"
-    write_segments(path, rows_of("a.mp4", "g2", 4), SPACES)
-    for batch in read_segments(path):
-        index.upsert_segments(batch, {"sequence": 2, "run_id": "killed"})
+    upsert(index, tmp_path, rows_of("a.mp4", "g2", 4), {"sequence": 2, "run_id": "killed"})
     assert live(index) == {"a.mp4": whole("g1", 2)}
     load(index, tmp_path, [("a.mp4", "g3", 1)], 3)
     assert live(index) == {"a.mp4": whole("g3", 1)}
@@ -102,23 +110,29 @@ def test_a_file_that_lacks_segments_is_not_flipped(index: VectorIndex, tmp_path:
     assert live(index) == {}
 
 
+def anchor_in(index: VectorIndex) -> StoredPoint:
+    [anchor] = index.points().fetch([anchor_id(asset_id("media", "a.mp4"))]).values()
+    return anchor
+
+
 def test_the_anchor_says_what_is_live(index: VectorIndex, tmp_path: Path) -> None:
     load(index, tmp_path, [("a.mp4", "g1", 4)], 3)
-    anchors, _ = index._connection.client.scroll(
-        index._name,
-        scroll_filter=q.Filter(
-            must=[q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))]
-        ),
-        with_vectors=True,
-    )
-    [anchor] = anchors
-    assert anchor.payload is not None
+    anchor = anchor_in(index)
     assert anchor.payload["generation"] == "g1"
     assert (anchor.payload["segments"], anchor.payload["sequence"]) == (4, 3)
     assert "live" not in anchor.payload
-    assert isinstance(anchor.vector, dict)
+    assert anchor.vectors == {}, "no search reads them"
+
+
+def test_an_anchor_has_the_mean_of_its_segments_where_that_is_wanted(tmp_path: Path) -> None:
+    settings = IndexSettings(path=tmp_path / "qdrant", anchor_vectors=True)
+    with open_index(settings) as index:
+        index.ensure_collection(SPACES)
+        load(index, tmp_path, [("a.mp4", "g1", 4)], 3)
+        found = anchor_in(index).vectors
+    assert found.keys() == {"vision", "audio"}
     mean = np.mean([unit("a.mp4", "g1", n) for n in range(4)], axis=0)
-    assert np.allclose(anchor.vector["vision"], mean / np.linalg.norm(mean), atol=1e-5)
+    assert np.allclose(found["vision"], mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_a_collection_that_does_not_fit_is_refused(index: VectorIndex) -> None:

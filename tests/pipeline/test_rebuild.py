@@ -34,10 +34,9 @@ from pipeline.rebuild.record import Phase, keep_record, read_records
 from pipeline.records import Status, VectorSpace
 from pipeline.settings import Settings
 from pipeline.state.lease import hold_lease
-from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import open_store
 from tests.support.alias_reader import ASSETS, expected, reads_of
-from tests.support.invented_assets import SPACES, live, rows_of, unit, whole
+from tests.support.invented_assets import SPACES, live, rows_of, unit, upsert, whole
 from tests.support.qdrant_server import StandIn, qdrant_server
 from tests.support.run_settings import settings_for
 from tests.support.small_runs import run_of
@@ -350,17 +349,13 @@ def test_copies_of_one_thing_are_one_answer(server: StandIn, tmp_path: Path) -> 
         index.ensure_collection(SPACES)
         row = rows_of("quiet.mp4", "g1", 1)[0]
         many = [replace(row, point_id=str(uuid.UUID(int=n))) for n in range(200)]
-        write_segments(tmp_path / "s.parquet", many, SPACES)
-        for batch in read_segments(tmp_path / "s.parquet"):
-            index.upsert_segments(batch, {})
+        upsert(index, tmp_path, many, {})
         index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})], 1)
         server.blunt = 2
         vectors = {"vision": np.stack([row.vectors["vision"]])}
         assert measure_recall(index, vectors) == (Recall("vision", 1, 1.0),)
         far = [replace(r, vectors={"vision": unit(n)}) for n, r in enumerate(many)]
-        write_segments(tmp_path / "s.parquet", far, SPACES)
-        for batch in read_segments(tmp_path / "s.parquet"):
-            index.upsert_segments(batch, {})
+        upsert(index, tmp_path, far, {})
         index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})], 1)
         assert measure_recall(index, vectors) == (Recall("vision", 1, 0.5),)
 

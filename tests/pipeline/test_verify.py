@@ -19,6 +19,7 @@ from pipeline import codec
 from pipeline.errors import IndexUnavailable, LeaseHeld, SettingsError
 from pipeline.ids import anchor_id, asset_id
 from pipeline.index.points import CollectionPoints, StoredPoint
+from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models import spaces
 from pipeline.planning.plan import RunPlan
@@ -541,12 +542,12 @@ def test_a_repair_that_is_killed_is_repeated(place: Place, monkeypatch: pytest.M
     def die(*_: Any) -> None:
         raise IndexUnavailable("Qdrant is gone.")
 
-    for step, left in (
-        ("upsert_segments", {"points_missing", "vector_differs"}),  # the stray is deleted
-        ("flip", None),  # the points are written
+    for owner, step, left in (
+        (Upserts, "put", {"points_missing", "vector_differs"}),  # the stray is deleted
+        (VectorIndex, "flip", None),  # the points are written
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(VectorIndex, step, die)
+            patch.setattr(owner, step, die)
             with pytest.raises(IndexUnavailable):
                 place.repair_round()
         assert left is None or set(place.found()) == left

@@ -4,7 +4,7 @@ reader reads them."""
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,19 @@ def load(
     write_segments(path, [row for a in assets for row in rows_of(*a)], SPACES)
     outcomes = [outcome(*a) for a in assets] + list(others)
     return load_shard(index, read_segments(path, batch_rows), outcomes, sequence, f"run-{sequence}")
+
+
+def upsert(
+    index: VectorIndex,
+    folder: Path,
+    rows: Sequence[SegmentRow],
+    more: Mapping[str, Any],
+) -> None:
+    """As a run does that is killed before its flip."""
+    write_segments(folder / "upserted.parquet", rows, SPACES)
+    with index.upserting(more) as upserts:
+        for batch in read_segments(folder / "upserted.parquet"):
+            upserts.put(batch)
 
 
 def live(index: VectorIndex) -> dict[str, set[tuple[str, int]]]:
