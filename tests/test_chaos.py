@@ -56,8 +56,9 @@ def test_a_killed_run_loses_and_doubles_nothing(
 
 
 @pytest.mark.timeout(900)
-def test_a_run_that_sleeps_past_its_lease_changes_nothing(scene: Scene) -> None:
-    done = late_riser(scene, "between upsert batches", 2, 0, Kind.FOLDER)
+@pytest.mark.parametrize("point", ["between upsert batches", "flip on its way"])
+def test_a_run_that_sleeps_past_its_lease_changes_nothing(scene: Scene, point: str) -> None:
+    done = late_riser(scene, point, 2, 0, Kind.FOLDER)
     assert done.clean, done
     assert done.reads > 10
 

@@ -20,6 +20,8 @@ from pipeline.index.errors import SENTENCES, IndexRefused, completed, mapped_err
 from pipeline.index.refusals import Refusal
 from pipeline.settings import IndexSettings
 
+TIMED_OUT = SENTENCES[Refusal.TIMED_OUT].code
+NO_POINT = "00000000-0000-0000-0000-000000000000"
 REST_PORT = 6333  # the client's own default
 OLDEST_SERVER = (1, 16)
 # A server that comes back is found within this; the library's own two minutes are shared by all
@@ -80,6 +82,21 @@ class Connection:
                 self._flush()
         for answer in answers:
             completed(answer, what)
+
+    def wait_for_updates(self, name: str) -> None:
+        """Return when the server has done what it was given before this: it takes the changes of a
+        collection one after the other. Raises IndexUnavailable after ten times `index.timeout_s`.
+        """
+        nothing = q.HasIdCondition(has_id=[NO_POINT])
+        selector = q.FilterSelector(filter=q.Filter(must=[nothing]))  # of every shard
+        for last in (False,) * 9 + (True,):
+            try:
+                with self.call("waiting for what was asked before") as client:
+                    completed(client.delete(name, selector, wait=True), "waiting for updates")
+                return
+            except IndexUnavailable as error:
+                if last or error.code != TIMED_OUT:
+                    raise
 
     def _flush(self) -> None:
         if self._folder is not None:

@@ -36,10 +36,16 @@ class Shown:
 
 
 def flip_steps(
-    anchors: Sequence[q.PointStruct], shown: Shown, asset_ids: Sequence[str], sequence: int
+    anchors: Sequence[q.PointStruct],
+    shown: Shown,
+    asset_ids: Sequence[str],
+    sequence: int,
+    *,
+    already_live: bool = False,
 ) -> list[q.UpdateOperation]:
-    """Write the anchors, make what is to be shown live, and delete the other segments of
-    `asset_ids`: generations that were live, and what a run that was overtaken has left hidden."""
+    """Write the anchors, make what is to be shown live, unless it is, and delete the other segments
+    of `asset_ids`: generations that were live, and what a run that was overtaken has left hidden.
+    """
     live = {"live": True}
     turned_on = (
         q.SetPayload(
@@ -52,9 +58,10 @@ def flip_steps(
     steps: list[q.UpdateOperation] = [
         q.UpsertOperation(
             upsert=q.PointsList(points=list(anchors), update_filter=unless_later(sequence))
-        ),
-        q.SetPayloadOperation(set_payload=turned_on),
+        )
     ]
+    if not already_live:
+        steps.append(q.SetPayloadOperation(set_payload=turned_on))
     return [*steps, *deletion(_others(asset_ids, shown, sequence))] if asset_ids else steps
 
 

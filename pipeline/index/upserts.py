@@ -74,8 +74,9 @@ class Upserts:
         for name, (rows, matrix) in batch.vectors.items():
             for row, vector in zip(rows.tolist(), matrix, strict=True):
                 vectors[row][name] = vector
+        shown = frozenset(live)
         payloads = [
-            self._stored({**payload, **self._more, "live": point in live})
+            self._stored({**payload, **self._more, "live": point in shown})
             for point, payload in zip(batch.point_ids, batch.payloads, strict=True)
         ]
         size = self._points_per_request(batch)

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
+from pipeline.errors import IndexUnavailable
 from pipeline.ids import anchor_id
 from pipeline.index.collections import Collections, check_fits
-from pipeline.index.connection import Connection, open_connection
+from pipeline.index.connection import TIMED_OUT, Connection, open_connection
 from pipeline.index.points import CollectionPoints
 from pipeline.index.types import Anchor, Hit
 from pipeline.index.updates import (
@@ -131,11 +132,16 @@ class VectorIndex:
                 return
 
     def flip(
-        self, anchors: Sequence[Anchor], sequence: int, seen: Collection[str] | None = None
+        self,
+        anchors: Sequence[Anchor],
+        sequence: int,
+        seen: Collection[str] | None = None,
+        *,
+        already_live: bool = False,
     ) -> None:
         """Make the anchors' generations the live ones and delete the assets' other segments, in one
         request. `seen` are those of the assets that may have another generation that is live; not
-        given, all of them.
+        given, all of them. `already_live`: the segments were written so.
 
         On a server the other assets are looked at as well: a run that was overtaken may have left
         segments of theirs that it would make live when it wakes up. In a folder there is no second
@@ -158,8 +164,24 @@ class VectorIndex:
         )
         every = seen is None or not self._connection.local
         assets = [a.asset_id for a in anchors if every or a.asset_id in (seen or ())]
-        steps = flip_steps(points, shown, assets, sequence)
-        self._connection.update(self._name, steps, "flipping assets")
+        steps = flip_steps(points, shown, assets, sequence, already_live=already_live)
+        try:
+            self._connection.update(self._name, steps, "flipping assets")
+        except IndexUnavailable as error:
+            if error.code != TIMED_OUT:
+                raise
+            # It may be at work still: what is sent anew would stand in line behind it.
+            self._connection.wait_for_updates(self._name)
+            if not self._shows(anchors):
+                raise
+
+    def _shows(self, anchors: Sequence[Anchor]) -> bool:
+        """Whether the anchors say so, and all their segments are live."""
+        wanted = {anchor.asset_id: anchor.generation for anchor in anchors}
+        ids = [point for anchor in anchors for point in anchor.segment_ids]
+        chunks = (ids[n : n + IDS_PER_REQUEST] for n in range(0, len(ids), IDS_PER_REQUEST))
+        there = self.generations(list(wanted)) == wanted
+        return there and all(len(self.live_among(chunk)) == len(chunk) for chunk in chunks)
 
     def sweep_leftovers(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Delete the assets' segments that are not live, and those that are and should not be: of

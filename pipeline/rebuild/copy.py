@@ -55,7 +55,8 @@ def fill(
     done: Collection[str] = (),
     on_copied: OnCopied = lambda _: None,
 ) -> CopyProgress:
-    """Make live in `target` what `plan` says, file by file; `done` are receipts that are there.
+    """Make live in `target`, which nobody reads yet, what `plan` says, file by file; `done` are
+    receipts that are there.
 
     Raises IndexUnavailable, IndexMismatch for a file of other vectors, StateCorrupt.
     """
@@ -123,7 +124,9 @@ def _load_missing(
                     remedy="`sensedex run` embeds everything by one choice of encoders.",
                 )
             rows = read_segments(path)
-            done = load_shard(target, rows, outcomes, promised.sequence, promised.run_id)
+            done = load_shard(
+                target, rows, outcomes, promised.sequence, promised.run_id, unread=True
+            )
     except FileNotFoundError as error:
         raise missing_file(store, file.name) from error
     return done.points

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from encoders.card import EncoderCard
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
+from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
 from pipeline.search.generations import newest_generations
@@ -32,8 +33,16 @@ def search_index(index: VectorIndex, query: Query) -> list[Moment]:
     vector = query.vector()
     wanted = query.limit * HITS_PER_MOMENT
     must = [("media_type", str(query.media_type))] if query.media_type else []
-    hits = {name: index.query(name, vector, wanted, must=must) for name in query.using}
-    return moments_of(newest_generations(hits), query.limit)
+
+    def ask() -> dict[str, list[Hit]]:
+        return {name: index.query(name, vector, wanted, must=must) for name in query.using}
+
+    return moments_of(live_hits(index, ask), query.limit)
+
+
+def live_hits(index: VectorIndex, ask: Callable[[], dict[str, list[Hit]]]) -> dict[str, list[Hit]]:
+    """The answer to `ask`, hits by vector name, with one generation of each asset."""
+    return newest_generations(ask())
 
 
 class Searcher:

@@ -18,7 +18,10 @@ SLEEPS = (
     ("during encode", 2),
     ("after receipt", 2),
     ("between upsert batches", 3),
+    # Past the last look at the lease: the one request that a late writer still has.
+    ("upsert on its way", 3),
     ("after count", 2),
+    ("flip on its way", 2),
     ("after flip", 1),
     ("after load receipt", 2),
     ("before removal", 1),

@@ -104,6 +104,20 @@ def test_a_film_is_one_flip_and_small_assets_share_them(
     assert server.requests.count(BATCH) == 1
 
 
+@only_stand_ins
+def test_a_flip_that_outlasts_its_client_is_waited_for_and_not_sent_again(
+    served: Served, on_server: VectorIndex, tmp_path: Path
+) -> None:
+    load(on_server, tmp_path, [("a.mp4", "g1", 3)], 1)
+    served.server.batch_takes_s = 2.5
+    served.server.requests.clear()
+    with open_index(served.settings.model_copy(update={"timeout_s": 1})) as impatient:
+        load(impatient, tmp_path, [("a.mp4", "g2", 4)], 2)
+    assert served.server.requests.count(BATCH) == 1
+    assert live(on_server) == {"a.mp4": whole("g2", 4)}
+    assert on_server.count(live_only=False) == 4
+
+
 def test_an_asset_is_live_before_the_file_is_through(
     on_server: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,16 +32,20 @@ Answer = Callable[["StandIn", str, dict[str, Any]], Any]
 
 @dataclass
 class StandIn:
-    """The server's state. Tests may set `blunt`, and `busy`: how often it says yellow first."""
+    """The server's state. Tests may set `blunt`; `busy`: how often it says yellow first; and
+    `batch_takes_s`: how long a batch is at work, whether or not its client still waits."""
 
     port: int = 0
     engine: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
     lock: threading.RLock = field(default_factory=threading.RLock)
+    # What changes a collection stands in line; who reads comes in between two steps of a batch.
+    line: threading.RLock = field(default_factory=threading.RLock)
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     blunt: int = 0
     busy: int = 0
+    batch_takes_s: float = 0.0
 
     @property
     def url(self) -> str:
@@ -55,7 +59,10 @@ class StandIn:
             if verb == method and match:
                 name = (match.groups() or ("",))[0]
                 asks = method == "PUT" or path.endswith("/exists")
-                with nullcontext() if handler is _batch else self.lock:
+                with (
+                    self.line if handler in (_upsert, _delete, _batch) else nullcontext(),
+                    nullcontext() if handler is _batch else self.lock,
+                ):
                     if name and not asks and not self.engine.collection_exists(name):
                         raise KeyError(f"Collection `{name}` doesn't exist!")
                     return handler(self, name, found)
@@ -149,6 +156,7 @@ def _delete(server: StandIn, name: str, body: dict[str, Any]) -> Any:
 def _batch(server: StandIn, name: str, body: dict[str, Any]) -> Any:
     """The lock is given back between two steps, for long enough that who waits gets it."""
     answers = []
+    time.sleep(server.batch_takes_s)
     for step in q.UpdateOperations.model_validate(body).operations:
         with server.lock:
             try:

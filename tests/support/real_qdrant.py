@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -49,6 +50,7 @@ class QdrantNode:
     environment: Mapping[str, str] = field(default_factory=dict)
     first_peer: str = ""
     clustered: bool = False
+    tls: Path | None = None
     http_port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
@@ -56,7 +58,7 @@ class QdrantNode:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.http_port}"
 
     @property
     def peer_url(self) -> str:
@@ -102,7 +104,9 @@ class QdrantNode:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
+            trusted = ssl.create_default_context(cafile=self.tls) if self.tls else None
+            ready = f"{self.url}/readyz"
+            with urllib.request.urlopen(ready, timeout=1, context=trusted) as answer:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
@@ -130,7 +134,15 @@ class QdrantNode:
 class QdrantNodes:
     """One node, or a cluster of them; `nodes[0]` is spoken to."""
 
-    def __init__(self, binary: Path, folder: Path, count: int = 1, **environment: str) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        folder: Path,
+        count: int = 1,
+        *,
+        tls: Path | None = None,
+        **environment: str,
+    ) -> None:
         self.nodes: list[QdrantNode] = []
         for number in range(count):
             node = QdrantNode(
@@ -138,6 +150,7 @@ class QdrantNodes:
                 folder / f"node-{number}",
                 environment,
                 clustered=count > 1,
+                tls=tls,
                 first_peer=self.nodes[0].peer_url if self.nodes else "",
             )
             node.start()
