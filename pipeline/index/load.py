@@ -70,9 +70,9 @@ def load_shard(
     flipped = index.flipped(list(done))
     # A late writer changes nothing where a later run has flipped since. And where a load is done
     # again (its run was killed, or its answer lost), what is live stays live all along: each point
-    # for itself, since a server may have been killed between two steps of the flip.
+    # for itself, since a server may have been killed between two steps of a flip, before or after
+    # it wrote the anchors.
     done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
-    again = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
     with index.upserting({"sequence": sequence, "run_id": run_id}) as upserts:
         flips = _Flips(index, upserts, done, frozenset(flipped), sequence, run_id, clock, unread)
         for batch in batches:
@@ -80,7 +80,7 @@ def load_shard(
             if wanted is None:
                 continue
             rows = zip(wanted.point_ids, wanted.asset_ids, strict=True)
-            known = [point for point, asset in rows if asset in again and not unread]
+            known = [point for point, asset in rows if asset in flipped and not unread]
             live = index.live_among(known) if known else frozenset()
             upserts.put(wanted, wanted.point_ids if unread else live)
             clock.lap("upsert")

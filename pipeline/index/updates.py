@@ -35,16 +35,28 @@ class Shown:
         return q.HasIdCondition(has_id=list(self.point_ids))
 
 
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """The anchors that a flip writes: of assets that had none, and of those that are replaced."""
+
+    new: Sequence[q.PointStruct] = ()
+    replaced: Sequence[q.PointStruct] = ()
+
+
 def flip_steps(
-    anchors: Sequence[q.PointStruct],
+    anchors: Anchors,
     shown: Shown,
     asset_ids: Sequence[str],
     sequence: int,
     *,
     already_live: bool = False,
 ) -> list[q.UpdateOperation]:
-    """Write the anchors, make what is to be shown live, unless it is, and delete the other segments
-    of `asset_ids`: generations that were live, and what a run that was overtaken has left hidden.
+    """Make what is to be shown live, unless it is, and delete the other segments of `asset_ids`:
+    generations that were live, and what a run that was overtaken has left hidden.
+
+    The anchor of a replaced asset is written between the two, so that its generation is whole
+    whenever one looks. That of a new asset comes first: a load that is done again after a kill sees
+    by it that segments may be live.
     """
     live = {"live": True}
     turned_on = (
@@ -55,14 +67,21 @@ def flip_steps(
         # By their ids, and not by a filter that has them: then one that went is an error.
         else q.SetPayload(payload=live, points=list(shown.point_ids))
     )
-    steps: list[q.UpdateOperation] = [
-        q.UpsertOperation(
-            upsert=q.PointsList(points=list(anchors), update_filter=unless_later(sequence))
-        )
-    ]
+    steps: list[q.UpdateOperation] = []
+    if anchors.new:
+        steps.append(_written(anchors.new, sequence))
     if not already_live:
         steps.append(q.SetPayloadOperation(set_payload=turned_on))
-    return [*steps, *deletion(_others(asset_ids, shown, sequence))] if asset_ids else steps
+    if anchors.replaced:
+        steps.append(_written(anchors.replaced, sequence))
+    if asset_ids:
+        steps += deletion(_others(asset_ids, shown, sequence))
+    return steps
+
+
+def _written(points: Sequence[q.PointStruct], sequence: int) -> q.UpsertOperation:
+    later_stay = q.PointsList(points=list(points), update_filter=unless_later(sequence))
+    return q.UpsertOperation(upsert=later_stay)
 
 
 def deletion(selected: q.Filter) -> list[q.UpdateOperation]:

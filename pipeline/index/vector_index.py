@@ -24,6 +24,7 @@ from pipeline.index.points import CollectionPoints
 from pipeline.index.types import Anchor, Hit
 from pipeline.index.updates import (
     IDS_PER_REQUEST,
+    Anchors,
     Shown,
     all_of,
     deletion,
@@ -148,14 +149,9 @@ class VectorIndex:
         writer.
         """
         ids = [point for anchor in anchors for point in anchor.segment_ids]
-        points = [
-            q.PointStruct(
-                id=anchor_id(a.asset_id),
-                vector={name: vector.tolist() for name, vector in a.vectors.items()},
-                payload=self._stored(a.payload),
-            )
-            for a in anchors
-        ]
+        new = [a for a in anchors if seen is not None and a.asset_id not in seen]
+        replaced = [a for a in anchors if seen is None or a.asset_id in seen]
+        written = Anchors(self._anchor_points(new), self._anchor_points(replaced))
         alone = len(anchors) == 1 and len(ids) > IDS_PER_REQUEST
         shown = (
             Shown(asset_id=anchors[0].asset_id, generation=anchors[0].generation)
@@ -164,7 +160,7 @@ class VectorIndex:
         )
         every = seen is None or not self._connection.local
         assets = [a.asset_id for a in anchors if every or a.asset_id in (seen or ())]
-        steps = flip_steps(points, shown, assets, sequence, already_live=already_live)
+        steps = flip_steps(written, shown, assets, sequence, already_live=already_live)
         try:
             self._connection.update(self._name, steps, "flipping assets")
         except IndexUnavailable as error:
@@ -174,6 +170,16 @@ class VectorIndex:
             self._connection.wait_for_updates(self._name)
             if not self._shows(anchors):
                 raise
+
+    def _anchor_points(self, anchors: Sequence[Anchor]) -> list[q.PointStruct]:
+        return [
+            q.PointStruct(
+                id=anchor_id(a.asset_id),
+                vector={name: vector.tolist() for name, vector in a.vectors.items()},
+                payload=self._stored(a.payload),
+            )
+            for a in anchors
+        ]
 
     def _shows(self, anchors: Sequence[Anchor]) -> bool:
         """Whether the anchors say so, and all their segments are live."""

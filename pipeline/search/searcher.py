@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pipeline.errors import SettingsError
 from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
-from pipeline.search.generations import newest_generations
+from pipeline.search.live_hits import live_hits
 from pipeline.search.moments import Moment, moments_of
 from pipeline.search.query import (
     Query,
@@ -38,11 +38,6 @@ def search_index(index: VectorIndex, query: Query) -> list[Moment]:
         return {name: index.query(name, vector, wanted, must=must) for name in query.using}
 
     return moments_of(live_hits(index, ask), query.limit)
-
-
-def live_hits(index: VectorIndex, ask: Callable[[], dict[str, list[Hit]]]) -> dict[str, list[Hit]]:
-    """The answer to `ask`, hits by vector name, with one generation of each asset."""
-    return newest_generations(ask())
 
 
 class Searcher:

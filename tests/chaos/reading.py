@@ -16,7 +16,7 @@ from qdrant_client import models as q
 
 from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex
-from pipeline.search.generations import newest_generations
+from pipeline.search.live_hits import live_hits
 
 # Live segments by asset and generation, and nothing else.
 Live = dict[str, dict[str, int]]
@@ -36,11 +36,14 @@ def live_now(index: VectorIndex) -> Live:
     """One read, by the rule of docs/metadata.md: of each asset the live segments of its newest
     generation, counted by asset and generation."""
     fields = ["asset_id", "generation", "sequence"]
-    with index._call("reading") as client:
-        points, _ = client.scroll(index._name, LIVE, limit=100_000, with_payload=fields)
-    hits = [Hit(str(point.id), 0.0, point.payload or {}) for point in points]
+
+    def ask() -> dict[str, list[Hit]]:
+        with index._call("reading") as client:
+            points, _ = client.scroll(index._name, LIVE, limit=100_000, with_payload=fields)
+        return {"": [Hit(str(point.id), 0.0, point.payload or {}) for point in points]}
+
     seen: Live = {}
-    for hit in newest_generations({"": hits})[""]:
+    for hit in live_hits(index, ask)[""]:
         payload = hit.payload
         generations = seen.setdefault(payload["asset_id"], {})
         generations[payload["generation"]] = generations.get(payload["generation"], 0) + 1

@@ -13,10 +13,11 @@ from qdrant_client import models as q
 
 from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
+from pipeline.index.types import Hit
 from pipeline.index.updates import IDS_PER_REQUEST
 from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.search.generations import newest_generations
+from pipeline.search.live_hits import live_hits
 from pipeline.settings import IndexSettings
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import live, load, rows_of, unit, upsert, whole
@@ -37,20 +38,25 @@ class Reader:
     def read(self, end: threading.Event) -> None:
         with open_index(self._settings) as index:
             while not end.is_set():
-                hits = index.query("vision", unit("any"), 1000)
+                asked: list[list[Hit]] = []
+
+                def ask(asked: list[list[Hit]] = asked) -> dict[str, list[Hit]]:
+                    asked.append(index.query("vision", unit("any"), 1000))
+                    return {"vision": asked[-1]}
+
+                shown = _seen(live_hits(index, ask)["vision"])
                 self.reads += 1
-                self.two_by_filter += any(len(g) > 1 for g in _seen(hits).values())
-                shown = _seen(newest_generations({"vision": hits})["vision"])
+                self.two_by_filter += any(len(g) > 1 for g in _seen(asked[0]).values())
                 for key, count in self._segments.items():
                     counts = list(shown.get(key, {}).values())
                     if counts != [count]:
                         self.wrong.append(f"{key}: {counts}, not {count}")
 
 
-def _seen(hits: list[object]) -> dict[str, dict[str, int]]:
+def _seen(hits: list[Hit]) -> dict[str, dict[str, int]]:
     seen: dict[str, dict[str, int]] = {}
     for hit in hits:
-        payload = hit.payload  # type: ignore[attr-defined]
+        payload = hit.payload
         generations = seen.setdefault(payload["key"], {})
         generations[payload["generation"]] = generations.get(payload["generation"], 0) + 1
     return seen

@@ -30,6 +30,7 @@ from tests.support.invented_assets import (
     load,
     outcome,
     rows_of,
+    shown,
     unit,
     upsert,
     whole,
@@ -174,28 +175,59 @@ def test_a_flip_that_is_killed_is_ended_by_who_opens_the_folder(
     assert not (index_settings.path / JOURNAL).exists()
 
 
-def test_a_load_done_again_shows_nothing_before_its_flip(
+def test_a_load_done_again_goes_on_showing_what_its_killed_flip_did(
     index_settings: IndexSettings,
     tmp_path: Path,
 ) -> None:
-    """A server that was killed within a flip has no journal: the anchor may say the new generation
-    while the old one is live."""
+    """A server that was killed within a flip has no journal: the new generation may be live while
+    the anchor still names the old one, which is then what is shown."""
     with open_index(index_settings) as opened:
         opened.ensure_collection(SPACES)
         load(opened, tmp_path, [OLD], 1)
         dies_within(opened, 1)
         with pytest.raises(Killed):
-            load(opened, tmp_path, [NEW], 2)
+            load(opened, tmp_path, [NEW, ("new.mp4", "g1", 2)], 2)
     for sequence in (2, 3):
         (index_settings.path / JOURNAL).unlink()
         with open_index(index_settings) as opened:
-            assert opened.flipped([A]) == {A: (2, "g2")}
-            assert live(opened) == {"a.mp4": whole("g1", 2)}
+            assert opened.flipped([A]) == {A: (1, "g1")}
+            assert shown(opened)["a.mp4"] == whole("g1", 2)
             dies_within(opened, 0)
             with pytest.raises(Killed):
-                load(opened, tmp_path, [NEW], sequence)
+                load(opened, tmp_path, [NEW, ("new.mp4", "g1", 2)], sequence)
+            assert shown(opened)["a.mp4"] == whole("g1", 2)
     with open_index(index_settings) as reader:
-        assert live(reader) == {"a.mp4": whole("g2", 3)}
+        assert live(reader) == {"a.mp4": whole("g2", 3), "new.mp4": whole("g1", 2)}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
+def test_a_server_killed_within_a_flip_shows_one_generation_whole_then_and_later(
+    index_settings: IndexSettings,
+    tmp_path: Path,
+    steps: int,
+) -> None:
+    """Of an asset that is replaced and of one that is new; nothing that was seen goes away while
+    the load is done again."""
+    assets = [NEW, ("new.mp4", "g1", 2)]
+    with open_index(index_settings) as opened:
+        opened.ensure_collection(SPACES)
+        load(opened, tmp_path, [OLD], 1)
+        dies_within(opened, steps)
+        with pytest.raises(Killed):
+            load(opened, tmp_path, assets, 2)
+    (index_settings.path / JOURNAL).unlink()
+    with open_index(index_settings) as opened:
+        before = shown(opened)
+        assert before["a.mp4"] in (whole("g1", 2), whole("g2", 3))
+        assert before.get("new.mp4", whole("g1", 2)) == whole("g1", 2)
+        dies_within(opened, 0)  # in the flip of the next run's load
+        with pytest.raises(Killed):
+            load(opened, tmp_path, assets, 3)
+        assert shown(opened) == before
+        del opened._connection.client.batch_update_points
+        load(opened, tmp_path, assets, 3)
+        assert live(opened) == {"a.mp4": whole("g2", 3), "new.mp4": whole("g1", 2)}
+        assert opened.count(live_only=False) == 5
 
 
 def test_a_removal_that_is_killed_is_ended(

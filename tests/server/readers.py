@@ -19,7 +19,7 @@ from pipeline.index.load import load_shard
 from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import SegmentRow
-from pipeline.search.searcher import live_hits
+from pipeline.search.live_hits import live_hits
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
 from tests.support.invented_assets import SPACES, outcome, rows_of, unit

@@ -14,6 +14,7 @@ import numpy as np
 from encoders.modality import Modality
 from pipeline.ids import asset_id, point_id
 from pipeline.index.load import load_shard
+from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex
 from pipeline.payload import segment_payload
 from pipeline.records import (
@@ -27,6 +28,7 @@ from pipeline.records import (
     Status,
     VectorSpace,
 )
+from pipeline.search.live_hits import live_hits
 from pipeline.state.segments import read_segments, write_segments
 
 SPACES = (
@@ -123,8 +125,18 @@ def upsert(
 
 def live(index: VectorIndex) -> dict[str, set[tuple[str, int]]]:
     """What a reader that filters `live = true` sees: of each key, (generation, segment)."""
+    return _by_key(index.query("vision", unit("any"), 1000))
+
+
+def shown(index: VectorIndex) -> dict[str, set[tuple[str, int]]]:
+    """What our search shows, also in the middle of a flip."""
+    found = live_hits(index, lambda: {"vision": index.query("vision", unit("any"), 1000)})
+    return _by_key(found["vision"])
+
+
+def _by_key(hits: Sequence[Hit]) -> dict[str, set[tuple[str, int]]]:
     seen: dict[str, set[tuple[str, int]]] = {}
-    for hit in index.query("vision", unit("any"), 1000):
+    for hit in hits:
         payload = hit.payload
         seen.setdefault(payload["key"], set()).add(
             (payload["generation"], payload["segment_index"])
