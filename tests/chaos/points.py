@@ -158,9 +158,9 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
     """The engine in this process does a batch's steps one by one: only the first is done."""
 
     @wraps(original)
-    def flip(index: Any, *asked: Any) -> Any:
+    def flip(index: Any, *asked: Any, **named: Any) -> Any:
         if not counter.due():
-            return original(index, *asked)
+            return original(index, *asked, **named)
         whole = index._connection.client.batch_update_points
 
         def first_step(name: str, steps: list[Any], wait: bool) -> Any:
@@ -169,6 +169,6 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
             return whole(name, steps[2:], wait=wait)
 
         index._connection.client.batch_update_points = first_step
-        return original(index, *asked)
+        return original(index, *asked, **named)
 
     return flip

@@ -150,7 +150,7 @@ def test_a_run_that_was_overtaken_before_its_flip_shows_nothing(
     """Of new assets, which no anchor announced: it slept after its count, and wakes up late."""
     flip = on_server.flip
     late: list[object] = []
-    on_server.flip = lambda *given: late.append(given)  # type: ignore[method-assign]
+    on_server.flip = lambda *given, **_: late.append(given)  # type: ignore[method-assign]
     load(on_server, tmp_path, [("a.mp4", "g1", segments)], 4, batch_rows=256)
     on_server.flip = flip  # type: ignore[method-assign]
     load(on_server, tmp_path, [("a.mp4", "g2", 2)], 5)
