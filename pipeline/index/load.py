@@ -65,7 +65,8 @@ def load_shard(
     # again (its run was killed, or its answer lost), what is live stays live all along: each point
     # for itself, since a server may have been killed between two steps of the flip.
     done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
-    again = {a for a, o in done.items() if a in flipped and flipped[a][1] == o.generation}
+    # An anchor that has lost its generation may be of any.
+    again = {a for a, o in done.items() if a in flipped and flipped[a][1] in ("", o.generation)}
     flips = _Flips(index, done, frozenset(flipped), sequence, run_id, clock)
     for batch in batches:
         wanted = _only(batch, done)
