@@ -72,6 +72,7 @@ FIELDS = _each_once(
             ValueType.KEYWORD,
             "uuid5 of bucket and key: the same for all versions of an object",
             index=IndexKind.KEYWORD,
+            narrows_search=False,
             verified=Verified.EVERY_POINT,
         ),
         # The object, as the bucket has it.
@@ -167,6 +168,7 @@ FIELDS = _each_once(
             ValueType.KEYWORD,
             "16 hex digits: this content, embedded this way",
             index=IndexKind.KEYWORD,
+            narrows_search=False,
             verified=Verified.EVERY_POINT,
         ),
         _about_asset(
@@ -244,6 +246,7 @@ FIELDS = _each_once(
             ValueType.INTEGER,
             "fencing token of the run that wrote it; it only grows",
             index=IndexKind.INTEGER,
+            narrows_search=False,
             verified=Verified.EVERY_POINT,
         ),
         _about_run(

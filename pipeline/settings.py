@@ -12,11 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
@@ -29,6 +25,7 @@ from pipeline.settings_fields import (
     PlainUrl,
     SettingsPart,
 )
+from pipeline.settings_qdrant import QdrantSettings
 from pipeline.settings_sources import read_sources
 
 
@@ -93,26 +90,10 @@ class SourceSettings(SettingsPart):
         return self
 
 
-class IndexSettings(SettingsPart):
-    """The Qdrant collection: a server by `url`, or a folder by `path` (local mode)."""
+class IndexSettings(QdrantSettings):
+    """The Qdrant collection: a server by `url`, or a folder by `path` (local mode); what a new one
+    is made with, and how it is filled and searched."""
 
-    url: PlainUrl = Field(
-        None,
-        description="Address of a Qdrant server, as in http://localhost:6333; empty for a folder.",
-    )
-    path: Path = Field(
-        Path(".sensedex/qdrant"),
-        description="Folder of the local mode, which one process at a time can open.",
-    )
-    api_key: SecretStr | None = Field(
-        None, description="Key of the server; better given as SENSEDEX_INDEX__API_KEY."
-    )
-    prefer_grpc: bool = Field(
-        True, description="Whether a server is spoken to by gRPC, which is faster than REST."
-    )
-    grpc_port: int = Field(
-        6334, gt=0, lt=65536, description="Port of the server's gRPC, at the host of index.url."
-    )
     collection: str = Field(
         "media",
         pattern=r"^[A-Za-z0-9_-]{1,200}$",
@@ -127,7 +108,6 @@ class IndexSettings(SettingsPart):
     upserts_at_once: int = Field(
         2, ge=1, le=16, description="Requests that write on their way to a server at once."
     )
-    timeout_s: int = Field(60, gt=0, description="Seconds that a request to the server may take.")
     anchor_vectors: bool = Field(
         False,
         description="Whether an asset's own point has the mean of its segments' vectors, to find "
@@ -138,10 +118,15 @@ class IndexSettings(SettingsPart):
         description="Distance of a new collection. Vectors have unit length, so both give the "
         "same scores.",
     )
-    quantization: Literal["none", "int8", "binary"] = Field(
+    datatype: Literal["float32", "float16"] = Field(
+        "float32",
+        description="How a new collection on a server keeps the vectors; float16 takes half the "
+        "room.",
+    )
+    quantization: Literal["none", "int8", "binary", "product", "turbo"] = Field(
         "none",
-        description="Quantization of a new collection on a server; `sensedex rebuild` changes "
-        "it, where recall stays.",
+        description="Quantization of a new collection on a server (turbo from Qdrant 1.18 on); "
+        "`sensedex rebuild` changes it, where recall stays.",
     )
     oversampling: float = Field(
         2.0,
@@ -165,6 +150,7 @@ class IndexSettings(SettingsPart):
     hnsw_ef: int | None = Field(
         None,
         ge=1,
+        le=10_000,
         description="Candidates that a search looks at, as in 128; empty for the server's own.",
     )
     shards: int | None = Field(
@@ -180,6 +166,22 @@ class IndexSettings(SettingsPart):
         description="Whether a new collection's vectors are left on disk; empty for the server's "
         "own.",
     )
+    on_disk_payload: bool | None = Field(
+        None,
+        description="Whether a new collection's payload is left on disk; empty for the server's "
+        "own.",
+    )
+    write_consistency: int | None = Field(
+        None,
+        ge=1,
+        description="Copies of a new collection on a cluster that must have taken a write before "
+        "it counts; empty for the server's own.",
+    )
+    strict_mode: bool = Field(
+        True,
+        description="Whether a new collection on a server has limits against requests that would "
+        "hold up all others (docs/strict-mode.md); false for the server's own.",
+    )
     payload_exclude: tuple[OptionalField, ...] = Field(
         (),
         description='Payload fields that are not stored, as in ["fps"]; those that search needs '
@@ -190,6 +192,16 @@ class IndexSettings(SettingsPart):
     @classmethod
     def _new_names(cls, fields: Any) -> Any:
         return with_new_fields("index", fields)
+
+    @field_validator("datatype", mode="before")
+    @classmethod
+    def _of_use(cls, datatype: Any) -> Any:
+        if datatype == "uint8":
+            raise ValueError(
+                "uint8 is of no use for unit vectors: it keeps whole numbers from 0 to 255, and "
+                "theirs lie between -1 and 1; index.quantization=int8 is what takes a byte each"
+            )
+        return datatype
 
 
 class SearchSettings(SettingsPart):

@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -25,9 +23,10 @@ from encoders.errors import EncoderError
 from encoders.loading import expected_precisions
 from encoders.precision import TowerPrecision, fall_back_lines, precision_summary
 from flows import prefect_server
+from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
+from flows.cli.finding import Finding, Verdict
 from pipeline.embed import ray_session
 from pipeline.errors import SensedexError
-from pipeline.index.vector_index import open_index
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.sandbox.protocol import BrokenWireError
 from pipeline.media.sandbox.self_test import confinement
@@ -42,30 +41,14 @@ GB = 2**30
 ANSWER_WITHIN_S = 8.0
 
 
-class Verdict(StrEnum):
-    """How a finding stands."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `remedy` is for a warning or a failure."""
-
-    what: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every finding in turn; nothing is written, no model is loaded. Others' answers are waited for
     beside what takes its time here, and no longer than ANSWER_WITHIN_S."""
     what = "bucket" if settings.source.folder is None else "folder"
     source = _asked(what, lambda: _source(what, settings))
-    qdrant = _asked("qdrant", lambda: _qdrant(settings))
+    qdrant = _asked("qdrant", lambda: qdrant_finding(settings))
+    # Local mode has no graph, no quantization and no limits.
+    collection = _asked("collection", lambda: collection_finding(settings))
     state = _asked("state", lambda: _state(settings))
     yield _python()
     yield _machine()
@@ -76,6 +59,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield encoder_finding(settings)
     yield source()
     yield qdrant()
+    if settings.index.url is not None:
+        yield collection()
     yield state()
     yield _guarded("prefect", _prefect)
     yield _guarded("ray", _ray)
@@ -201,16 +186,6 @@ def _source(what: str, settings: Settings) -> Finding:
     first = next(place.listed(), None)
     detail = f"{source.name} can be listed" + ("" if first else ", and is empty")
     return Finding(what, Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
-
-
-def _qdrant(settings: Settings) -> Finding:
-    index = settings.index
-    if index.url is None and not index.path.exists():
-        return Finding("qdrant", Verdict.OK, f"local mode, in {index.path} from the first run on")
-    with open_index(index) as opened:
-        points = f"{opened.count()} live segments" if opened.exists() else "no collection yet"
-    where = index.url or f"local mode in {index.path}"
-    return Finding("qdrant", Verdict.OK, f"{where}: {index.collection}, {points}")
 
 
 def _state(settings: Settings) -> Finding:

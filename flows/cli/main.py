@@ -139,7 +139,8 @@ def doctor(
     as_json: o.Json = False,
 ) -> None:
     """Look at everything that a run needs."""
-    from flows.cli.doctor import Verdict, examine, render_findings
+    from flows.cli.doctor import examine, render_findings
+    from flows.cli.finding import Verdict
 
     findings = list(examine(options.settings()))
     if as_json:

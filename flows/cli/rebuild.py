@@ -33,7 +33,7 @@ err = Console(stderr=True, highlight=False)
 def rebuild(
     options: o.Options,
     quantization: Annotated[
-        str | None, typer.Option(help="index.quantization: none, int8 or binary")
+        str | None, typer.Option(help="index.quantization: none, int8, binary, product or turbo")
     ] = None,
     distance: Annotated[str | None, typer.Option(help="index.distance: cosine or dot")] = None,
     shards: Annotated[int | None, typer.Option(help="index.shards, on a cluster")] = None,

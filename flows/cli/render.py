@@ -51,10 +51,11 @@ def render_report(report: RunReport) -> RenderableType:
     side.add_row(objects, *((segments, _stage_table(report)) if report.segments else ()))
     parts: list[RenderableType] = [side]
     if report.media_seconds:
+        live = "unknown" if report.points_in_index is None else report.points_in_index
         parts.append(
             f"\n{report.media_seconds:.0f} media-seconds at "
             f"[bold]{report.media_seconds_per_second:.1f} a second[/bold]; "
-            f"{report.points_in_index} live segments in the collection."
+            f"{live} live segments in the collection."
         )
     if report.segments_missing:
         many = report.segments_missing

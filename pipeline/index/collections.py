@@ -1,11 +1,11 @@
-"""The collections behind an alias: made, built, shown, dropped. What is in them: `vector_index.py`.
+"""The collections behind an alias: made, built, shown, dropped. What they are made with is in
+`new_collection.py`, what is in them in `vector_index.py`.
 
 The public name is an alias; the collections behind it, one at a time, are `<name>-1`, `<name>-2`.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,21 +13,20 @@ from typing import Any
 
 from qdrant_client import models as q
 
-from pipeline.errors import IndexMismatch, IndexUnavailable
+from pipeline.errors import IndexMismatch
+from pipeline.index.building import wait_built
 from pipeline.index.connection import Connection, open_connection
-from pipeline.payload_fields import IndexKind
-from pipeline.payload_schema import FIELDS
+from pipeline.index.new_collection import (
+    DISTANCES,
+    check_known,
+    graph_of,
+    payload_indexes,
+    quantization_of,
+    vector_params,
+)
+from pipeline.index.strict_mode import strict_mode
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
-
-INDEX_TYPES = {
-    IndexKind.KEYWORD: q.PayloadSchemaType.KEYWORD,
-    IndexKind.BOOL: q.PayloadSchemaType.BOOL,
-    IndexKind.INTEGER: q.PayloadSchemaType.INTEGER,
-}
-INDEXED_FIELDS = {field.name: INDEX_TYPES[field.index] for field in FIELDS if field.index}
-DISTANCES = {"cosine": q.Distance.COSINE, "dot": q.Distance.DOT}
-POLL_EVERY_S = 0.5
 
 
 @contextmanager
@@ -61,63 +60,51 @@ class Collections:
             found = client.get_aliases().aliases
         return {each.alias_name for each in found if each.collection_name == name}
 
+    def information(self, name: str) -> q.CollectionInfo:
+        """What a collection is made with, and how far it is."""
+        with self.connection.call("reading the collection") as client:
+            return client.get_collection(name)
+
     def vectors_of(self, name: str) -> dict[str, q.VectorParams]:
         """The named vectors of a collection or of the one that an alias shows."""
-        with self.connection.call("reading the collection") as client:
-            params = client.get_collection(name).config.params.vectors
+        params = self.information(name).config.params.vectors
         return dict(params) if isinstance(params, dict) else {}
 
     def create(self, name: str, spaces: Sequence[VectorSpace], *, graph: bool = True) -> None:
         """Create the collection as the settings say, where it is not there; without a graph it
         takes a bulk load faster, and `build_graph` is to follow."""
-        wanted = self._settings
-        vectors = {
-            space.vector_name: q.VectorParams(
-                size=space.dimension, distance=DISTANCES[wanted.distance], on_disk=wanted.on_disk
-            )
-            for space in spaces
-        }
+        wanted, version = self._settings, self.connection.version()
+        check_known(wanted, version, self.connection.where)
+        local = self.connection.local
         with self.connection.call("creating the collection") as client:
             if not client.collection_exists(name):
                 client.create_collection(
                     name,
-                    vectors_config=vectors,
-                    hnsw_config=_graph(wanted) if graph else q.HnswConfigDiff(m=0),
-                    quantization_config=_quantization(wanted),
+                    vectors_config=vector_params(wanted, spaces, local=local),
+                    hnsw_config=graph_of(wanted) if graph else q.HnswConfigDiff(m=0),
+                    quantization_config=quantization_of(wanted),
                     shard_number=wanted.shards,
                     replication_factor=wanted.replicas,
+                    write_consistency_factor=wanted.write_consistency,
+                    on_disk_payload=wanted.on_disk_payload,
+                    strict_mode_config=strict_mode() if wanted.strict_mode and not local else None,
                 )
             with warnings.catch_warnings():
                 # Local mode filters without indexes and says so for each of them.
                 warnings.simplefilter("ignore", UserWarning)
-                for field, schema in INDEXED_FIELDS.items():
+                for field, schema in payload_indexes(version):
                     client.create_payload_index(name, field, schema)
         self.connection.make_ready()
 
     def build_graph(self, name: str) -> None:
         """Turn the graph on, or leave it on; `wait_built` waits for it."""
         with self.connection.call("turning the graph on") as client:
-            client.update_collection(name, hnsw_config=_graph(self._settings))
+            client.update_collection(name, hnsw_config=graph_of(self._settings))
 
     def wait_built(self, name: str, waiting: Callable[[int, int], None]) -> None:
         """Return when the server has nothing left to optimise; calls `waiting` with the numbers of
-        indexed vectors and of points. Raises IndexUnavailable where the collection is broken."""
-        in_a_row = 0  # it may say green for a moment before it begins
-        while True:
-            with self.connection.call("waiting for the graph") as client:
-                found = client.get_collection(name)
-                if found.status is q.CollectionStatus.GREY:  # stopped, until it is asked to go on
-                    client.update_collection(name, optimizers_config=q.OptimizersConfigDiff())
-            if found.status is q.CollectionStatus.RED:
-                raise IndexUnavailable(
-                    f"Qdrant says that collection {name!r} is red: {found.optimizer_status}.",
-                    remedy="Look at the server's log, then run again.",
-                )
-            in_a_row = in_a_row + 1 if found.status is q.CollectionStatus.GREEN else 0
-            if in_a_row >= 2 or self.connection.local:
-                return
-            waiting(found.indexed_vectors_count or 0, found.points_count or 0)
-            time.sleep(POLL_EVERY_S)
+        indexed points and of points. Raises IndexUnavailable where the collection is broken."""
+        wait_built(self.connection, name, waiting)
 
     def show(self, alias: str, name: str) -> None:
         """Point the alias to the collection, in one operation: readers see the one or the other.
@@ -168,16 +155,3 @@ def check_fits(
                 f"{found.distance}, not by cosine or dot product.",
                 remedy="Name another collection (--collection).",
             )
-
-
-def _graph(settings: IndexSettings) -> q.HnswConfigDiff:
-    return q.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct)
-
-
-def _quantization(settings: IndexSettings) -> q.ScalarQuantization | q.BinaryQuantization | None:
-    if settings.quantization == "int8":
-        kind = q.ScalarQuantizationConfig(type=q.ScalarType.INT8, quantile=0.99, always_ram=True)
-        return q.ScalarQuantization(scalar=kind)
-    if settings.quantization == "binary":
-        return q.BinaryQuantization(binary=q.BinaryQuantizationConfig(always_ram=True))
-    return None

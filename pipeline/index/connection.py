@@ -40,6 +40,8 @@ class Connection:
         self.client = client
         self.local = settings.url is None
         self.where = place_of(settings)
+        ordering = None if self.local else settings.write_ordering
+        self.ordering = ordering and q.WriteOrdering(ordering)
         self._may_write: Callable[[], None] = lambda: None
         self._lock = threading.RLock() if self.local else None
         self._folder = EngineFolder(settings.path) if self.local else None
@@ -55,6 +57,14 @@ class Connection:
         if self._folder is not None:
             with self.call("opening the folder") as client:
                 self._folder.make_ready(client)
+
+    def version(self) -> tuple[int, ...] | None:
+        """The server's, as (1, 19); None of a folder, or where a proxy does not let it through."""
+        if self.local:
+            return None
+        with self.call("asking for the version") as client:
+            said = _version_of(client)
+        return None if said is None else _minor(said)
 
     @contextmanager
     def call(self, what: str) -> Iterator[QdrantClient]:
@@ -78,7 +88,7 @@ class Connection:
         with self.call(what) as client:
             self._may_write()
             with self._noted(name, steps):
-                answers = client.batch_update_points(name, steps, wait=True)
+                answers = client.batch_update_points(name, steps, wait=True, ordering=self.ordering)
                 self._flush()
         for answer in answers:
             completed(answer, what)
@@ -145,19 +155,24 @@ def open_client(settings: IndexSettings) -> QdrantClient:
 
 def _check_version(client: QdrantClient, where: str) -> None:
     """Raises IndexRefused: an older server does not say that it ignores the conditions of ours."""
-    try:
-        version = client.info().version
-    except UnexpectedResponse as error:
-        if error.status_code != 404:
-            raise
-        return  # a proxy that lets only collections through
-    if _minor(version) < OLDEST_SERVER:
+    version = _version_of(client)
+    if version is not None and _minor(version) < OLDEST_SERVER:
         raise IndexRefused(
             f"Qdrant at {where} is {version}, which does not know conditional updates: a run that "
             "was overtaken could write over what a later one wrote.",
             code=SENTENCES[Refusal.TOO_OLD].code,
             remedy=SENTENCES[Refusal.TOO_OLD].remedy,
         )
+
+
+def _version_of(client: QdrantClient) -> str | None:
+    """None behind a proxy that lets only collections through."""
+    try:
+        return client.info().version
+    except UnexpectedResponse as error:
+        if error.status_code != 404:
+            raise
+        return None
 
 
 def _minor(version: str) -> tuple[int, ...]:

@@ -141,7 +141,7 @@ SENTENCES: Mapping[Refusal, _Sentence] = {
         IndexRefused,
         "index_limit",
         "Qdrant at {where} has a limit against that, {what}: {words}",
-        "Raise the limit in the collection's strict mode.",
+        "Ask for less, or raise the limit in the collection's strict mode (docs/strict-mode.md).",
     ),
     Refusal.TOO_LARGE: _Sentence(
         IndexRefused,

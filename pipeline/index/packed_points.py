@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc as g
+from qdrant_client import models as q
 
 # Numbers of fields in Qdrant's points.proto; the test compares what is made with the client's own.
 _PAYLOAD_ENTRY, _VECTORS = 3, 4  # of PointStruct
@@ -73,11 +74,17 @@ class PointPacker:
 
 
 def upsert_request(
-    collection: str, points: Sequence[g.PointStruct], unless_later: int | None
+    collection: str,
+    points: Sequence[g.PointStruct],
+    unless_later: int | None,
+    ordering: q.WriteOrdering | None = None,
 ) -> g.UpsertPoints:
     """Write the points and wait; those stay as they are that have a sequence above
     `unless_later`."""
     request = g.UpsertPoints(collection_name=collection, points=points, wait=True)
+    if ordering is not None:
+        kind = g.WriteOrderingType.Value(ordering.value.capitalize())
+        request.ordering.CopyFrom(g.WriteOrdering(type=kind))
     if unless_later is not None:
         later = g.FieldCondition(key="sequence", range=g.Range(gt=unless_later))
         request.update_filter.must_not.append(g.Condition(field=later))

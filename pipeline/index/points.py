@@ -36,6 +36,7 @@ class CollectionPoints:
     def __init__(self, connection: Connection, collection: str) -> None:
         self._call = connection.call
         self._change = connection.change
+        self._ordering = connection.ordering
         self._collection = collection
         self._page = POINTS_A_PAGE_LOCAL if connection.local else POINTS_PER_PAGE
 
@@ -74,7 +75,9 @@ class CollectionPoints:
         for start in range(0, len(point_ids), POINTS_PER_DELETE):
             chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_PER_DELETE]))
             with self._change("deleting points") as client:
-                answer = client.delete(self._collection, points_selector=chosen, wait=True)
+                answer = client.delete(
+                    self._collection, points_selector=chosen, wait=True, ordering=self._ordering
+                )
             completed(answer, "deleting points")
 
     def datatypes(self) -> dict[str, str]:

@@ -65,7 +65,11 @@ _BY_WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
         (Refusal.POINT_GONE, "no point with id"),
         (Refusal.NO_COLLECTION, "collection .*(doesn't exist|not found)"),
         (Refusal.OTHER_VECTORS, "vector dimension|not existing vector name"),
-        (Refusal.LIMIT, "limit (reached|exceeded)|index required but not found"),
+        (
+            Refusal.LIMIT,
+            "limit (reached|exceeded)|limit of .* reached|index required but not found|"
+            "search disabled",
+        ),
     )
 )
 _NO_CONNECTION = re.compile("connect|socket|broken pipe|name resolution|dns", re.IGNORECASE)

@@ -97,7 +97,9 @@ class Upserts:
     ) -> None:
         if self._packer is not None:
             points = list(map(self._packer.point, ids, vectors, payloads))
-            request = upsert_request(self._collection, points, self._unless_later)
+            request = upsert_request(
+                self._collection, points, self._unless_later, self._connection.ordering
+            )
             self._when_there_is_room(lambda: self._by_grpc(request))
             return
         # Not validated value by value: they come typed from Arrow, and checking each float again
@@ -128,7 +130,13 @@ class Upserts:
     def _by_client(self, points: Sequence[q.PointStruct]) -> None:
         condition = None if self._unless_later is None else unless_later(self._unless_later)
         with self._connection.change("upserting points") as client:
-            answer = client.upsert(self._collection, points, wait=True, update_filter=condition)
+            answer = client.upsert(
+                self._collection,
+                points,
+                wait=True,
+                update_filter=condition,
+                ordering=self._connection.ordering,
+            )
         completed(answer, "upserting points")
 
     def _points_per_request(self, batch: SegmentBatch) -> int:

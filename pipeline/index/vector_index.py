@@ -21,6 +21,7 @@ from pipeline.ids import anchor_id
 from pipeline.index.collections import Collections, check_fits
 from pipeline.index.connection import TIMED_OUT, Connection, open_connection
 from pipeline.index.points import CollectionPoints
+from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import Anchor, Hit
 from pipeline.index.updates import (
     IDS_PER_REQUEST,
@@ -103,17 +104,19 @@ class VectorIndex:
 
     def flipped(self, asset_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Of the assets that have an anchor: the sequence of the run that flipped it last, and the
-        generation that it flipped to."""
-        ids = [anchor_id(asset) for asset in asset_ids]
+        generation that it flipped to. One that has lost its sequence counts as flipped by no run
+        (0), so that the next load mends it; one without a generation has flipped to none ("")."""
+        by_anchor = {anchor_id(asset): asset for asset in asset_ids}
         with self._call("reading anchors") as client:
-            fields = ["asset_id", "sequence", "generation"]
-            found = client.retrieve(self._name, ids, with_payload=fields)
-        payloads = [point.payload for point in found if point.payload]
-        return {p["asset_id"]: (p["sequence"], p["generation"]) for p in payloads}
+            fields = ["sequence", "generation"]
+            found = client.retrieve(self._name, list(by_anchor), with_payload=fields)
+        payloads = {by_anchor[str(point.id)]: point.payload or {} for point in found}
+        return {a: (p.get("sequence") or 0, p.get("generation") or "") for a, p in payloads.items()}
 
     def generations(self, asset_ids: Sequence[str]) -> dict[str, str]:
-        """Of the assets that have an anchor, the generation that is live."""
-        return {asset: generation for asset, (_, generation) in self.flipped(asset_ids).items()}
+        """Of the assets whose anchor says so, the generation that is live."""
+        flipped = self.flipped(asset_ids)
+        return {asset: generation for asset, (_, generation) in flipped.items() if generation}
 
     def anchors(self, page: int = 512) -> Iterator[list[dict[str, Any]]]:
         """The payload of every anchor, a page at a time."""
@@ -199,8 +202,10 @@ class VectorIndex:
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Take assets out, anchor and segments, unless a later run has flipped them since."""
-        removed = deletion(all_of(asset_ids, sequence))
-        self._connection.update(self._name, removed, "removing assets")
+        for start in range(0, len(asset_ids), IDS_PER_REQUEST):
+            some = asset_ids[start : start + IDS_PER_REQUEST]
+            removed = deletion(all_of(some, sequence))
+            self._connection.update(self._name, removed, "removing assets")
 
     def query(
         self,
@@ -217,30 +222,29 @@ class VectorIndex:
         of points, if it is not all. `exact` compares with every vector in full, whatever the graph
         and the quantization would do."""
         fields = [("live", True), ("kind", "segment"), *must]
-        wanted: list[q.Condition] = [
-            q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields
-        ]
-        if among:
-            wanted.append(q.HasIdCondition(has_id=list(among)))
         with self._call("searching") as client:
             found = client.query_points(
                 self._name,
                 query=vector.astype(np.float32).tolist(),
                 using=vector_name,
-                query_filter=q.Filter(must=wanted),
-                search_params=None if self._connection.local else self._search_params(exact),
+                query_filter=matching(fields, among),
+                search_params=search_params(self._settings, exact=exact),
                 limit=limit,
                 with_payload=with_payload,
+                consistency=read_consistency(self._settings),
             ).points
         return [Hit(str(p.id), p.score, p.payload or {}) for p in found]
 
-    def count(self, *, live_only: bool = True) -> int:
-        """Segments in the index."""
-        return self._count("segment", [("live", True)] if live_only else [])
+    def count(self, *, live_only: bool = True, exact: bool = True) -> int:
+        """Segments in the index. Not `exact`, it is what a server knows of its payload index
+        without looking at each point: a figure, and no proof."""
+        if not exact:  # of one condition, which a server need not guess how many share with another
+            return self._count([("live", True) if live_only else ("kind", "segment")], exact=False)
+        return self._count([("kind", "segment"), *([("live", True)] if live_only else [])])
 
-    def count_assets(self) -> int:
-        """Anchors in the index."""
-        return self._count("asset", [])
+    def count_assets(self, *, exact: bool = True) -> int:
+        """Anchors in the index; `exact` as above."""
+        return self._count([("kind", "asset")], exact=exact)
 
     def newest_token(self, at_least: int) -> int:
         """The highest fencing token that a point has; `at_least` where none is above it."""
@@ -263,25 +267,13 @@ class VectorIndex:
             )
         return bool(found)
 
-    def _count(self, kind: str, more: Sequence[tuple[str, Any]]) -> int:
-        fields = [("kind", kind), *more]
-        wanted = [q.FieldCondition(key=k, match=q.MatchValue(value=v)) for k, v in fields]
+    def _count(self, fields: Sequence[tuple[str, Any]], *, exact: bool = True) -> int:
         with self._call("counting") as client:
-            selected = q.Filter(must=list(wanted))
-            return client.count(self._name, count_filter=selected, exact=True).count
+            return client.count(self._name, count_filter=matching(fields), exact=exact).count
 
     def _stored(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         left_out = self._settings.payload_exclude
         return {name: value for name, value in payload.items() if name not in left_out}
-
-    def _search_params(self, exact: bool) -> q.SearchParams:
-        if exact:
-            ignored = q.QuantizationSearchParams(ignore=True)
-            return q.SearchParams(exact=True, quantization=ignored)
-        rescored = q.QuantizationSearchParams(
-            rescore=True, oversampling=self._settings.oversampling
-        )
-        return q.SearchParams(hnsw_ef=self._settings.hnsw_ef, quantization=rescored)
 
     def points(self) -> CollectionPoints:
         """The same collection, point by point."""

@@ -27,7 +27,10 @@ from pipeline.settings import IndexSettings, Settings
 from pipeline.state.objects import read_state
 from pipeline.state.store import Store, open_store
 
-SHAPE = ("distance", "quantization", "hnsw_m", "hnsw_ef_construct", "shards", "replicas", "on_disk")
+SHAPE = (
+    "distance", "datatype", "quantization", "hnsw_m", "hnsw_ef_construct", "shards", "replicas",
+    "write_consistency", "on_disk", "on_disk_payload",
+)  # fmt: skip
 """The settings of the index that another collection is needed for when they change, and
 `payload_exclude`, which is kept by its old name `leave_out`."""
 
@@ -152,11 +155,14 @@ def shape_of(index: IndexSettings, plan: LivePlan) -> Mapping[str, Any]:
 
 
 def check_same_shape(record: RebuildRecord, shape: Mapping[str, Any]) -> None:
-    """Raises SettingsError that names what differs."""
-    differ = [n for n in shape if record.shape.get(n) != shape[n]]
+    """Raises SettingsError that names what differs. What a record of an older version does not name
+    was as it is by default."""
+    fields = IndexSettings.model_fields
+    was = {name: fields[name].default for name in SHAPE} | dict(record.shape)
+    differ = [n for n in shape if was.get(n) != shape[n]]
     if differ:
         said = ", ".join(
-            n if n == "vectors" else f"{n} is {record.shape.get(n)!r} in it, not {shape[n]!r}"
+            n if n == "vectors" else f"{n} is {was.get(n)!r} in it, not {shape[n]!r}"
             for n in differ
         )
         raise SettingsError(

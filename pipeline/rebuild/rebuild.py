@@ -168,9 +168,7 @@ def _fill(work: Rebuild) -> None:
 def _wait_built(work: Rebuild) -> None:
     work.collections.wait_built(
         work.record.target,
-        lambda vectors, points: work.say(
-            "building the graph", f"{vectors} vectors of {points} points"
-        ),
+        lambda indexed, points: work.say("building the graph", f"{indexed:,} of {points:,} points"),
     )
 
 

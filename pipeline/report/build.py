@@ -22,13 +22,14 @@ def report_of(
     reporter: ProgressReporter,
     *,
     run: RunFolder | None = None,
-    points: int = 0,
+    points: int | None = 0,
     known: int = 0,
     search: Sequence[SearchRecall] = (),
     engine: str = "",
 ) -> RunReport:
     """The report of a run, or, without `run`, of one that found nothing to do. The collection has
-    `points` live segments, and the state knows of `known`; `engine` is what embedded."""
+    `points` live segments (None: it could not be asked), and the state knows of `known`; `engine`
+    is what embedded."""
     tally = Tally()
     for receipt in receipts:
         for outcome in receipt.outcomes:

@@ -58,7 +58,7 @@ class RunReport:
     segments: int
     media_seconds: float
     bytes_fetched: int
-    points_in_index: int
+    points_in_index: int | None
     failures: tuple[FailureRow, ...] = ()
     stages: tuple[StageTime, ...] = ()
     seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
@@ -71,8 +71,10 @@ class RunReport:
     @property
     def segments_missing(self) -> int:
         """Live segments that the state knows of and the collection does not have. Where several
-        states share a collection, that of another may hide them; `sensedex verify` sees all."""
-        return max(0, self.segments_known - self.points_in_index)
+        states share a collection, that of another may hide them; `sensedex verify` sees all. None
+        are said to be missing where the collection could not be asked."""
+        known = self.segments_known if self.points_in_index is None else self.points_in_index
+        return max(0, self.segments_known - known)
 
     @property
     def objects(self) -> int:

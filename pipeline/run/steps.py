@@ -20,7 +20,7 @@ from pipeline.embed.engine import Engine
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
 from pipeline.embed.ray_session import first_contact
-from pipeline.errors import StateCorrupt, TooManyDenied, Transient
+from pipeline.errors import SensedexError, StateCorrupt, TooManyDenied, Transient
 from pipeline.index.load import LoadReceipt, load_shard
 from pipeline.index.vector_index import VectorIndex
 from pipeline.media.ffmpeg import find_ffmpeg
@@ -193,6 +193,20 @@ def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressRepo
         index.sweep_leftovers(batch, run.folder.sequence)
     reporter.record_phase("sweep")
     return removed
+
+
+def live_segments(index: VectorIndex, expected: int) -> int | None:
+    """How many there are, a figure for the report; None where it cannot be had, which fails no run.
+
+    An exact count walks every id, so that what the server knows without looking is taken. Only
+    where that is fewer than `expected` are they counted: that segments are lost is said once it is
+    certain, and while a server moves points about, it knows of fewer than there are.
+    """
+    try:
+        known = index.count(exact=False)
+        return known if known >= expected else index.count()
+    except SensedexError:
+        return None
 
 
 def commit(run: Run, planned: RunPlan, receipts: Sequence[ShardReceipt]) -> CurrentState:

@@ -97,14 +97,15 @@ def _write(
         search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
         if search:
             reporter.record_phase("measure search")
+        known = state.totals.get("segments", 0)
         report = report_of(
             settings,
             planned,
             receipts,
             reporter,
             run=run.folder,
-            points=index.count(),
-            known=state.totals.get("segments", 0),
+            points=protocol.live_segments(index, known),
+            known=known,
             search=search,
             engine=engine if planned.to_embed else "",
         )

@@ -28,7 +28,8 @@ from encoders.modality import Modality
 from encoders.precision import Precision, TowerPrecision, fall_back_lines
 from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
-from flows.cli.doctor import Verdict, encoder_finding
+from flows.cli.doctor import encoder_finding
+from flows.cli.finding import Verdict
 from pipeline import codec
 from pipeline.settings import load_settings
 from tests.support import media_files

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.index.collections import INDEX_TYPES, INDEXED_FIELDS
+from pipeline.index.new_collection import INDEX_TYPES, INDEXED_FIELDS
 from pipeline.index.vector_index import open_index
 from pipeline.payload_fields import (
     ANCHORS,

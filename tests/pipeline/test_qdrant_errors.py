@@ -60,6 +60,18 @@ ANSWERS = {
             "Help: Consider reducing the size of the condition",
         ),
         Refusing(400, "INVALID_ARGUMENT", 'Bad request: Limit exceeded 2000 > 1000 for "limit"'),
+        Refusing(400, "INVALID_ARGUMENT", "Bad request: Max points count limit of 9 reached!"),
+        Refusing(
+            400,
+            "INVALID_ARGUMENT",
+            "Bad request: Exact search disabled!. Help: Set exact=false.",
+        ),
+        Refusing(
+            400,
+            "INVALID_ARGUMENT",
+            'Bad request: Index required but not found for "mime" of one of the following types: '
+            "[keyword]. Help: Create an index for this key or use a different filter.",
+        ),
     ],
     Refusal.TOO_LARGE: [
         Refusing(

@@ -81,6 +81,10 @@ def test_the_condition_is_that_of_the_client() -> None:
     request = upsert_request("media", [], 7)
     assert request.update_filter == RestToGrpc.convert_filter(unless_later(7))
     assert request.wait
+    assert not request.HasField("ordering")
+    for ordering in q.WriteOrdering:
+        request = upsert_request("media", [], 7, ordering)
+        assert request.ordering == RestToGrpc.convert_write_ordering(ordering)
     assert not upsert_request("media", [], None).HasField("update_filter")
 
 

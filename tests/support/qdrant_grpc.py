@@ -43,6 +43,23 @@ def _filter(request: Any, name: str = "filter") -> Any:
     return _plain(GrpcToRest.convert_filter(getattr(request, name)))
 
 
+def _ordered(request: Any) -> str:
+    """The order of writing that is asked for, as REST has it in the address."""
+    if not request.HasField("ordering"):
+        return ""
+    return f"?ordering={g.WriteOrderingType.Name(request.ordering.type).lower()}"
+
+
+def _consistent(request: Any) -> str:
+    """How many copies are to agree, alike."""
+    if not request.HasField("read_consistency"):
+        return ""
+    wanted = request.read_consistency
+    if wanted.HasField("factor"):
+        return f"?consistency={wanted.factor}"
+    return f"?consistency={g.ReadConsistencyType.Name(wanted.type).lower()}"
+
+
 def _ids(points: Any) -> list[Any]:
     return [GrpcToRest.convert_point_id(point) for point in points]
 
@@ -83,18 +100,18 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
     def Upsert(self, request: g.UpsertPoints, context: Context) -> Any:
         points = [_plain(GrpcToRest.convert_point_struct(point)) for point in request.points]
         body = {"points": points, "update_filter": _filter(request, "update_filter")}
-        done = self._ask(context, "PUT", self._of(request), body)
+        done = self._ask(context, "PUT", self._of(request, _ordered(request)), body)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
 
     def Delete(self, request: g.DeletePoints, context: Context) -> Any:
         chosen = _plain(GrpcToRest.convert_points_selector(request.points))
-        done = self._ask(context, "POST", self._of(request, "/delete"), chosen)
+        done = self._ask(context, "POST", self._of(request, "/delete" + _ordered(request)), chosen)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
 
     def UpdateBatch(self, request: g.UpdateBatchPoints, context: Context) -> Any:
         steps = [GrpcToRest.convert_points_update_operation(step) for step in request.operations]
         body = {"operations": _plain(steps)}
-        done = self._ask(context, "POST", self._of(request, "/batch"), body)
+        done = self._ask(context, "POST", self._of(request, "/batch" + _ordered(request)), body)
         return g.UpdateBatchResponse(result=map(RestToGrpc.convert_update_result, done))
 
     def Get(self, request: g.GetPoints, context: Context) -> Any:
@@ -133,12 +150,14 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
             "params": None if params is None else _plain(GrpcToRest.convert_search_params(params)),
             **_selected(request),
         }
-        found = self._ask(context, "POST", self._of(request, "/query"), body)
+        found = self._ask(context, "POST", self._of(request, "/query" + _consistent(request)), body)
         return g.QueryResponse(result=map(RestToGrpc.convert_scored_point, found.points))
 
     def CreateFieldIndex(self, request: g.CreateFieldIndexCollection, context: Context) -> Any:
-        kind = g.FieldType.Name(request.field_type).removeprefix("FieldType").lower()
-        body = {"field_name": request.field_name, "field_schema": kind}
+        schema: Any = g.FieldType.Name(request.field_type).removeprefix("FieldType").lower()
+        if request.HasField("field_index_params"):
+            schema = _plain(GrpcToRest.convert_payload_schema_params(request.field_index_params))
+        body = {"field_name": request.field_name, "field_schema": schema}
         path = f"/collections/{request.collection_name}/index"
         done = self._ask(context, "PUT", path, body)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
@@ -187,11 +206,7 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
         body = {
             "vectors": _plain(GrpcToRest.convert_vectors_config(request.vectors_config)),
             **_configured(request),
-            **{
-                name: getattr(request, name)
-                for name in ("shard_number", "on_disk_payload", "replication_factor")
-                if request.HasField(name)
-            },
+            **{name: getattr(request, name) for name in PLAIN if request.HasField(name)},
         }
         done = self._ask(context, "PUT", f"/collections/{request.collection_name}", body)
         return g.CollectionOperationResponse(result=done)
@@ -206,10 +221,12 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
         return g.CollectionOperationResponse(result=done)
 
 
+PLAIN = ("shard_number", "on_disk_payload", "replication_factor", "write_consistency_factor")
 _CONFIGURED: Mapping[str, Callable[[Any], Any]] = {
     "hnsw_config": GrpcToRest.convert_hnsw_config_diff,
     "optimizers_config": GrpcToRest.convert_optimizers_config_diff,
     "quantization_config": GrpcToRest.convert_quantization_config,
+    "strict_mode_config": GrpcToRest.convert_strict_mode_config,
 }
 
 

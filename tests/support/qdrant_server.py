@@ -3,8 +3,9 @@
 What it is good for: the way over HTTP, clients of several processes at once, aliases, a server that
 stays when a writer is killed. As a server does, it does the steps of a batch one after the other,
 and readers see each. What it is not: it has no graph and no quantization. It takes their
-configuration, keeps it to be looked at in `created` and `changed`, and `blunt` makes searches that
-do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad graph would.
+configuration, tells it, keeps it to be looked at in `created` and `changed`, and `blunt` makes
+searches that do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad
+graph would. The limits of strict mode it has as a server has them (`tests.support.qdrant_limits`).
 """
 
 from __future__ import annotations
@@ -13,27 +14,33 @@ import json
 import re
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
+from tests.support import qdrant_points as points
+from tests.support.qdrant_configuration import as_configured, kind_of, merged, optimizations
+from tests.support.qdrant_limits import Limits
+
 VERSION = "1.19.0"  # of the server whose ways it has
-BETWEEN_STEPS_S = 0.001
 Answer = Callable[["StandIn", str, dict[str, Any]], Any]
 
 
 @dataclass
 class StandIn:
-    """The server's state. Tests may set `blunt`; `busy`: how often it says yellow first; and
-    `batch_takes_s`: how long a batch is at work, whether or not its client still waits."""
+    """The server's state. Tests may set `blunt`, `busy`: how often it says yellow first, `queued`:
+    the points that wait for an optimisation, one number for each time that it is asked, `indexed`:
+    the vectors that are, alike, `tells_optimizations`, which older servers do not, and
+    `batch_takes_s`: how long a batch is at work, whether or not its client still waits.
+    `parameters` are those of each request's address."""
 
     port: int = 0
     engine: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
@@ -43,25 +50,48 @@ class StandIn:
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    parameters: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    limits: dict[str, Limits] = field(default_factory=dict)
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
     blunt: int = 0
     busy: int = 0
     batch_takes_s: float = 0.0
+    queued: list[int] = field(default_factory=list)
+    indexed: list[int] = field(default_factory=list)
+    tells_optimizations: bool = True
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def answer(self, method: str, path: str, body: bytes) -> Any:
+    def of(self, name: str) -> str:
+        """The collection that an alias shows, or that has this name."""
+        aliases = {a.alias_name: a.collection_name for a in self.engine.get_aliases().aliases}
+        return aliases.get(name, name)
+
+    def limits_of(self, name: str) -> Limits:
+        return self.limits.get(self.of(name), Limits())
+
+    def configuration_of(self, name: str) -> dict[str, Any]:
+        """As it was made, and changed since."""
+        made = self.created.get(self.of(name), {})
+        for change in self.changed.get(self.of(name), []):
+            made = merged(made, change)
+        return made
+
+    def answer(self, method: str, address: str, body: bytes) -> Any:
         found = json.loads(body) if body else {}
+        path, _, parameters = address.partition("?")
         self.requests.append((method, path))
+        self.parameters.append((path, dict(parse_qsl(parameters))))
         for (verb, pattern), handler in ROUTES.items():
             match = re.fullmatch(pattern, path)
             if verb == method and match:
                 name = (match.groups() or ("",))[0]
                 asks = method == "PUT" or path.endswith("/exists")
                 with (
-                    self.line if handler in (_upsert, _delete, _batch) else nullcontext(),
-                    nullcontext() if handler is _batch else self.lock,
+                    self.line if handler in points.CHANGES else nullcontext(),
+                    nullcontext() if handler is points.batch else self.lock,
                 ):
                     if name and not asks and not self.engine.collection_exists(name):
                         raise KeyError(f"Collection `{name}` doesn't exist!")
@@ -72,100 +102,56 @@ class StandIn:
 def _create(server: StandIn, name: str, body: dict[str, Any]) -> bool:
     wanted = q.CreateCollection.model_validate(body)
     server.created[name] = body
+    server.changed.pop(name, None)
+    server.indexes[name] = {}
+    server.limits[name] = Limits(strict=body.get("strict_mode_config") or {})
     return server.engine.create_collection(name, vectors_config=wanted.vectors)
 
 
 def _change(server: StandIn, name: str, body: dict[str, Any]) -> bool:
-    server.changed.setdefault(name, []).append(body)
+    server.changed.setdefault(server.of(name), []).append(body)
+    server.limits_of(name).strict = server.configuration_of(name).get("strict_mode_config") or {}
     return True
 
 
 def _info(server: StandIn, name: str, _body: dict[str, Any]) -> Any:
-    found = server.engine.get_collection(name)
+    indexes = server.indexes.get(server.of(name), {})
+    found = as_configured(
+        server.engine.get_collection(name), server.configuration_of(name), indexes
+    )
     if server.busy > 0:
         server.busy -= 1
         found.status = q.CollectionStatus.YELLOW
+    if server.indexed:
+        found.indexed_vectors_count = _next(server.indexed)
     return found
 
 
+def _next(told: list[int]) -> int:
+    """The next that is to be told; the last one again and again."""
+    return told.pop(0) if len(told) > 1 else told[0]
+
+
+def _optimizations(server: StandIn, _name: str, _body: dict[str, Any]) -> Any:
+    if not server.tells_optimizations:
+        raise KeyError("no such request")
+    return optimizations(_next(server.queued) if server.queued else 0)
+
+
 def _index(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    wanted = q.CreateFieldIndex.model_validate(body)
+    field_name, schema = body["field_name"], body["field_schema"]
+    server.indexes.setdefault(server.of(name), {})[field_name] = schema
+    server.limits.setdefault(server.of(name), Limits()).indexes[field_name] = kind_of(schema)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return server.engine.create_payload_index(name, wanted.field_name, wanted.field_schema)
+        kind = q.PayloadSchemaType(kind_of(schema))
+        return server.engine.create_payload_index(name, field_name, kind)
 
 
 def _aliases(server: StandIn, _name: str, body: dict[str, Any]) -> bool:
     return server.engine.update_collection_aliases(
         q.ChangeAliasesOperation.model_validate(body).actions
     )
-
-
-def _query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    asked = q.QueryRequest.model_validate(body)
-    limit = asked.limit or 10
-    missing = bool(server.blunt) and not (asked.params and asked.params.exact)
-    found = server.engine.query_points(
-        name,
-        query=asked.query,
-        using=asked.using,
-        query_filter=asked.filter,
-        limit=2 * limit if missing else limit,
-        with_payload=True if asked.with_payload is None else asked.with_payload,
-    )
-    if missing:
-        seen = [p for n, p in enumerate(found.points, start=1) if n % server.blunt]
-        found.points = seen[:limit]
-    return found
-
-
-def _scroll(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    asked = q.ScrollRequest.model_validate(body)
-    points, offset = server.engine.scroll(
-        name,
-        scroll_filter=asked.filter,
-        limit=asked.limit or 10,
-        offset=asked.offset,
-        with_payload=True if asked.with_payload is None else asked.with_payload,
-        with_vectors=asked.with_vector or False,
-    )
-    return q.ScrollResult(points=points, next_page_offset=offset)
-
-
-def _retrieve(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    asked = q.PointRequest.model_validate(body)
-    wanted = True if asked.with_payload is None else asked.with_payload
-    vectors = asked.with_vector or False
-    return server.engine.retrieve(name, asked.ids, with_payload=wanted, with_vectors=vectors)
-
-
-def _count(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    return server.engine.count(name, count_filter=q.CountRequest.model_validate(body).filter)
-
-
-def _upsert(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    wanted = q.PointsList.model_validate(body)
-    return server.engine.upsert(name, wanted.points, update_filter=wanted.update_filter)
-
-
-def _delete(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    selector: Any = TypeAdapter(q.PointsSelector).validate_python(body)
-    return server.engine.delete(name, selector)
-
-
-def _batch(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    """The lock is given back between two steps, for long enough that who waits gets it."""
-    answers = []
-    time.sleep(server.batch_takes_s)
-    for step in q.UpdateOperations.model_validate(body).operations:
-        with server.lock:
-            try:
-                answers += server.engine.batch_update_points(name, [step])
-            except KeyError as error:  # the client's engine names the point, and no more
-                missing = str(error.args[0]).removeprefix("No point with id ")
-                raise KeyError(f"Not found: No point with id {missing} found") from error
-        time.sleep(BETWEEN_STEPS_S)
-    return answers
 
 
 NAME = r"/collections/([^/]+)"
@@ -175,17 +161,18 @@ ROUTES: dict[tuple[str, str], Answer] = {
     ("POST", "/collections/aliases"): _aliases,
     ("GET", f"{NAME}/exists"): lambda s, n, _b: {"exists": s.engine.collection_exists(n)},
     ("GET", NAME): _info,
+    ("GET", f"{NAME}/optimizations"): _optimizations,
     ("PUT", NAME): _create,
     ("PATCH", NAME): _change,
     ("DELETE", NAME): lambda s, n, _b: s.engine.delete_collection(n),
     ("PUT", f"{NAME}/index"): _index,
-    ("PUT", f"{NAME}/points"): _upsert,
-    ("POST", f"{NAME}/points"): _retrieve,
-    ("POST", f"{NAME}/points/batch"): _batch,
-    ("POST", f"{NAME}/points/count"): _count,
-    ("POST", f"{NAME}/points/delete"): _delete,
-    ("POST", f"{NAME}/points/query"): _query,
-    ("POST", f"{NAME}/points/scroll"): _scroll,
+    ("PUT", f"{NAME}/points"): points.upsert,
+    ("POST", f"{NAME}/points"): points.retrieve,
+    ("POST", f"{NAME}/points/batch"): points.batch,
+    ("POST", f"{NAME}/points/count"): points.count,
+    ("POST", f"{NAME}/points/delete"): points.delete,
+    ("POST", f"{NAME}/points/query"): points.query,
+    ("POST", f"{NAME}/points/scroll"): points.scroll,
 }
 
 
@@ -195,14 +182,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
         status, said = 200, "ok"
         result: Any = None
         try:
-            if path == "/":
+            if self.path == "/":
                 self.reply(200, json.dumps({"title": "qdrant", "version": VERSION}))
                 return
-            result = self.server_state.answer(self.command, path, body)
+            result = self.server_state.answer(self.command, self.path, body)
         except KeyError as error:
             status, said = 404, str(error.args[0])
         except ValueError as error:
