@@ -4,7 +4,9 @@ What it is good for: the way over HTTP, clients of several processes at once, al
 stays when a writer is killed. As a server does, it does the steps of a batch one after the other,
 and readers see each. What it is not: it has no graph and no quantization. It takes their
 configuration, keeps it to be looked at in `created` and `changed`, and `blunt` makes searches that
-do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad graph would.
+do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad graph would. The
+n is `blunt` for its own ef, 100, and an oversampling of 2 or none; it grows with the ef, and with
+the oversampling where the collection has a quantization.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from qdrant_client import models as q
 
 VERSION = "1.19.0"  # of the server whose ways it has
 BETWEEN_STEPS_S = 0.001
+OWN_EF = 100
+USUAL_OVERSAMPLING = 2.0
 Answer = Callable[["StandIn", str, dict[str, Any]], Any]
 
 
@@ -75,10 +79,29 @@ def _change(server: StandIn, name: str, body: dict[str, Any]) -> bool:
 
 def _info(server: StandIn, name: str, _body: dict[str, Any]) -> Any:
     found = server.engine.get_collection(name)
+    found.config.quantization_config = _quantization(server, name)
     if server.busy > 0:
         server.busy -= 1
         found.status = q.CollectionStatus.YELLOW
     return found
+
+
+def _quantization(server: StandIn, name: str) -> Any:
+    """That a collection, or the one behind an alias, was created with."""
+    behind = {a.alias_name: a.collection_name for a in server.engine.get_aliases().aliases}
+    created = server.created.get(behind.get(name, name), {})
+    return q.CreateCollection.model_validate({"vectors": {}, **created}).quantization_config
+
+
+def _misses(server: StandIn, name: str, params: q.SearchParams | None) -> int:
+    """Every which answer a search does not find; 0 where it finds all."""
+    if not server.blunt or (params and params.exact):
+        return 0
+    wider = ((params.hnsw_ef if params else None) or OWN_EF) / OWN_EF
+    asked = params.quantization.oversampling if params and params.quantization else None
+    if asked and _quantization(server, name) is not None:
+        wider *= asked / USUAL_OVERSAMPLING
+    return max(1, int(server.blunt * wider))
 
 
 def _index(server: StandIn, name: str, body: dict[str, Any]) -> Any:
@@ -97,7 +120,7 @@ def _aliases(server: StandIn, _name: str, body: dict[str, Any]) -> bool:
 def _query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
     asked = q.QueryRequest.model_validate(body)
     limit = asked.limit or 10
-    missing = bool(server.blunt) and not (asked.params and asked.params.exact)
+    missing = _misses(server, name, asked.params)
     found = server.engine.query_points(
         name,
         query=asked.query,
@@ -107,7 +130,7 @@ def _query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
         with_payload=True if asked.with_payload is None else asked.with_payload,
     )
     if missing:
-        seen = [p for n, p in enumerate(found.points, start=1) if n % server.blunt]
+        seen = [p for n, p in enumerate(found.points, start=1) if n % missing]
         found.points = seen[:limit]
     return found
 
