@@ -25,6 +25,7 @@ from pipeline.run.step_runner import (
     LOAD,
     MEASURE,
     PLAN,
+    RECALL,
     STATE,
     SWEEP,
     Pending,
@@ -97,6 +98,10 @@ def _write(
         search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
         if search:
             reporter.record_phase("measure search")
+        recall = None
+        if protocol.measures_recall(settings):
+            recall = steps.call(RECALL, lambda: protocol.recall(run))
+            reporter.record_phase("measure the index")
         report = report_of(
             settings,
             planned,
@@ -107,6 +112,7 @@ def _write(
             known=state.totals.get("segments", 0),
             search=search,
             engine=engine if planned.to_embed else "",
+            recall=recall,
         )
         keep_report(run.store, run.folder, report)
     return report
