@@ -154,7 +154,7 @@ class _Measurement:
     def _sampled(self, name: str) -> list[Question]:
         """By an id that the seed gives, the same each time: ids are digests, so that those which
         follow any one of them are a sample of all."""
-        drawn = np.random.default_rng([self._seed, *name.encode()]).bytes(16)
+        drawn = np.random.default_rng([self._seed & 0xFFFFFFFF, *name.encode()]).bytes(16)
         points = self._index.points().live_vectors(
             name, self._effort.queries, str(uuid.UUID(bytes=drawn))
         )

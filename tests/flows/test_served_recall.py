@@ -36,10 +36,10 @@ PICTURES = 12
 
 @pytest.fixture
 def settings(served: Served, s3_server: S3Server, tmp_path: Path) -> Settings:
-    """Of a bucket of pictures that is not indexed yet."""
+    """Of a bucket of pictures that is not indexed yet; there is time for every query."""
     fill(s3_server, {f"{n}.jpg": media_files.jpeg(n) for n in range(PICTURES)})
     at = {f"index__{n}": getattr(served.settings, n) for n in ("url", "prefer_grpc", "grpc_port")}
-    return small_run_settings(tmp_path, s3_server.url, **at)
+    return small_run_settings(tmp_path, s3_server.url, search__recall_seconds=200, **at)
 
 
 def printed(what: Any) -> str:

@@ -54,7 +54,7 @@ def test_an_index_that_finds_all_has_a_recall_of_one(served: Served, tmp_path: P
 def test_fewer_segments_than_are_to_be_asked_with_are_asked_with_once(
     served: Served, tmp_path: Path
 ) -> None:
-    found = measure_recall(filled(served, tmp_path), Effort(1000, 60.0), 7)
+    found = measure_recall(filled(served, tmp_path), Effort(1000, 60.0), -7)
     assert {(v.vector_name, v.queries) for v in found.vectors} == {("vision", 40), ("audio", 20)}
 
 
