@@ -18,6 +18,7 @@ from flows.away import if_prefect_answers
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import OnProgress, RunProgress, Stage
 from pipeline.report.record import RunReport
+from pipeline.served_recall import recall_sentences
 
 PLAN_KEY = "index-plan"
 PROGRESS_KEY = "index-progress"
@@ -62,6 +63,7 @@ def report_markdown(report: RunReport) -> str:
         *(f"| {status} | {count} |" for status, count in sorted(report.objects_by_status.items())),
         "",
         *_search_rows(report),
+        *([*map(coded, recall_sentences(report.recall)), ""] if report.recall else ()),
         "| stage | busy s | items | items/s |",
         "| --- | ---: | ---: | ---: |",
         *(

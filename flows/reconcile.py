@@ -19,6 +19,7 @@ from flows.error_logging import in_one_sentence
 from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.progress import ProgressReporter
+from pipeline.served_recall import recall_sentences
 from pipeline.settings import IndexSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
 from pipeline.verify.audit import SAMPLE_SEGMENTS, AuditOptions, verify
@@ -168,4 +169,6 @@ def verify_markdown(report: VerifyReport) -> str:
         lines.append(
             f"| {row.name} | {row.objects} | {row.points} | {row.meaning.says} | {such_as} |"
         )
+    if report.recall is not None:
+        lines += ["", *map(coded, recall_sentences(report.recall))]
     return "\n".join(lines)

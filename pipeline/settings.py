@@ -212,6 +212,16 @@ class SearchSettings(SettingsPart):
         description="A file of labelled searches, queries.jsonl (docs/cli.md); empty for no "
         "figures.",
     )
+    recall_queries: int = Field(
+        50,
+        ge=0,
+        le=10_000,
+        description="Stored vectors of each name that a server is asked with, as configured and "
+        "exactly, for the recall of its index; 0 for no figures.",
+    )
+    recall_seconds: float = Field(
+        5.0, gt=0, le=3600, description="Seconds that this may take at the end of a run."
+    )
 
 
 class StateSettings(SettingsPart):

@@ -51,6 +51,7 @@ from pipeline.report.build import keep_report
 from pipeline.report.read import read_report
 from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.search.recall import SearchRecall
+from pipeline.served_recall import Looking, Proposal, ServedRecall, VectorRecall
 from pipeline.settings import load_settings
 from pipeline.state import lease as lease_module
 from pipeline.state import objects as state_module
@@ -169,12 +170,25 @@ REPORT = RunReport(
         TowerPrecision("sensedex-mini", Modality.VISION, "fp32", "fp32"),
         TowerPrecision("sensedex-mini", Modality.AUDIO, "int8", "fp32", 0.6012, "cpu"),
     ),
+    recall=ServedRecall(
+        looking=Looking(None, 2.0),
+        server_ef=100,
+        quantization="binary",
+        vectors=(VectorRecall("vision", 50, 0.953), VectorRecall("sound of it", 12, 1.0)),
+        proposal=Proposal(Looking(200, 4.0), {"vision": 0.9875}, reaches=True, smallest=True),
+        building=True,
+        seed=7,
+        seconds=1.25,
+    ),
 )
-LATER_IN_REPORTS: dict[str, Any] = {
+# What reports have had only since their second version, and since their first.
+SINCE_2: dict[str, Any] = {"recall": None}
+SINCE_1: dict[str, Any] = {
     "search": (),
     "segments_known": 0,
     "engine": "",
     "precisions": (),
+    **SINCE_2,
 }
 REBUILD = RebuildRecord(
     1, "media", "http://127.0.0.1:6333", "media-2",
@@ -354,13 +368,17 @@ def _read_report(store: FolderStore) -> RunReport:
     return read_report(load_settings(None, given))
 
 
-def _write_first_report(folder: Path) -> Path:
-    """As runs wrote it before reports had the fields in which it differs from REPORT."""
-    whole = json.loads(_write_report(folder).read_bytes())
-    left = {name: value for name, value in whole.items() if name not in LATER_IN_REPORTS}
-    path = folder / "first.json"
-    path.write_bytes(json.dumps(left, ensure_ascii=True, indent=1).encode())
-    return path
+def _write_report_without(later: dict[str, Any]) -> Callable[[Path], Path]:
+    """As runs wrote it before reports had these fields."""
+
+    def write(folder: Path) -> Path:
+        whole = json.loads(_write_report(folder).read_bytes())
+        left = {name: value for name, value in whole.items() if name not in later}
+        path = folder / "earlier.json"
+        path.write_bytes(json.dumps(left, ensure_ascii=True, indent=1).encode())
+        return path
+
+    return write
 
 
 def _write_rebuild(record: RebuildRecord) -> Callable[[Path], Path]:
@@ -436,12 +454,14 @@ STORED: tuple[StoredFormat, ...] = (
         _read_as(_RUN.load(0), lambda store: read_loads(store, _RUN)),
     ),
     StoredFormat(
-        "report", 1, "report.json", REPORT, _write_report, _read_as(_RUN.report, _read_report)
+        "report", 2, "report.json", REPORT, _write_report, _read_as(_RUN.report, _read_report)
     ),
-    StoredFormat(
-        "report", 0, "report.json",
-        replace(REPORT, **LATER_IN_REPORTS), _write_first_report,
-        _read_as(_RUN.report, _read_report),
+    *(
+        StoredFormat(
+            "report", version, "report.json", replace(REPORT, **later),
+            _write_report_without(later), _read_as(_RUN.report, _read_report),
+        )
+        for version, later in ((1, SINCE_2), (0, SINCE_1))
     ),
     _rebuild("rebuild.json", REBUILD),
     _rebuild("begun.json", NEW_REBUILD),

@@ -18,6 +18,7 @@ from pipeline.report.read import RunStatus
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.search.moments import Moment, format_span
 from pipeline.search.recall import SearchRecall
+from pipeline.served_recall import ServedRecall, recall_sentences
 
 STATUS_STYLE = {
     "indexed": "green",
@@ -66,6 +67,7 @@ def render_report(report: RunReport) -> RenderableType:
     parts += [f"[yellow]{escape(line)}[/yellow]" for line in fall_back_lines(report.precisions)]
     if report.search:
         parts.append(_search_line(report.search))
+    parts += render_recall(report.recall)
     parts.append(_phases(report))
     if report.failures:
         parts += ["", render_failures(report.failures)]
@@ -75,6 +77,14 @@ def render_report(report: RunReport) -> RenderableType:
 def _search_line(recalls: Sequence[SearchRecall]) -> str:
     parts = [f"{r.what}@{r.k} {r.share:.2f} ({r.low:.2f} to {r.high:.2f})" for r in recalls]
     return f"{recalls[0].queries} labelled searches, recall: {', '.join(parts)}."
+
+
+def render_recall(recall: ServedRecall | None) -> list[RenderableType]:
+    """What an index finds, in sentences; the proposal stands out."""
+    if recall is None:
+        return []
+    style = "yellow" if recall.short else ""
+    return [Text(shown(sentence), style=style) for sentence in recall_sentences(recall)]
 
 
 def _stage_table(report: RunReport) -> Table:

@@ -48,6 +48,12 @@ def verify(
     seed: Annotated[
         int | None, typer.Option(help="Of the sample, to take the same one again.")
     ] = None,
+    recall_queries: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Stored vectors of each name to ask a server with, for its recall; 0 none."
+        ),
+    ] = 100,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Examples of each finding.")] = 3,
     as_json: o.Json = False,
 ) -> None:
@@ -57,7 +63,7 @@ def verify(
 
     settings = options.settings()
     check_settings(settings)
-    audit = AuditOptions(sample, seed, limit)
+    audit = AuditOptions(sample, seed, limit, recall_queries)
     rounds = _repaired(settings, audit) if repair else (_audited(settings, audit),)
     report = rounds[-1].report
     if as_json:
@@ -101,7 +107,7 @@ def _repaired(settings: Settings, options: AuditOptions) -> tuple[Round, ...]:
 
 def render_verify(report: VerifyReport) -> RenderableType:
     """A verify report for a terminal."""
-    from flows.cli.render import shown
+    from flows.cli.render import render_recall, shown
     from pipeline.verify.findings import VERDICTS, Verdict
 
     lines: list[RenderableType] = []
@@ -109,6 +115,8 @@ def render_verify(report: VerifyReport) -> RenderableType:
         lines += [_parties(report), ""]
     if report.findings:
         lines += [_findings(report.findings), ""]
+    if recall := render_recall(report.recall):
+        lines += [*recall, ""]
     style = STYLE[report.verdict]
     lines.append(f"[{style}]{VERDICTS[report.verdict]}[/{style}]")
     if report.writer is not None:

@@ -70,6 +70,31 @@ class CollectionPoints:
         points = (StoredPoint(_plain_id(p.id), p.payload or {}, _named(p.vector)) for p in found)
         return {point.point_id: point for point in points}
 
+    def live_vectors(self, name: str, count: int, start: str) -> list[StoredPoint]:
+        """Live segments that have this vector, with it alone: as they follow one another by their
+        ids from `start` on, and from the first one where the last is passed."""
+        wanted = [
+            q.FieldCondition(key="live", match=q.MatchValue(value=True)),
+            q.FieldCondition(key="kind", match=q.MatchValue(value="segment")),
+            q.HasVectorCondition(has_vector=name),
+        ]
+        points: dict[PointId, StoredPoint] = {}
+        for offset in (start, None):
+            with self._call("reading a sample of the vectors") as client:
+                found, _ = client.scroll(
+                    self._collection,
+                    scroll_filter=q.Filter(must=list(wanted)),
+                    limit=count - len(points),
+                    offset=offset,
+                    with_payload=False,
+                    with_vectors=[name],
+                )
+            points |= {_plain_id(p.id): StoredPoint(_plain_id(p.id), {}, _named(p.vector))
+                       for p in found}  # fmt: skip
+            if len(points) >= count:
+                break
+        return list(points.values())
+
     def delete(self, point_ids: Sequence[PointId]) -> None:
         """Of points that are not there, too."""
         for start in range(0, len(point_ids), POINTS_PER_DELETE):

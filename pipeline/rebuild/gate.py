@@ -7,22 +7,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import Permanent, Transient
 from pipeline.index.collections import Collections
+from pipeline.index.recall import Question, nearest_to, share_of
 from pipeline.index.vector_index import VectorIndex
 from pipeline.rebuild.live_set import LiveFile, LivePlan
+from pipeline.served_recall import NEIGHBOURS
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import count_row_groups, read_segments
 from pipeline.state.store import Store
 
-NEIGHBOURS = 10
 FILES_SAMPLED = 20
-SAME_SCORE = 1e-5
 KEYS_NAMED = 3
 
 
@@ -166,14 +166,7 @@ def check_recall(recalls: Sequence[Recall], min_recall: float) -> None:
 
 
 def _share(target: VectorIndex, name: str, vector: NDArray[np.float32]) -> float:
-    """Of the ten nearest. What was found counts by its exact score: which ten of a thousand silent
-    windows come is all one."""
-    nearest = target.query(name, vector, NEIGHBOURS, exact=True, with_payload=False)
-    if not nearest:
-        return 1.0
-    ids = [hit.point_id for hit in target.query(name, vector, NEIGHBOURS, with_payload=False)]
-    if not ids:
-        return 0.0
-    floor = nearest[-1].score - SAME_SCORE
-    found = target.query(name, vector, NEIGHBOURS, among=ids, exact=True, with_payload=False)
-    return sum(hit.score >= floor for hit in found) / len(nearest)
+    """Of the ten nearest, by exact scores."""
+    question = Question(name, "", vector)
+    whole = nearest_to(target, question, exact=True)
+    return share_of(target, replace(question, nearest=whole))

@@ -10,6 +10,7 @@ from pipeline.progress import ProgressReporter, Stage
 from pipeline.records import Action, ShardReceipt, Status
 from pipeline.report.record import RunReport, StageTime, Tally
 from pipeline.search.recall import SearchRecall
+from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import Store
@@ -26,10 +27,11 @@ def report_of(
     known: int = 0,
     search: Sequence[SearchRecall] = (),
     engine: str = "",
+    recall: ServedRecall | None = None,
 ) -> RunReport:
     """The report of a run, or, without `run`, of one that found nothing to do. The collection has
     `points` live segments (None: it could not be asked), and the state knows of `known`; `engine`
-    is what embedded."""
+    is what embedded, `recall` what a server finds of what is nearest."""
     tally = Tally()
     for receipt in receipts:
         for outcome in receipt.outcomes:
@@ -78,6 +80,7 @@ def report_of(
         search=tuple(search),
         engine=str(engine),
         precisions=latest.of(Stage.ENCODE).precisions,
+        recall=recall,
     )
 
 

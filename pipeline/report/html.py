@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from encoders.precision import fall_back_lines
 from pipeline.report.plots import plots_of
 from pipeline.report.record import RunReport
+from pipeline.served_recall import recall_sentences
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,6 +24,7 @@ def report_html(report: RunReport) -> str:
         report=report,
         plots=plots_of(report),
         fall_backs=fall_back_lines(report.precisions),
+        recall_sentences=recall_sentences(report.recall) if report.recall else (),
     )
 
 

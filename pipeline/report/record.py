@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from encoders.precision import TowerPrecision
 from pipeline.records import ObjectOutcome, Status
 from pipeline.search.recall import SearchRecall
+from pipeline.served_recall import ServedRecall
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class RunReport:
     segments_known: int = 0
     engine: str = ""
     precisions: tuple[TowerPrecision, ...] = ()
+    recall: ServedRecall | None = None
 
     @property
     def segments_missing(self) -> int:

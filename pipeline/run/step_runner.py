@@ -42,6 +42,7 @@ LOAD = Step("load", (1, 5, 20, 60, 120))
 SWEEP = Step("sweep", (2, 10, 30))
 STATE = Step("state", (2, 10, 30))
 MEASURE = Step("measure")
+RECALL = Step("measure the index")
 
 
 def asked_to_wait_s(error: Transient) -> float:

@@ -22,6 +22,7 @@ from pipeline.embed.local import receipts_in_loop
 from pipeline.embed.ray_session import first_contact
 from pipeline.errors import SensedexError, StateCorrupt, TooManyDenied, Transient
 from pipeline.index.load import LoadReceipt, load_shard
+from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.vector_index import VectorIndex
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.models.spaces import spaces_of
@@ -30,6 +31,7 @@ from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
+from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
@@ -239,6 +241,19 @@ def commit(run: Run, planned: RunPlan, receipts: Sequence[ShardReceipt]) -> Curr
         recipe=digest,
         encoder=planned.card.name,
     )
+
+
+def measures_recall(settings: Settings) -> bool:
+    """A folder is exact: there is nothing to measure."""
+    return settings.index.url is not None and settings.search.recall_queries > 0
+
+
+def recall(run: Run) -> ServedRecall:
+    """What the index finds as it is served; the run's token is the seed. Raises nothing that a
+    server can make go wrong."""
+    wanted = run.settings.search
+    effort = Effort(wanted.recall_queries, wanted.recall_seconds)
+    return measure_recall(run.settings.index, effort, run.folder.sequence)
 
 
 def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str) -> StateRow:

@@ -25,6 +25,7 @@ from pipeline.run.step_runner import (
     LOAD,
     MEASURE,
     PLAN,
+    RECALL,
     STATE,
     SWEEP,
     Pending,
@@ -98,6 +99,10 @@ def _write(
         if search:
             reporter.record_phase("measure search")
         known = state.totals.get("segments", 0)
+        recall = None
+        if protocol.measures_recall(settings):
+            recall = steps.call(RECALL, lambda: protocol.recall(run))
+            reporter.record_phase("measure the index")
         report = report_of(
             settings,
             planned,
@@ -108,6 +113,7 @@ def _write(
             known=known,
             search=search,
             engine=engine if planned.to_embed else "",
+            recall=recall,
         )
         keep_report(run.store, run.folder, report)
     return report

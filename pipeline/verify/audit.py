@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipeline.errors import SettingsError
+from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
 from pipeline.progress import ProgressReporter
@@ -30,20 +31,24 @@ from pipeline.verify.readers import (
 from pipeline.verify.sample import Sampler
 
 SAMPLE_SEGMENTS = 10_000
+RECALL_QUERIES = 100
+RECALL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
     """How much is compared by payload and vector: about `sample` segments, chosen by `seed` (by
-    chance where there is none); `examples` are shown of each finding."""
+    chance where there is none); `examples` are shown of each finding. A server is asked with
+    `recall_queries` stored vectors of each name, at most for `RECALL_SECONDS`."""
 
     sample: int = SAMPLE_SEGMENTS
     seed: int | None = None
     examples: int = 10
+    recall_queries: int = RECALL_QUERIES
 
     def __post_init__(self) -> None:
-        if self.sample < 0 or self.examples < 0:
-            raise ValueError("a sample and its examples are counted from 0")
+        if self.sample < 0 or self.examples < 0 or self.recall_queries < 0:
+            raise ValueError("a sample, its examples and queries are counted from 0")
 
 
 def verify(settings: Settings, options: AuditOptions, reporter: ProgressReporter) -> VerifyReport:
@@ -62,7 +67,25 @@ def verify(settings: Settings, options: AuditOptions, reporter: ProgressReporter
     after = read_lease(store)
     if after is not None and (before is None or not after.same_as(before)):
         return replace(report, writer=_named(after))
-    return report
+    return with_recall(report, settings, options, reporter)
+
+
+def with_recall(
+    report: VerifyReport, settings: Settings, options: AuditOptions, reporter: ProgressReporter
+) -> VerifyReport:
+    """The report, with what a server's index finds; a folder is exact, and is not asked."""
+    if options.recall_queries == 0:
+        return report
+    reporter.phase("measuring what searches find")
+    effort = Effort(options.recall_queries, RECALL_SECONDS)
+    recall = measure_recall(settings.index, effort, report.seed)
+    reporter.record_phase("recall")
+    return replace(
+        report,
+        recall=recall,
+        wall_seconds=round(reporter.wall_seconds, 3),
+        seconds_by_phase={name: round(seconds, 3) for name, seconds in reporter.seconds.items()},
+    )
 
 
 def audit(

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline import codec
+from pipeline.served_recall import ServedRecall
 
 
 class Kind(StrEnum):
@@ -187,7 +188,8 @@ class IndexCounts:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What one audit of the four parties found. `writer` names the run that was at work."""
+    """What one audit of the four parties found. `writer` names the run that was at work; `recall`
+    is what searches find of the index as it is served, which the verdict does not depend on."""
 
     bucket: str
     prefix: str
@@ -202,6 +204,7 @@ class VerifyReport:
     findings: tuple[FindingRow, ...] = ()
     writer: str | None = None
     seconds_by_phase: Mapping[str, float] = field(default_factory=dict)
+    recall: ServedRecall | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -31,7 +31,7 @@ from pipeline.state.objects import read_state
 from pipeline.state.receipts import new_run_id, receipt_of, receipts_newest_first
 from pipeline.state.segments import file_sha256, read_segments, read_spaces
 from pipeline.state.store import Store, open_store
-from pipeline.verify.audit import AuditOptions, audit
+from pipeline.verify.audit import AuditOptions, audit, with_recall
 from pipeline.verify.compare import point_id_of
 from pipeline.verify.findings import MEANINGS, Finding, Kind, Repair, Verdict, VerifyReport
 from pipeline.verify.join_db import JoinDatabase, open_join_database, text
@@ -109,7 +109,7 @@ def repair_round(settings: Settings, options: AuditOptions, reporter: ProgressRe
     ):
         report = audit(joined, settings, options, reporter, index)
         if report.verdict is Verdict.AGREE:
-            return Round(report)
+            return Round(with_recall(report, settings, options, reporter))
         done = _Mender(joined, store, index, lease, reporter)
         done.delete_strays()
         done.reload_live()

@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 
 BENCHMARKS = tuple(
-    "start planning decode encode precision load rebuild verify pipeline protocol faults".split()  # noqa: SIM905
+    (  # noqa: SIM905
+        "start planning decode encode precision load rebuild recall verify pipeline protocol faults"
+    ).split()
 )
 
 

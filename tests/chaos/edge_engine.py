@@ -242,6 +242,8 @@ def _condition(wanted: Any) -> Any:
         return _filter(wanted)
     if isinstance(wanted, q.HasIdCondition):
         return edge.HasIdCondition({str(point) for point in wanted.has_id})
+    if isinstance(wanted, q.HasVectorCondition):
+        return edge.HasVectorCondition(wanted.has_vector)
     if isinstance(wanted, q.FieldCondition) and isinstance(wanted.range, q.Range):
         bounds = wanted.range
         limits = edge.RangeFloat(bounds.gte, bounds.gt, bounds.lte, bounds.lt)

@@ -138,6 +138,7 @@ class Place:
             "state.location": state,
             "state.shard_objects": SHARD_OBJECTS,
             "state.lease_ttl_s": 5,
+            "search.recall_queries": 0,  # after the state is written there is nothing to kill
         }
         (self.folder / "settings.json").write_text(json.dumps(values | more))
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.support.qdrant_server import StandIn
 
 BETWEEN_STEPS_S = 0.001
+OWN_EF = 100
+USUAL_OVERSAMPLING = 2.0
 
 
 def query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
@@ -19,7 +21,7 @@ def query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
     graph = (server.configuration_of(name).get("hnsw_config") or {}).get("m") != 0
     server.limits_of(name).check_query(asked, graph=graph)
     limit = asked.limit or 10
-    missing = bool(server.blunt) and not (asked.params and asked.params.exact)
+    missing = _misses(server, name, asked.params)
     found = server.engine.query_points(
         name,
         query=asked.query,
@@ -29,9 +31,20 @@ def query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
         with_payload=True if asked.with_payload is None else asked.with_payload,
     )
     if missing:
-        seen = [p for n, p in enumerate(found.points, start=1) if n % server.blunt]
+        seen = [p for n, p in enumerate(found.points, start=1) if n % missing]
         found.points = seen[:limit]
     return found
+
+
+def _misses(server: StandIn, name: str, params: q.SearchParams | None) -> int:
+    """Every which answer a search does not find; 0 where it finds all."""
+    if not server.blunt or (params and params.exact):
+        return 0
+    wider = ((params.hnsw_ef if params else None) or OWN_EF) / OWN_EF
+    asked = params.quantization.oversampling if params and params.quantization else None
+    if asked and server.configuration_of(name).get("quantization_config"):
+        wider *= asked / USUAL_OVERSAMPLING
+    return max(1, int(server.blunt * wider))
 
 
 def scroll(server: StandIn, name: str, body: dict[str, Any]) -> Any:
