@@ -1,4 +1,4 @@
-"""What `sensedex doctor` says of one thing that it looked at."""
+"""A finding of `sensedex doctor`: what it says of one thing that it looked at."""
 
 from __future__ import annotations
 

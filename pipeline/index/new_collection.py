@@ -1,4 +1,4 @@
-"""What a new collection is made with, by the settings, in the words of Qdrant's client. Pure."""
+"""The make of a new collection, by the settings, in the words of Qdrant's client. Pure."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def vector_params(
 
 
 def graph_of(settings: IndexSettings) -> q.HnswConfigDiff:
+    """How the graph is built."""
     return q.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct)
 
 
