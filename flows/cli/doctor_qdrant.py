@@ -1,4 +1,4 @@
-"""What `sensedex doctor` finds at Qdrant: whether it answers, and whether the collection there is
+"""Qdrant, as `sensedex doctor` finds it: whether it answers, and whether the collection there is
 what the settings would make of it now.
 """
 

@@ -1,4 +1,4 @@
-"""What `sensedex doctor` says of one thing that it looked at."""
+"""One thing that `sensedex doctor` has looked at, and how it stands."""
 
 from __future__ import annotations
 

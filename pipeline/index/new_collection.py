@@ -1,4 +1,6 @@
-"""What a new collection is made with, by the settings, in the words of Qdrant's client. Pure."""
+"""Turns the settings into what a new collection is made with, in the words of Qdrant's client.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +45,7 @@ def vector_params(
 
 
 def graph_of(settings: IndexSettings) -> q.HnswConfigDiff:
+    """What else there is to a graph, the server decides."""
     return q.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct)
 
 
