@@ -1,5 +1,5 @@
-"""The part of `sensedex doctor` that looks at Qdrant: whether it answers, and whether the
-collection there is what the settings would make of it now.
+"""Qdrant, as `sensedex doctor` finds it: whether it answers, and whether the collection there is
+what the settings would make of it now.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A finding of `sensedex doctor`: what it says of one thing that it looked at."""
+"""One thing that `sensedex doctor` has looked at, and how it stands."""
 
 from __future__ import annotations
 

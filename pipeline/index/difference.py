@@ -1,4 +1,4 @@
-"""Differences between a collection on a server and what settings and encoders want. Pure.
+"""Holds what a collection on a server has against what the settings and the encoders want. Pure.
 
 A setting that is empty asks for the server's own, whatever that is, and is never missed.
 """

@@ -1,4 +1,6 @@
-"""The make of a new collection, by the settings, in the words of Qdrant's client. Pure."""
+"""Turns the settings into what a new collection is made with, in the words of Qdrant's client.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def vector_params(
 
 
 def graph_of(settings: IndexSettings) -> q.HnswConfigDiff:
-    """How the graph is built."""
+    """What else there is to a graph, the server decides."""
     return q.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct)
 
 

@@ -417,6 +417,23 @@ def test_a_stopped_rebuild_of_another_kind_is_not_mixed_up(settings: Settings) -
         assert collections.names() == {"media-1", "media-3"}
 
 
+def test_a_rebuild_that_an_older_version_began_goes_on(settings: Settings) -> None:
+    """Its record names no setting that came since, and its collection is as that is by default."""
+    store = open_store(settings.state.location, settings.source)
+    with opened(settings) as (collections, index):
+        indexed(settings, index)
+        copy(begin(settings, OPTIONS, collections))
+        [record] = read_records(store, "media", str(settings.index.path))
+        since = {"datatype", "on_disk_payload", "write_consistency"}
+        older = {name: value for name, value in record.shape.items() if name not in since}
+        keep_record(store, replace(record, shape=older))
+        other = settings_of(settings.index.path.parent, index__datatype="float16")
+        with pytest.raises(SettingsError, match="datatype is 'float32' in it, not 'float16'"):
+            rebuild(other, OPTIONS, collections)
+        done = rebuild(settings, OPTIONS, collections)
+        assert (done.shows, done.went_on, done.points_loaded) == ("media-2", True, 0)
+
+
 def test_a_target_that_vanished_is_filled_again(settings: Settings) -> None:
     with opened(settings) as (collections, index):
         indexed(settings, index)

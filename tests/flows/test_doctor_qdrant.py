@@ -1,0 +1,58 @@
+"""`sensedex doctor` at a Qdrant server: a collection that is not as the settings would make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.cli.doctor import render_findings
+from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
+from flows.cli.finding import Verdict
+from pipeline.index.vector_index import open_index
+from pipeline.models.spaces import cards_of, spaces_of
+from pipeline.settings import IndexSettings, Settings
+from tests.support.fixtures_qdrant import Served
+from tests.support.invented_assets import SPACES
+
+
+def settings_with(index: IndexSettings) -> Settings:
+    return Settings(index=index)
+
+
+def test_a_collection_as_it_would_be_made_is_in_order(served: Served) -> None:
+    settings = settings_with(served.settings)
+    assert collection_finding(settings).detail == "none yet: a run makes it as the settings say"
+    with open_index(settings.index) as index:
+        index.ensure_collection(spaces_of(cards_of(settings)))
+    found = collection_finding(settings)
+    assert found.verdict is Verdict.OK, found.detail
+    assert found.detail.startswith("media-1: float32, quantization none, hnsw_m 16")
+    assert "0 live segments" in qdrant_finding(settings).detail
+
+
+def test_each_difference_is_a_line_and_a_warning(served: Served) -> None:
+    made = served.settings.model_copy(update={"strict_mode": False})
+    settings = settings_with(
+        served.settings.model_copy(update={"quantization": "int8", "datatype": "float16"})
+    )
+    with open_index(made) as index:
+        index.ensure_collection(SPACES)
+    found = collection_finding(settings)
+    assert found.verdict is Verdict.WARN
+    has, *lines = found.detail.splitlines()
+    assert "strict mode off" in has
+    assert lines[:4] == [
+        "vector vision is of 8 dimensions, not of 192, as sensedex-mini gives",
+        "vector audio is of 8 dimensions, not of 192, as sensedex-mini gives",
+        "vector text is not there, not of 192, as sensedex-mini gives",
+        "quantization is none, not int8",
+    ]
+    assert "`sensedex rebuild` would change quantization, strict_mode, without" in found.remedy
+    assert "It cannot change vector vision, vector audio, vector text:" in found.remedy
+    assert render_findings([found])
+
+
+def test_a_folder_has_nothing_to_compare(tmp_path: Path) -> None:
+    """No graph, no quantization, no limits: the command leaves the line out."""
+    settings = settings_with(IndexSettings(path=tmp_path / "qdrant"))
+    assert "local mode" in qdrant_finding(settings).detail
+    assert not (tmp_path / "qdrant").exists()
