@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
+from pathlib import Path
 
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from pipeline.errors import IndexUnavailable
+from pipeline.errors import IndexUnavailable, SettingsError
 from pipeline.first_contact import why_silent, without_secrets
 from pipeline.index.embedded import EngineFolder
 from pipeline.index.errors import SENTENCES, IndexRefused, completed, mapped_errors, place_of
@@ -140,7 +142,7 @@ def open_client(settings: IndexSettings) -> QdrantClient:
             api_key=key,
             prefer_grpc=settings.prefer_grpc,
             grpc_port=settings.grpc_port,
-            grpc_options=dict(GRPC_OPTIONS),
+            grpc_options={**GRPC_OPTIONS, **_authorities()},
             timeout=settings.timeout_s,
             check_compatibility=False,
         )
@@ -151,6 +153,21 @@ def open_client(settings: IndexSettings) -> QdrantClient:
             client.close()
             raise
         return client
+
+
+def _authorities() -> dict[str, bytes]:
+    """gRPC knows nothing of SSL_CERT_FILE, by which REST goes: it is given what is in it. Raises
+    SettingsError where that cannot be read."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if not named:
+        return {}
+    try:
+        return {"root_certificates": Path(named).read_bytes()}
+    except OSError as error:
+        raise SettingsError(
+            f"SSL_CERT_FILE names {named}, which cannot be read: {error.strerror}.",
+            remedy="Name the file with the authority's certificate, in PEM.",
+        ) from error
 
 
 def _check_version(client: QdrantClient, where: str) -> None:

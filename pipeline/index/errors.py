@@ -27,7 +27,7 @@ from pipeline.errors import (
     SettingsError,
 )
 from pipeline.first_contact import tls_reason, without_secrets
-from pipeline.index.refusals import Refusal, by_code, by_status
+from pipeline.index.refusals import Refusal, by_code, by_status, grpc_tls_reason
 from pipeline.settings import IndexSettings
 
 LONGEST_WORDS = 300
@@ -70,21 +70,27 @@ def _mapped(error: Exception, what: str, where: str) -> SensedexError:
         return _told(by_status(status, words), words or f"status {status}", what, where)
     if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
         code, words = error.code().name, error.details() or ""
+        if tls := grpc_tls_reason(words):
+            return _untrusted(tls, where)
         named = code.lower().replace("_", " ")
         return _told(by_code(code, words), words or named, what, where)
     reason = error.source if isinstance(error, ResponseHandlingException) else error
     if tls := tls_reason(reason):
-        return SettingsError(
-            f"No trusted connection to Qdrant at {where}: {tls}.",
-            code="tls",
-            remedy="Mend index.url (http:// or https://, the name in the certificate), or name the "
-            "server's authority by SSL_CERT_FILE.",
-        )
+        return _untrusted(tls, where)
     late = isinstance(reason, httpx.TimeoutException) and not isinstance(
         reason, httpx.ConnectTimeout
     )
     refusal = Refusal.TIMED_OUT if late else Refusal.AWAY
     return _told(refusal, f"{type(reason).__name__}: {reason}".rstrip(": "), what, where)
+
+
+def _untrusted(why: str, where: str) -> SettingsError:
+    return SettingsError(
+        f"No trusted connection to Qdrant at {where}: {why}.",
+        code="tls",
+        remedy="Mend index.url (http:// or https://, the name in the certificate), or name the "
+        "server's authority by SSL_CERT_FILE.",
+    )
 
 
 class _Sentence(NamedTuple):

@@ -72,6 +72,10 @@ _BY_WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
         ),
     )
 )
+# What gRPC's own TLS says: the library behind it has no class for Python.
+_GRPC_TLS = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED: ([\w ]+)|(WRONG_VERSION_NUMBER|Hostname Verification Check failed)"
+)
 _NO_CONNECTION = re.compile("connect|socket|broken pipe|name resolution|dns", re.IGNORECASE)
 
 
@@ -90,6 +94,15 @@ def by_code(code: str, words: str) -> Refusal:
     if code == "UNAVAILABLE" and _NO_CONNECTION.search(words):
         return Refusal.AWAY  # the client's own words: nobody has answered
     return by_status(_STATUS_OF_CODE.get(code, 500), words)
+
+
+def grpc_tls_reason(words: str) -> str:
+    """What an error by gRPC says of TLS; empty where it was something else."""
+    found = _GRPC_TLS.search(words)
+    if found is None:
+        return ""
+    certificate, other = found.groups()
+    return (certificate or other.lower().replace("_", " ")).strip()
 
 
 def _of_too_many(words: str) -> Refusal:

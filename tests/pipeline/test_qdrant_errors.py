@@ -10,7 +10,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from pipeline.errors import IndexMismatch, IndexUnavailable, SensedexError, Transient
+from pipeline.errors import (
+    IndexMismatch,
+    IndexUnavailable,
+    SensedexError,
+    SettingsError,
+    Transient,
+)
 from pipeline.index.errors import SENTENCES, IndexRefused
 from pipeline.index.refusals import Refusal
 from pipeline.index.vector_index import open_index
@@ -161,6 +167,38 @@ def test_a_server_that_asks_to_wait_is_left_alone_for_as_long(way: str) -> None:
     with plain_runner(lambda _: None, wait=slept.append) as runner:
         assert runner.call(LOAD, load) == "loaded"
     assert slept == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:6334: Ssl "
+            "handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL "
+            "routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: self signed certificate: OK",
+            "self signed certificate",
+        ),
+        (
+            "last error: UNKNOWN: ipv4:10.0.0.1:6334: Hostname Verification Check failed.",
+            "hostname verification check failed",
+        ),
+        ("SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER: Invalid", "wrong version number"),
+    ],
+)
+def test_a_certificate_that_grpc_does_not_trust_is_no_server_that_is_away(
+    words: str, why: str
+) -> None:
+    error = refused(Refusing(503, "UNAVAILABLE", words), "grpc")
+    assert isinstance(error, SettingsError)
+    assert error.code == "tls"
+    assert f": {why}." in error.message
+    assert "SSL_CERT_FILE" in error.remedy
+
+
+def test_an_authority_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    error = refused(Refusing(200, "OK", ""), "grpc")
+    assert error.message.startswith("SSL_CERT_FILE names /nowhere/ca.pem")
 
 
 def test_what_a_proxy_says_is_no_json(way: str) -> None:

@@ -19,6 +19,7 @@ from pipeline.index.load import load_shard
 from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import SegmentRow
+from pipeline.search.generations import newest_generations
 from pipeline.search.live_hits import live_hits
 from pipeline.settings import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
@@ -30,13 +31,15 @@ NEAREST = 6
 @dataclass(slots=True)
 class Seen:
     """What reads came to; `refused` are those that the server did not answer. `twice_by_filter` is
-    what a client sees that filters `live = true` and knows no rule."""
+    what a client sees that filters `live = true` and knows no rule, `gaps_by_token` one that keeps
+    the generation of the highest token and asks no anchor."""
 
     reads: int = 0
     refused: int = 0
     gaps: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     twice_by_filter: int = 0
+    gaps_by_token: int = 0
 
     def __add__(self, other: Seen) -> Seen:
         return Seen(
@@ -45,6 +48,7 @@ class Seen:
             self.gaps + other.gaps,
             self.twice + other.twice,
             self.twice_by_filter + other.twice_by_filter,
+            self.gaps_by_token + other.gaps_by_token,
         )
 
 
@@ -118,6 +122,8 @@ def _ask(index: VectorIndex, key: str, number: int, seen: Seen) -> None:
         return
     seen.reads += 1
     seen.twice_by_filter += len(_of(asked[0]["vision"], key, number)) > 1
+    by_token = newest_generations(asked[0])["vision"]
+    seen.gaps_by_token += not _of(by_token, key, number)
     times = len(_of(found, key, number))
     if times == 0:
         seen.gaps.append(f"{key} {number}: {[_told(hit) for hit in asked[-1]['vision']]}")

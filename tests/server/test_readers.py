@@ -33,8 +33,8 @@ def _read_while_it_changes(
     total = sum(seen, Seen())
     print(
         f"{total.reads:,} reads, {number - 1} times all assets changed: {total.twice_by_filter} "
-        f"saw both generations by the filter alone; by the rule {len(total.gaps)} gaps, "
-        f"{len(total.twice)} double"
+        f"saw both generations by the filter, {total.gaps_by_token} a gap by the token alone; "
+        f"by the rule {len(total.gaps)} gaps, {len(total.twice)} double"
     )
     return total
 
