@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import IndexUnavailable
+from pipeline.ids import asset_id
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.run.step_runner import LOAD, plain_runner
 from tests.server.conftest import settings_of
@@ -59,15 +60,24 @@ def killed_while(node: QdrantNode, work: Callable[[], int], after_s: float) -> i
 
 
 def all_is_as_after_a_clean_load(index: VectorIndex, generation: str) -> None:
+    until = time.monotonic() + 5
+    while not _answers(index):  # gRPC looks for a server that was away once a second
+        assert time.monotonic() < until
+        time.sleep(0.1)
     assert set(index.generations(_assets()).values()) == {generation}
     wanted = sum(SEGMENTS.values())
     assert (index.count(), index.count(live_only=False)) == (wanted, wanted)
     assert index.count_assets() == len(SEGMENTS)
 
 
-def _assets() -> list[str]:
-    from pipeline.ids import asset_id
+def _answers(index: VectorIndex) -> bool:
+    try:
+        return index.exists()
+    except IndexUnavailable:
+        return False
 
+
+def _assets() -> list[str]:
     return [asset_id("media", key) for key in SEGMENTS]
 
 
