@@ -130,10 +130,11 @@ def _conditions(wanted: q.Filter) -> Iterator[Any]:
 
 
 def _size(condition: Any) -> int:
+    """What is named twice counts once: the server keeps both kinds as sets."""
     if isinstance(condition, q.HasIdCondition):
-        return len(condition.has_id)
+        return len({str(point) for point in condition.has_id})
     if isinstance(condition, q.FieldCondition) and isinstance(condition.match, q.MatchAny):
-        return len(condition.match.any)
+        return len(set(condition.match.any))
     return 0
 
 
