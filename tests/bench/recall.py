@@ -191,7 +191,8 @@ def fill(
         ids = [point(start + number) for number in range(len(some))]
         payloads = [{"kind": "segment", "asset_id": f"a{start}"} for _ in ids]
         vectors = {"vision": (np.arange(len(some)), some)}
-        index.upsert_segments(SegmentBatch(ids, ids, ["g"] * len(ids), vectors, payloads), {}, ids)
+        with index.upserting({}) as upserts:
+            upserts.put(SegmentBatch(ids, ids, ["g"] * len(ids), vectors, payloads), ids)
     loaded = time.perf_counter()
     collections.build_graph(NAME)
     collections.wait_built(NAME, lambda _indexed, _points: None)

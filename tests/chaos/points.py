@@ -155,7 +155,7 @@ def _half_written(
 
 
 def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[..., Any]:
-    """The engine in this process does a batch's steps one by one: only the first is done."""
+    """The engine in this process does a batch's steps one by one: two are done."""
 
     @wraps(original)
     def flip(index: Any, *asked: Any, **named: Any) -> Any:
@@ -163,12 +163,12 @@ def _half_flipped(original: Callable[..., Any], counter: _Counter) -> Callable[.
             return original(index, *asked, **named)
         whole = index._connection.client.batch_update_points
 
-        def first_step(name: str, steps: list[Any], wait: bool) -> Any:
-            whole(name, steps[:2], wait=wait)
+        def first_steps(name: str, steps: list[Any], **more: Any) -> Any:
+            whole(name, steps[:2], **more)
             counter.act()
-            return whole(name, steps[2:], wait=wait)
+            return whole(name, steps[2:], **more)
 
-        index._connection.client.batch_update_points = first_step
+        index._connection.client.batch_update_points = first_steps
         return original(index, *asked, **named)
 
     return flip

@@ -39,7 +39,7 @@ def live_now(index: VectorIndex) -> Live:
 
     def ask() -> dict[str, list[Hit]]:
         with index._call("reading") as client:
-            points, _ = client.scroll(index._name, LIVE, limit=100_000, with_payload=fields)
+            points, _ = client.scroll(index._name, LIVE, limit=10_000, with_payload=fields)
         return {"": [Hit(str(point.id), 0.0, point.payload or {}) for point in points]}
 
     seen: Live = {}
@@ -82,7 +82,7 @@ def everything(index: VectorIndex, *, of_the_run: bool = False) -> Points:
     left_out = set() if of_the_run else OF_THE_RUN
     with index._call("reading") as client:
         points, _ = client.scroll(
-            index._name, None, limit=100_000, with_payload=True, with_vectors=True
+            index._name, None, limit=10_000, with_payload=True, with_vectors=True
         )
     return {
         str(point.id): (

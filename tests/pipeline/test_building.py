@@ -66,11 +66,11 @@ def test_vectors_that_must_be_indexed_are_waited_for(
     filled(served, tmp_path)
     monkeypatch.setattr(building, "least_indexed", lambda *_: 30)
     served.server.tells_optimizations = False
-    served.server.indexed = [0, 10, 20, 32]
+    served.server.indexed = [0, 10, 20, 30]
     with open_collections(served.settings) as collections:
         said = waited(collections)
     points = SEGMENTS + 1
-    assert [indexed for indexed, _ in said[:4]] == [0, 6, 13, points], "of 32 vectors"
+    assert [indexed for indexed, _ in said[:4]] == [0, 7, 14, points], "of 30 vectors"
     assert len(said) == 3 + building.QUIET_POLLS - 1, "and it stays so"
     asked = [path for _, path in served.server.requests if path.endswith("/optimizations")]
     assert len(asked) == 1, "who does not tell is asked once"

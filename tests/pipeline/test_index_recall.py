@@ -17,9 +17,8 @@ from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.served_recall import IN_A_FOLDER, Looking
 from pipeline.settings import IndexSettings
-from pipeline.state.segments import read_segments, write_segments
 from tests.support.fixtures_qdrant import Served, only_stand_ins
-from tests.support.invented_assets import SPACES, load, rows_of
+from tests.support.invented_assets import SPACES, load, rows_of, upsert
 
 EFFORT = Effort(10, 30.0)
 FILMS = [("a.mp4", "g1", 20), ("b.mp4", "g1", 20)]
@@ -32,9 +31,7 @@ def filled(served: Served, folder: Path, **more: Any) -> IndexSettings:
     with open_index(settings) as index:
         index.ensure_collection(SPACES)
         load(index, folder, FILMS, 1)
-        write_segments(folder / "hidden.parquet", rows_of("b.mp4", "g2", 30), SPACES)
-        for batch in read_segments(folder / "hidden.parquet"):
-            index.upsert_segments(batch, {})
+        upsert(index, folder, rows_of("b.mp4", "g2", 30), {})
     return settings
 
 
@@ -107,9 +104,7 @@ def test_other_copies_of_one_window_are_no_misses(served: Served, tmp_path: Path
         index.ensure_collection(SPACES)
         row = rows_of("quiet.mp4", "g1", 1)[0]
         many = [replace(row, point_id=str(uuid.UUID(int=n))) for n in range(100)]
-        write_segments(tmp_path / "s.parquet", many, SPACES)
-        for batch in read_segments(tmp_path / "s.parquet"):
-            index.upsert_segments(batch, {})
+        upsert(index, tmp_path, many, {})
         index.flip([Anchor(row.asset_id, "g1", tuple(r.point_id for r in many), {}, {})], 1)
     served.server.blunt = 2
     found = measure_recall(served.settings, EFFORT, 7)

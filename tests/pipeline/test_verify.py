@@ -539,7 +539,7 @@ def test_a_repair_that_is_killed_is_repeated(place: Place, monkeypatch: pytest.M
         points_go(index)
         an_old_generation_is_left(index)
 
-    def die(*_: Any) -> None:
+    def die(*_: Any, **__: Any) -> None:
         raise IndexUnavailable("Qdrant is gone.")
 
     for owner, step, left in (

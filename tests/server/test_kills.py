@@ -14,7 +14,7 @@ from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.run.step_runner import LOAD, plain_runner
-from tests.server.conftest import settings_of
+from tests.server.nodes import settings_of
 from tests.server.readers import Seen, load_alike, reading
 from tests.support.invented_assets import SPACES
 from tests.support.real_qdrant import QdrantNode, QdrantNodes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.index.vector_index import open_index
-from tests.server.conftest import settings_of
+from tests.server.nodes import settings_of
 from tests.server.readers import Seen, load_alike, reading
 from tests.support.invented_assets import SPACES
 from tests.support.real_qdrant import QdrantNodes
