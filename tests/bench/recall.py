@@ -46,7 +46,7 @@ NEEDS = (
 )
 KINDS = get_args(IndexSettings.model_fields["quantization"].annotation)
 EFS = (None, 64, 128, 256, 512)
-OVERSAMPLINGS = (1.0, 2.0, 4.0)
+OVERSAMPLINGS = (1.0, 2.0, 4.0, 8.0, 16.0)
 NAME = "recall-bench"
 A_CLUSTER, DIRECTIONS, BATCH = 1000, 64, 2048
 
