@@ -14,7 +14,7 @@ GOOD_RECALL = 0.98
 SAME_SCORE = 1e-5
 # Of what is configured, or of the server's own; each with each where there is a quantization.
 EF_TIMES = (1, 2, 4, 8)
-OVERSAMPLING_TIMES = (1, 2, 4)
+OVERSAMPLING_TIMES = (1, 2, 4, 8)
 MOST_OVERSAMPLING = 100.0
 
 IN_A_FOLDER = "a folder is searched exactly, its recall is 1 and nothing is asked."

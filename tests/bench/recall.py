@@ -8,10 +8,11 @@ SENSEDEX_TEST_QDRANT_BIN is started, with its files in TMPDIR, or SENSEDEX_TEST_
 server that runs; in either only the collection `recall-bench` is made, and dropped again. Without
 one there is nothing to measure.
 
-The points are invented: unit vectors in clusters of about 200, which vary in 64 directions and a
-little in all. Each collection is made, loaded, built and asked by the code of the pipeline: one
-client, one search at a time, with the filter of every search. Asked with are stored vectors; the
-truth is computed here, and the vector itself is no answer.
+The points are invented: unit vectors in wide clusters of about 1,000, which vary in 64 directions
+and a little in all; of tighter ones a graph finds everything. Each collection is made, loaded,
+built and asked by the code of the pipeline: one client, one search at a time, with the filter of
+every search. Asked with are stored vectors; the truth is computed here, and the vector itself is
+no answer.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ NEEDS = (
 )
 KINDS = get_args(IndexSettings.model_fields["quantization"].annotation)
 EFS = (None, 64, 128, 256, 512)
-OVERSAMPLINGS = (1.0, 2.0, 4.0)
+OVERSAMPLINGS = (1.0, 2.0, 4.0, 8.0, 16.0)
 NAME = "recall-bench"
-A_CLUSTER, DIRECTIONS, BATCH = 200, 64, 2048
+A_CLUSTER, DIRECTIONS, BATCH = 1000, 64, 2048
 
 
 def main() -> None:
@@ -94,7 +95,7 @@ def clustered(points: int, dimension: int) -> np.ndarray[Any, np.dtype[np.float3
     directions = min(DIRECTIONS, dimension)
     centres = random.normal(size=(max(1, points // A_CLUSTER), directions))
     inside = centres[random.integers(len(centres), size=points)]
-    inside = inside + 0.5 * random.normal(size=(points, directions))
+    inside = inside + 0.7 * random.normal(size=(points, directions))
     basis, _ = np.linalg.qr(random.normal(size=(dimension, directions)))
     matrix = (inside @ basis.T).astype(np.float32)
     matrix += 0.05 * random.standard_normal(size=matrix.shape, dtype=np.float32)

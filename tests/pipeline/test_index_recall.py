@@ -20,7 +20,7 @@ from pipeline.settings import IndexSettings
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES, load, rows_of, upsert
 
-EFFORT = Effort(10, 30.0)
+EFFORT = Effort(10, 120.0)
 FILMS = [("a.mp4", "g1", 20), ("b.mp4", "g1", 20)]
 
 
@@ -51,7 +51,7 @@ def test_an_index_that_finds_all_has_a_recall_of_one(served: Served, tmp_path: P
 def test_fewer_segments_than_are_to_be_asked_with_are_asked_with_once(
     served: Served, tmp_path: Path
 ) -> None:
-    found = measure_recall(filled(served, tmp_path), Effort(1000, 60.0), -7)
+    found = measure_recall(filled(served, tmp_path), Effort(1000, 240.0), -7)
     assert {(v.vector_name, v.queries) for v in found.vectors} == {("vision", 40), ("audio", 20)}
 
 

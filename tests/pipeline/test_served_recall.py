@@ -51,9 +51,9 @@ def test_without_quantization_only_the_graph_is_looked_at_further() -> None:
 
 def test_the_rungs_grow_in_cost_and_never_look_less_far() -> None:
     rungs = ladder(USUAL, 100, quantized=True)
-    assert len(rungs) == len(set(rungs)) == 11
+    assert len(rungs) == len(set(rungs)) == 15
     assert rungs[0] == Looking(None, 4.0), "it costs less than twice the candidates"
-    assert rungs[-1] == Looking(800, 8.0)
+    assert rungs[-1] == Looking(800, 16.0)
     costs = [(rung.hnsw_ef or 100) + 10 * rung.oversampling for rung in rungs]
     assert costs == sorted(costs)
     assert USUAL not in rungs
