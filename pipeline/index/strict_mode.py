@@ -34,7 +34,7 @@ LIMITS = (
     Limit(
         "max_query_limit",
         10_000,
-        "a page of points is 2,000; a search asks for 5 windows a moment, so `--limit 2000` passes",
+        "a page of points is 2,000; a search asks for 5 windows a moment, and no more than this",
     ),
     Limit(
         "condition_max_size",

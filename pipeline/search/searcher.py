@@ -26,12 +26,13 @@ from pipeline.search.query import (
 from pipeline.settings import Settings
 
 HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
+MOST_HITS = 10_000  # what the limits of our collections let one search ask for
 
 
 def search_index(index: VectorIndex, query: Query) -> list[Moment]:
     """The best moments first. Raises IndexUnavailable."""
     vector = query.vector()
-    wanted = query.limit * HITS_PER_MOMENT
+    wanted = max(query.limit, min(query.limit * HITS_PER_MOMENT, MOST_HITS))
     must = [("media_type", str(query.media_type))] if query.media_type else []
 
     def ask() -> dict[str, list[Hit]]:

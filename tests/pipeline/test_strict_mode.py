@@ -11,6 +11,7 @@ import pytest
 from annotated_types import Le
 from qdrant_client import models as q
 
+from encoders.modality import Modality
 from pipeline.ids import asset_id
 from pipeline.index.collections import open_collections
 from pipeline.index.errors import IndexRefused
@@ -21,7 +22,8 @@ from pipeline.index.updates import IDS_PER_REQUEST, all_of, deletion, hidden, su
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.payload_schema import FIELDS
 from pipeline.run import steps
-from pipeline.search.searcher import HITS_PER_MOMENT
+from pipeline.search.query import Query, QueryTerm
+from pipeline.search.searcher import HITS_PER_MOMENT, search_index
 from pipeline.settings import IndexSettings
 from tests.support.fixtures_qdrant import Served
 from tests.support.index_damage import engine
@@ -92,6 +94,15 @@ def test_the_largest_that_we_ask_passes(
     never = [asset_id("media", f"{number}.gone") for number in range(2 * IDS_PER_REQUEST + 1)]
     on_server.remove([*never, asset_id("media", "film.mp4")], 3)
     assert on_server.count(live_only=False) == len(small)
+
+
+def test_a_search_for_more_moments_than_five_times_fit_passes(
+    on_server: VectorIndex, tmp_path: Path
+) -> None:
+    load(on_server, tmp_path, [("a.mp4", "g1", 3)], 1)
+    for limit in (2_000, 2_001, 9_999):
+        query = Query((QueryTerm(Modality.TEXT, unit("any")),), ("vision",), limit)
+        assert search_index(on_server, query)
 
 
 def test_steps_of_full_size_are_within_the_limits() -> None:
