@@ -85,6 +85,13 @@ class DecodeSettings(SettingsPart):
         description="Megabytes of memory that the decoder of one object may take. 512 is enough "
         "for 4K video; raise it where large photographs are rejected for it.",
     )
+    objects_per_child: int = Field(
+        64,
+        ge=1,
+        description="Pictures (JPEG and PNG of up to 32 MB) that one decoding process takes, at "
+        "most, which saves two thirds of a small one's cost. 1 gives each a process of its own, "
+        "as all other media has.",
+    )
     processes: int = Field(
         1, ge=1, description="Decoders side by side, one CPU core each, as Ray actors."
     )

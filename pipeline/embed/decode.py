@@ -15,7 +15,7 @@ from pipeline import codec
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
 from pipeline.local_files import scratch_folder
-from pipeline.media.sandbox.client import decode_in_child
+from pipeline.media.sandbox.shared_child import SandboxDecoder
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.payload import segment_payload
 from pipeline.planning.diff import verdict_without_get
@@ -39,7 +39,7 @@ class DecodeStage:
         add_progress: AddProgress,
     ) -> None:
         self._source = source
-        self._decode = decode
+        self._decoder = SandboxDecoder(decode)
         self._encoder_name = encoder_name
         self._spaces = spaces
         self._add_progress = add_progress
@@ -67,7 +67,7 @@ class DecodeStage:
                 fetched = self._place.fetch(planned.object, path)
                 sidecars = self._fetch_sidecars(planned, folder)
                 failure = sidecars.failures[0] if sidecars.failures else None
-                for item in decode_in_child(path, self._decode):
+                for item in self._decoder.decode(path):
                     if isinstance(item, MediaInfo):
                         info = item
                     elif isinstance(item, Window):
@@ -125,6 +125,10 @@ class DecodeStage:
             Stage.DECODE,
             StageProgress(1, windows, decoded_ms, planned.object.size_bytes, seconds),
         )
+
+    def close(self) -> None:
+        """End the decoder's process; the stage is not used again."""
+        self._decoder.close()
 
     def _fetch_sidecars(self, planned: PlanRow, folder: Path) -> Sidecars:
         files = []

@@ -24,7 +24,7 @@ from pipeline.embed.progress_actor import ProgressBoard, Reporter
 from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rows import decoded_table
 from pipeline.errors import Transient
-from pipeline.media.sandbox.client import prepare_children
+from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.planning.file import plan_table, rows_of_table
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt

@@ -8,11 +8,12 @@ before Ray would have started.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 
 from pipeline.ahead import ahead
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
-from pipeline.media.sandbox.client import prepare_children
+from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.progress import AddProgress, ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
 
@@ -26,8 +27,9 @@ def run_in_loop(
     batch = job.settings.encode.batch_size
 
     def decoded() -> Generator[DecodedRow, None, None]:
-        for row in rows:
-            yield from decode.rows(row, job.shard_of(row))
+        with closing(decode):
+            for row in rows:
+                yield from decode.rows(row, job.shard_of(row))
 
     with ahead(decoded(), most=2 * batch) as windows:
         encode = job.encode_stage(add_progress)

@@ -10,6 +10,7 @@ import dataclasses
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from pipeline.media.assemble import Picture, Sound, assemble
 from pipeline.media.container import opened
 from pipeline.media.ffmpeg import FfmpegPicture, FfmpegSound
 from pipeline.media.image import (
+    COMMON_FORMATS,
     Animation,
     UnknownToPillowError,
     array_to_square,
@@ -52,6 +54,24 @@ def decode(path: Path, settings: DecodeSettings) -> Iterator[Item]:
         if isinstance(item, DecodeEnd):
             item = dataclasses.replace(item, cpu_seconds=_cpu_seconds() - began)
         yield item
+
+
+def decode_common_still(file: BinaryIO, settings: DecodeSettings) -> Iterator[Item]:
+    """The same of an open file that holds a still picture of a common kind (image.COMMON_FORMATS):
+    one MediaInfo, one window, one DecodeEnd.
+
+    Raises MediaRejected, also for a picture that moves or is of another kind: `decode` says then
+    what is right for it.
+    """
+    began = _cpu_seconds()
+    with open_picture(file, settings, COMMON_FORMATS) as picture:
+        if is_animated(picture):
+            raise MediaRejected("The picture has several frames.", code="not_a_still")
+        info = picture_info(picture)
+        frame = decode_still(picture)
+    yield info
+    yield Window(Segment(0, 0, 0), frame[None], None)
+    yield DecodeEnd(Status.INDEXED, 0, cpu_seconds=_cpu_seconds() - began)
 
 
 def _decode_picture(path: Path, settings: DecodeSettings) -> Iterator[Item]:

@@ -8,34 +8,25 @@ and when it has run over a limit.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline.errors import MediaRejected
-from pipeline.media.sandbox.protocol import BrokenWireError, receive
+from pipeline.media.sandbox.protocol import GIVEN, BrokenWireError, receive
+from pipeline.media.sandbox.server_process import EXIT_WAIT_S, request_child
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
 from pipeline.settings_embedding import DecodeSettings
 
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
-"""No credential is among them: what decodes hostile media has none."""
-
-_EXIT_WAIT_S = 60.0
 _LAST_WORD_WAIT_S = 10.0
-"""Long: to give half a gigabyte back takes seconds where memory is short and many wait for a CPU.
-A child that has said its last word ends at once otherwise."""
+"""Long for the same reason as EXIT_WAIT_S. A child that has said its last word ends at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +36,6 @@ class ChildExit:
     signal_number: int
     cpu_seconds: float
     peak_rss_bytes: int
-
-
-def prepare_children() -> None:
-    """Start the fork server, which takes a second or so, without waiting for it."""
-    with _LOCK:
-        _server()
 
 
 def decode_in_child(
@@ -104,6 +89,14 @@ class Job:
         self._control = control
         self._left_s = wall_s
 
+    def give(self, file: BinaryIO, wall_s: float) -> None:
+        """Hand the next file, open, to a child that takes several, with so much time for it.
+
+        Raises OSError where the child is gone.
+        """
+        self._left_s = wall_s
+        socket.send_fds(self._data, [GIVEN], [file.fileno()])
+
     def read_into(self, buffer: memoryview) -> None:
         """Fills it. Only the time spent waiting for the child counts: it may wait for us as long
         as it must."""
@@ -130,7 +123,7 @@ class Job:
             if report is None:
                 with contextlib.suppress(OSError):  # the fork server is gone, and all with it
                     self._control.shutdown(socket.SHUT_WR)
-                report = self._report(_EXIT_WAIT_S)
+                report = self._report(EXIT_WAIT_S)
         if not report:
             return ChildExit(signal.SIGKILL, 0.0, 0)
         told = json.loads(report)
@@ -177,75 +170,10 @@ def _too_much_memory(settings: DecodeSettings) -> MediaRejected:
     )
 
 
-class _Server:
-    """The fork server of this process."""
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = str(Path(__file__).resolve().parents[3])
-        environment = {n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ}
-        environment.update(PYTHONPATH=root, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.media.sandbox.server", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
-            )
-        self._requests = ours
-        self.owner = os.getpid()
-
-    def runs(self) -> bool:
-        return self._process.poll() is None
-
-    def submit(self, request: bytes, data: socket.socket, control: socket.socket) -> None:
-        socket.send_fds(self._requests, [request], [data.fileno(), control.fileno()])
-
-    def stop(self) -> None:
-        self._requests.close()
-        if self.owner == os.getpid():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_EXIT_WAIT_S)
-
-
-_LOCK = threading.Lock()
-_servers: list[_Server] = []  # none or one
-
-
-def _server() -> _Server:
-    """The running one, else a new one; _LOCK is held. A fork of this process starts its own."""
-    if _servers and (_servers[0].owner != os.getpid() or not _servers[0].runs()):
-        _servers.pop().stop()
-    if not _servers:
-        if not _stop_registered:
-            _stop_registered.append(True)
-            atexit.register(stop_children)
-        _servers.append(_Server())
-    return _servers[0]
-
-
-_stop_registered: list[bool] = []
-
-
-def stop_children() -> None:
-    """End the fork server and all children of this process."""
-    with _LOCK:
-        while _servers:
-            _servers.pop().stop()
-
-
-def start_job(path: Path, settings: DecodeSettings, **more: Any) -> Job:
-    """A new child; `more` goes into its request."""
-    request = json.dumps(
-        {"path": str(path.absolute()), "settings": settings.model_dump(mode="json"), **more}
-    ).encode()
-    data, child_data = socket.socketpair()
-    control, server_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with child_data, server_control, _LOCK:
-        try:
-            _server().submit(request, child_data, server_control)
-        except OSError:  # it died just now: once more, with a new one
-            _servers.pop().stop()
-            _server().submit(request, child_data, server_control)
+def start_job(path: Path | None, settings: DecodeSettings, **more: Any) -> Job:
+    """A new child, for the file at `path`; `more` goes into its request."""
+    request = {"settings": settings.model_dump(mode="json"), **more}
+    if path is not None:
+        request["path"] = str(path.absolute())
+    data, control = request_child(json.dumps(request).encode())
     return Job(data, control, settings.max_wall_s)

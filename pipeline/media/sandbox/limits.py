@@ -9,6 +9,7 @@ huge frames that claim to last for hours would buy hours otherwise.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 
@@ -39,6 +40,15 @@ def cpu_seconds_for(size_bytes: int, media_ms: int, settings: DecodeSettings) ->
     for_media = settings.cpu_s_per_media_s * media_ms / 1000
     fair = settings.cpu_grace_s + for_size + min(for_media, _MEDIA_OVER_SIZE * for_size)
     return max(1, min(settings.max_cpu_s, int(fair)))
+
+
+def allow_cpu_for_next(size_bytes: int, settings: DecodeSettings) -> None:
+    """Of a process that takes several objects: from now on, what one of that size may take."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used_s = math.ceil(usage.ru_utime + usage.ru_stime)
+    hard_s = settings.max_cpu_s + 1
+    limit_s = min(hard_s, used_s + cpu_seconds_for(size_bytes, 0, settings))
+    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, hard_s))
 
 
 class CpuBudget:

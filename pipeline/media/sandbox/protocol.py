@@ -25,6 +25,9 @@ _MAX_HEADER = 1 << 20
 _MAX_FRAMES = 64
 _MAX_WINDOW_MS = 3_600_000
 
+GIVEN = b"\0"
+"""Goes with each file that is handed to a child that takes several."""
+
 Item = MediaInfo | Window | DecodeEnd
 
 

@@ -1,4 +1,4 @@
-"""Forks one decoding child an object: `python -m pipeline.media.sandbox.server FD`.
+"""Forks the decoding children: `python -m pipeline.media.sandbox.server FD`.
 
 Forking from here is cheap (a few ms) and safe, as this process has one thread and has imported
 nothing but what decoding needs. The parent asks over a socket and hands two sockets in with each
@@ -16,30 +16,20 @@ lives on in its children when the parent is killed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from pipeline.media.decode import decode
 from pipeline.media.image import load_formats
 from pipeline.media.sandbox import kernel
-from pipeline.media.sandbox.limits import CpuBudget, limit_memory_and_files
-from pipeline.media.sandbox.protocol import send_error, send_facts, send_item
-from pipeline.media.window import Window
-from pipeline.settings_embedding import DecodeSettings
+from pipeline.media.sandbox.child import be_child, find_libraries
 
 _MAX_REQUEST = 1 << 16
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +47,7 @@ def serve(requests: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
     load_formats()
+    find_libraries()
     has_namespace = kernel.leave_network()
     gc.collect()
     gc.freeze()  # so that children share what is here, and do not copy it by counting
@@ -93,86 +84,9 @@ def _accept(requests: socket.socket, has_namespace: bool) -> _Child | None:
     server = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _be_child(data, server, json.loads(message), has_namespace)
+        be_child(data, server, json.loads(message), has_namespace)
     data.close()
     return _Child(pid, control)
-
-
-def _be_child(
-    data: socket.socket, server: int, request: dict[str, Any], has_namespace: bool
-) -> None:
-    """Never returns."""
-    status = 1
-    try:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != server:
-            os._exit(1)
-        os.setpgid(0, 0)  # an ffmpeg started here is killed with this process
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _close_all_but(data.fileno())
-        path, settings = Path(request["path"]), DecodeSettings.model_validate(request["settings"])
-        try:
-            budget = CpuBudget(path.stat().st_size, settings)
-            limit_memory_and_files(settings)
-            kernel.no_new_privileges()
-            held = {
-                "namespace": has_namespace,
-                "landlock": kernel.open_only(_readable(path, settings), [Path("/dev/null")]),
-                "seccomp": kernel.forbid_sockets(),
-            }
-            if "try" in request:
-                send_facts(data, held | _try_to_get_out(**request["try"]))
-            else:
-                _decode(data, path, settings, budget)
-            status = 0
-        except BrokenPipeError:
-            pass  # nobody listens any more
-        except BaseException as error:  # noqa: BLE001 - it is told to the parent, whatever it is
-            send_error(data, error)
-    finally:
-        os._exit(status)
-
-
-def _decode(data: socket.socket, path: Path, settings: DecodeSettings, budget: CpuBudget) -> None:
-    for item in decode(path, settings):
-        if isinstance(item, Window):
-            budget.came_out(item.segment.end_ms)
-        send_item(data, item)
-
-
-def _readable(path: Path, settings: DecodeSettings) -> list[Path]:
-    """The object; and Python, the libraries and ffmpeg, which are loaded when they are needed."""
-    package = Path(__file__).resolve().parents[2]
-    folders = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/bin", "/nix/store"]
-    folders += os.environ.get("LD_LIBRARY_PATH", "").split(":")
-    paths = [path, package, package.parent / "encoders", *(Path(f) for f in folders if f)]
-    program = settings.ffmpeg_path or shutil.which("ffmpeg")
-    if program is not None:
-        beside = Path(program).resolve().parent
-        paths += [beside, beside.parent / "lib"]
-    return [*paths, Path("/etc/ld.so.cache"), Path("/dev/urandom"), Path("/proc/cpuinfo")]
-
-
-def _try_to_get_out(port: int, file: str) -> dict[str, bool]:
-    """Whether, in spite of all, an address of this machine or another file can be had."""
-    got = {"connects": True, "opens": True}
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        got["connects"] = False
-    try:
-        open(file, "rb").close()
-    except OSError:
-        got["opens"] = False
-    return got
-
-
-def _close_all_but(kept: int) -> None:
-    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
-        if number > 2 and number != kept:
-            with contextlib.suppress(OSError):  # the one that listed the folder is closed
-                os.close(number)
 
 
 def _reap(children: dict[int, _Child], selector: selectors.BaseSelector) -> None:

@@ -17,8 +17,9 @@ import psutil
 import pytest
 
 from pipeline.errors import MediaRejected
-from pipeline.media.sandbox.client import ChildExit, decode_in_child, prepare_children
+from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.sandbox.limits import cpu_seconds_for
+from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
 from pipeline.settings_embedding import DecodeSettings
@@ -167,7 +168,7 @@ def test_from_other_threads_at_once(clip: Path, tmp_path: Path) -> None:
 
 
 def test_a_child_has_no_secret_and_few_files(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.media.sandbox.client import stop_children
+    from pipeline.media.sandbox.server_process import stop_children
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
     stop_children()

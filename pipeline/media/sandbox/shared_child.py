@@ -1,0 +1,92 @@
+"""Decodes objects, small stills of the common kinds several to a child, all else each in its own.
+
+A child of its own costs an object more than a small picture does (docs/performance.md). What a
+child that was shared says is only taken where it is a clean end: everything else (a rejection, a
+crash, a limit) is asked again of a child that has seen nothing but this object, so that no object
+is blamed for what another did, and the others go to a fresh child.
+
+What a picture that takes over its decoder could do to those after it in the same child, and why
+only these kinds share one, stands in docs/security.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.media.sandbox.client import Job, decode_in_child, start_job
+from pipeline.media.sandbox.protocol import BrokenWireError, Item, receive
+from pipeline.media.window import DecodeEnd, Window
+from pipeline.records import MediaInfo
+from pipeline.settings_embedding import DecodeSettings
+
+MAX_OBJECT_BYTES = 32 * 2**20
+MAX_CHILD_BYTES = 256 * 2**20
+MAX_CHILD_CPU_S = 30.0
+MAX_WALL_S = 30
+_COMMON_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+
+
+class SandboxDecoder:
+    """Decodes one object after the other; not for several threads. To be closed."""
+
+    def __init__(self, settings: DecodeSettings) -> None:
+        self._settings = settings
+        self._job: Job | None = None
+        self._objects = 0
+        self._bytes = 0
+        self._cpu_s = 0.0
+
+    def decode(self, path: Path) -> Iterator[Item]:
+        """As `decode_in_child`, and raises what that raises."""
+        size_bytes = path.stat().st_size
+        if self._settings.objects_per_child > 1 and _may_share(path, size_bytes):
+            items = self._decode_shared(path, size_bytes)
+            if items is not None:
+                yield from items
+                return
+        yield from decode_in_child(path, self._settings)
+
+    def close(self) -> None:
+        """End the child that waits for more."""
+        if self._job is not None:
+            self._job.end(0.0)
+            self._job = None
+
+    def _decode_shared(self, path: Path, size_bytes: int) -> tuple[Item, ...] | None:
+        """None where it did not end well, whatever the reason."""
+        if self._job is None:
+            self._job = start_job(None, self._settings)
+            self._objects, self._bytes, self._cpu_s = 0, 0, 0.0
+        items = _still(self._job, path, min(MAX_WALL_S, self._settings.max_wall_s))
+        if items is not None:
+            self._objects += 1
+            self._bytes += size_bytes
+            self._cpu_s += items[-1].cpu_seconds
+        if (
+            items is None
+            or self._objects >= self._settings.objects_per_child
+            or self._bytes >= MAX_CHILD_BYTES
+            or self._cpu_s >= MAX_CHILD_CPU_S
+        ):
+            self.close()
+        return items
+
+
+def _still(job: Job, path: Path, wall_s: float) -> tuple[MediaInfo, Window, DecodeEnd] | None:
+    try:
+        with path.open("rb") as file:
+            job.give(file, wall_s)
+        info, window, end = (receive(job.read_into) for _ in range(3))
+    except (OSError, BrokenWireError):  # TimeoutError is an OSError
+        return None
+    if isinstance(info, MediaInfo) and isinstance(window, Window) and isinstance(end, DecodeEnd):
+        return info, window, end
+    return None
+
+
+def _may_share(path: Path, size_bytes: int) -> bool:
+    if not 0 < size_bytes <= MAX_OBJECT_BYTES:
+        return False
+    with path.open("rb") as file:
+        return file.read(8).startswith(_COMMON_MAGIC)
