@@ -1,12 +1,13 @@
-"""Work ahead: an iterator runs in a thread of its own, some items before who takes them."""
+"""Work ahead: iterators run in threads of their own, some items before who takes them."""
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -14,48 +15,71 @@ END_WAIT_S = 10.0
 """For what is stopped in the middle of an item, such as a GET. A daemon: it holds no exit up."""
 
 
+class Shared(Generic[T]):
+    """An iterator of which several threads take items, each item once."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._one_at_a_time = threading.Lock()
+
+    def __iter__(self) -> Shared[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._one_at_a_time:
+            return next(self._items)
+
+
 @contextmanager
 def ahead(
-    items: Generator[T, None, None], most: int, *, end_wait_s: float = END_WAIT_S
+    *workers: Generator[T, None, None], most: int, end_wait_s: float = END_WAIT_S
 ) -> Iterator[Iterator[T]]:
-    """The same items in the same order. Work on them begins on entering, not with the first `next`,
-    and is at most `most` items ahead.
+    """All items of all workers: those of each in its order, each worker in a thread. Work begins on
+    entering, not with the first `next`, and is at most `most` items ahead.
 
-    What `items` raises is raised by `next`, after the items before it. Leaving stops the work after
-    the item that it is at, which is waited for `end_wait_s`; `items` is closed in the thread that
-    ran it.
+    What a worker raises is raised by `next`, after the items before it. Leaving stops the work
+    after the items that it is at, which are waited for `end_wait_s`; a worker is closed in the
+    thread that ran it.
     """
     ready: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
     room = threading.Semaphore(most)
     stopped = threading.Event()
 
-    def produce() -> None:
+    def produce(items: Generator[T, None, None]) -> None:
         end: tuple[Any, ...] = (None, True)
         try:
             with closing(items):
                 while room.acquire() and not stopped.is_set():
                     ready.put((next(items), False))
         except StopIteration:
-            pass
+            room.release()
         except BaseException as error:  # noqa: BLE001  it is raised again by `next`
             end = (error, True)
         ready.put(end)
 
     def taken() -> Iterator[T]:
-        while True:
+        running = len(workers)
+        while running:
             item, is_end = ready.get()
-            if is_end:
-                if item is not None:
-                    raise item
-                return
-            room.release()
-            yield item
+            if not is_end:
+                room.release()
+                yield item
+            elif item is not None:
+                raise item
+            else:
+                running -= 1
 
-    worker = threading.Thread(target=produce, name="ahead", daemon=True)
-    worker.start()
+    threads = [
+        threading.Thread(target=produce, args=(worker,), name="ahead", daemon=True)
+        for worker in workers
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield taken()
     finally:
         stopped.set()
-        room.release()
-        worker.join(end_wait_s)
+        room.release(len(threads))
+        end_by = time.monotonic() + end_wait_s
+        for thread in threads:
+            thread.join(max(0.0, end_by - time.monotonic()))

@@ -18,9 +18,15 @@ def scratch_folder() -> Iterator[Path]:
 
     Raises ScratchFull where a write to it found no room, whoever wrote.
     """
+    with room_named(), tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def room_named() -> Iterator[None]:
+    """Raises ScratchFull where a write to a scratch folder found no room."""
     try:
-        with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-            yield Path(folder)
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

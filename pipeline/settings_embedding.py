@@ -93,7 +93,10 @@ class DecodeSettings(SettingsPart):
         "as all other media has.",
     )
     processes: int = Field(
-        1, ge=1, description="Decoders side by side, one CPU core each, as Ray actors."
+        0,
+        ge=0,
+        description="Decoders side by side, one CPU core each, at most; 0 for as many as the cores "
+        "allow.",
     )
 
 

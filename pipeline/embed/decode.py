@@ -1,4 +1,5 @@
-"""Stage 1 of the graph: an object in, its windows out, and always one last row with its outcome."""
+"""Stage 1 of the graph: a fetched object in, its windows out, and always one last row with its
+outcome."""
 
 from __future__ import annotations
 
@@ -12,43 +13,42 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import codec
+from pipeline.embed.fetch import Fetched
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
-from pipeline.local_files import scratch_folder
 from pipeline.media.sandbox.shared_child import SandboxDecoder
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.payload import segment_payload
-from pipeline.planning.diff import verdict_without_get
 from pipeline.progress import AddProgress, Stage, StageProgress
 from pipeline.records import Failure, FetchedObject, MediaInfo, ObjectOutcome, PlanRow, Status
-from pipeline.settings import SourceSettings
 from pipeline.settings_embedding import DecodeSettings
-from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
-from pipeline.source.source import open_source
+from pipeline.source.sidecars import Sidecars
 
 
 class DecodeStage:
-    """Fetches, decodes and cuts one object at a time. It never raises for an object's sake."""
+    """Decodes and cuts one object at a time. It never raises for an object's sake."""
 
     def __init__(
         self,
-        source: SourceSettings,
         decode: DecodeSettings,
         encoder_name: str,
         spaces: tuple[str, ...],
         add_progress: AddProgress,
     ) -> None:
-        self._source = source
         self._decoder = SandboxDecoder(decode)
         self._encoder_name = encoder_name
         self._spaces = spaces
         self._add_progress = add_progress
-        self._place = open_source(source)
 
-    def rows(self, planned: PlanRow, shard: Shard) -> Iterator[DecodedRow]:
-        """Windows in their order, then the end. Windows of an object that fails half way are
-        followed by an outcome that says so; the writer drops them."""
-        started = time.perf_counter()
+    def rows(self, fetched: Fetched, shard: Shard) -> Iterator[DecodedRow]:
+        """Windows in their order, then the end; then the file is gone. Windows of an object that
+        fails half way are followed by an outcome that says so; the writer drops them."""
+        planned = fetched.planned
+        if fetched.verdict is not None:
+            yield self._end(planned, shard, fetched.verdict)
+            self._add_progress(Stage.DECODE, StageProgress(objects=1))
+            return
+        started = time.perf_counter() - fetched.seconds
         counts: Counter[str] = Counter()
         info: MediaInfo | None = None
         end: DecodeEnd | None = None
@@ -56,29 +56,23 @@ class DecodeStage:
         status = Status.FAILED
         windows = 0
         try:
-            verdict = verdict_without_get(planned, self._source)
-            if verdict is not None:
-                yield self._end(planned, shard, verdict)
-                self._add_progress(Stage.DECODE, StageProgress(objects=1))
-                return
-            with scratch_folder() as folder:
-                # The object's own name never reaches the disk: a key can hold anything.
-                path = folder / "object"
-                fetched = self._place.fetch(planned.object, path)
-                sidecars = self._fetch_sidecars(planned, folder)
-                failure = sidecars.failures[0] if sidecars.failures else None
-                for item in self._decoder.decode(path):
-                    if isinstance(item, MediaInfo):
-                        info = item
-                    elif isinstance(item, Window):
-                        if info is None:
-                            raise ValueError("the decoder gave a window before the media's info")
-                        row = self._window(planned, shard, info, item, sidecars, fetched)
-                        counts.update(_modalities(row))
-                        windows += 1
-                        yield row
-                    else:
-                        end = item
+            if fetched.error is not None:
+                raise fetched.error
+            if fetched.path is None or fetched.found is None:
+                raise ValueError("an object was neither fetched nor was there a reason")
+            failure = next(iter(fetched.sidecars.failures), None)
+            for item in self._decoder.decode(fetched.path):
+                if isinstance(item, MediaInfo):
+                    info = item
+                elif isinstance(item, Window):
+                    if info is None:
+                        raise ValueError("the decoder gave a window before the media's info")
+                    row = self._window(planned, shard, info, item, fetched.sidecars, fetched.found)
+                    counts.update(_modalities(row))
+                    windows += 1
+                    yield row
+                else:
+                    end = item
             if end is None or windows == 0:
                 raise MediaRejected(
                     f"{planned.object.uri} gave no window.",
@@ -100,6 +94,8 @@ class DecodeStage:
                 "A defect of sensedex; please report it with this line.",
             )
             status = Status.FAILED
+        finally:
+            fetched.delete()
         done = status in (Status.INDEXED, Status.PARTIAL)
         decoded_ms = end.decoded_ms if end is not None and done else 0
         seconds = time.perf_counter() - started
@@ -130,17 +126,6 @@ class DecodeStage:
         """End the decoder's process; the stage is not used again."""
         self._decoder.close()
 
-    def _fetch_sidecars(self, planned: PlanRow, folder: Path) -> Sidecars:
-        files = []
-        for number, sidecar in enumerate(planned.sidecars):
-            if sidecar.size_bytes > MAX_SIDECAR_BYTES:
-                files.append((sidecar.key, b"\0"))  # reported as what it is: no text to read
-                continue
-            path = folder / f"sidecar-{number}"
-            self._place.fetch(sidecar, path)
-            files.append((sidecar.key, path.read_bytes()))
-        return read_sidecars(files)
-
     def _window(
         self,
         planned: PlanRow,
@@ -148,7 +133,7 @@ class DecodeStage:
         info: MediaInfo,
         window: Window,
         sidecars: Sidecars,
-        fetched: FetchedObject,
+        found: FetchedObject,
     ) -> DecodedRow:
         text = sidecars.text_of(window.segment)
         payload = segment_payload(
@@ -161,8 +146,8 @@ class DecodeStage:
             has_vision=window.frames is not None,
             has_audio=window.sound is not None,
             text=text,
-            user_metadata=fetched.metadata,
-            content_type=fetched.content_type,
+            user_metadata=found.metadata,
+            content_type=found.content_type,
             # One step of 32768 is dither, not sound.
             silent=window.sound is not None and int(np.abs(window.sound).max()) <= 1,
             spaces=self._spaces,

@@ -64,7 +64,7 @@ def run_graph(
             _RayDecode,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=job.settings.decode.processes),
+            compute=ActorPoolStrategy(size=job.settings.decode.processes or 1),
             num_cpus=1,
             fn_constructor_args=(job, board.handle),
         )
@@ -124,11 +124,12 @@ class _RayDecode:
         prepare_children()  # half a second, while the encoder loads its model
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        rows = (
-            row for p in rows_of_table(table) for row in self._stage.rows(p, self._job.shard_of(p))
-        )
-        for chunk in chunks(rows, WINDOWS_PER_BLOCK):
-            yield decoded_table(chunk)
+        with self._job.fetched(iter(rows_of_table(table))) as fetched:
+            rows = (
+                row for f in fetched for row in self._stage.rows(f, self._job.shard_of(f.planned))
+            )
+            for chunk in chunks(rows, WINDOWS_PER_BLOCK):
+                yield decoded_table(chunk)
         self._reporter.tell()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from encoders.protocol import Encoder
 from pipeline.embed.decode import DecodeStage
 from pipeline.embed.encode import EncodeStage
+from pipeline.embed.fetch import Fetched, fetched_ahead
 from pipeline.embed.rows import Shard
 from pipeline.embed.write import WriteStage
 from pipeline.models.spaces import load_chosen
@@ -34,9 +36,10 @@ class EmbedJob:
     def decode_stage(self, add_progress: AddProgress) -> DecodeStage:
         fingerprints = tuple(sorted({space.fingerprint for space in self.spaces}))
         encoder = self.settings.encode.encoder
-        return DecodeStage(
-            self.settings.source, self.settings.decode, encoder, fingerprints, add_progress
-        )
+        return DecodeStage(self.settings.decode, encoder, fingerprints, add_progress)
+
+    def fetched(self, rows: Iterator[PlanRow]) -> AbstractContextManager[Iterator[Fetched]]:
+        return fetched_ahead(self.settings.source, rows)
 
     def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
         return EncodeStage(self.load_encoders, self.spaces, add_progress, self.settings.tags)

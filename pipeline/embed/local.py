@@ -1,5 +1,5 @@
-"""The main path without Ray, in this process: a thread decodes, a few windows ahead of encode and
-write, and begins while the encoder's library is imported.
+"""The main path without Ray, in this process: threads fetch and decode, a few windows ahead of
+encode and write, and begin while the encoder's library is imported.
 
 The same stages and the same receipts as `pipeline.embed.graph`, for a run of little, which is done
 before Ray would have started.
@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 
 from pipeline.ahead import ahead
+from pipeline.cores import usable_cores
+from pipeline.embed.fetch import Fetched
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.server_process import prepare_children
@@ -23,15 +25,18 @@ def run_in_loop(
 ) -> Iterator[ShardReceipt]:
     """Receipts, as their shards are committed. No object's own fault raises."""
     prepare_children()  # half a second
-    decode = job.decode_stage(add_progress)
     batch = job.settings.encode.batch_size
+    decoders = job.settings.decode.processes or usable_cores()
 
-    def decoded() -> Generator[DecodedRow, None, None]:
-        with closing(decode):
-            for row in rows:
-                yield from decode.rows(row, job.shard_of(row))
+    def decoded(fetched: Iterator[Fetched]) -> Generator[DecodedRow, None, None]:
+        with closing(job.decode_stage(add_progress)) as decode:
+            for item in fetched:
+                yield from decode.rows(item, job.shard_of(item.planned))
 
-    with ahead(decoded(), most=2 * batch) as windows:
+    with (
+        job.fetched(rows) as fetched,
+        ahead(*(decoded(fetched) for _ in range(decoders)), most=2 * batch) as windows,
+    ):
         encode = job.encode_stage(add_progress)
         write = job.write_stage(add_progress)
         for chunk in chunks(windows, batch):

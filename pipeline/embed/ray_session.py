@@ -120,7 +120,7 @@ def start_ray(settings: Settings) -> None:
             with own_sigterm():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             return
-        wanted = settings.decode.processes + settings.encode.processes
+        wanted = (settings.decode.processes or 1) + settings.encode.processes
         with own_sigterm(), marked_children():
             ray.init(
                 address="local",

@@ -163,9 +163,11 @@ def _alone(settings: Settings, planned: RunPlan, folder: Path) -> dict[str, floa
 
     decode: DecodeStage = graph.decode_stage(ignore)
     shard = Shard(0, len(rows))
-    list(decode.rows(rows[0], shard))  # starts the decoder's fork server
+    with graph.fetched(iter(rows[:1])) as fetched:
+        list(decode.rows(next(fetched), shard))  # starts the decoder's fork server
     began = time.perf_counter()
-    decoded = [item for row in rows for item in decode.rows(row, shard)]
+    with graph.fetched(iter(rows)) as fetched:
+        decoded = [item for each in fetched for item in decode.rows(each, shard)]
     seconds = {"decode": time.perf_counter() - began}
     windows = sum(1 for item in decoded if item.payload is not None)
 

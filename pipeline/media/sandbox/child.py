@@ -1,4 +1,4 @@
-"""What a decoding child does: it gives up all that it does not need, decodes, and ends.
+"""The life of a decoding child: it gives up all that it does not need, decodes, and ends.
 
 Most children take one object. One that shares takes still pictures, one after the other, as open
 files: it can open none itself, and has only the one at hand.

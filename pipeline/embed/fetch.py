@@ -1,0 +1,152 @@
+"""Fetches objects and their sidecars to this machine's disk, some before they are decoded.
+
+What goes wrong with an object is kept with it: it is the decode stage that says how an object ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.ahead import Shared, ahead
+from pipeline.local_files import room_named, scratch_folder
+from pipeline.planning.diff import verdict_without_get
+from pipeline.records import FetchedObject, ObjectOutcome, PlanRow
+from pipeline.settings import SourceSettings
+from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
+from pipeline.source.source import open_source
+
+FETCHES_AT_ONCE = 4
+MAX_OBJECTS_AHEAD = 16
+MAX_BYTES_AHEAD = 256 * 2**20
+"""Of objects on the disk that nobody decodes yet; a larger one is fetched by itself."""
+
+_NO_SIDECARS = Sidecars()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An object that was planned, and what came of fetching it: its file, or the outcome that the
+    listing alone says (`verdict`), or what was raised (`error`)."""
+
+    planned: PlanRow
+    path: Path | None = None
+    found: FetchedObject | None = None
+    sidecars: Sidecars = _NO_SIDECARS
+    verdict: ObjectOutcome | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+
+    def delete(self) -> None:
+        """The file goes; it is not wanted any more."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+class Fetcher:
+    """Fetches into a folder, under names of its own, since a key can hold anything. May be shared
+    by threads."""
+
+    def __init__(self, settings: SourceSettings, folder: Path) -> None:
+        self._settings = settings
+        self._source = open_source(settings)
+        self._folder = folder
+        self._numbers = itertools.count()
+
+    def fetch(self, planned: PlanRow) -> Fetched:
+        """Never raises for an object's sake."""
+        verdict = verdict_without_get(planned, self._settings)
+        if verdict is not None:
+            return Fetched(planned, verdict=verdict)
+        began = time.perf_counter()
+        path = self._folder / f"object-{next(self._numbers)}"
+        try:
+            with room_named():
+                found = self._source.fetch(planned.object, path)
+                sidecars = self._sidecars(planned)
+        except Exception as error:  # noqa: BLE001  it is raised again where the object is decoded
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            return Fetched(planned, error=error, seconds=time.perf_counter() - began)
+        return Fetched(planned, path, found, sidecars, seconds=time.perf_counter() - began)
+
+    def _sidecars(self, planned: PlanRow) -> Sidecars:
+        files = []
+        for sidecar in planned.sidecars:
+            if sidecar.size_bytes > MAX_SIDECAR_BYTES:
+                files.append((sidecar.key, b"\0"))  # reported as what it is: no text to read
+                continue
+            path = self._folder / f"sidecar-{next(self._numbers)}"
+            try:
+                self._source.fetch(sidecar, path)
+                files.append((sidecar.key, path.read_bytes()))
+            finally:
+                path.unlink(missing_ok=True)
+        return read_sidecars(files)
+
+
+class _Room:
+    """Bytes that may lie on the disk at once."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._taken = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def take(self, size_bytes: int) -> bool:
+        """Waits for so much, or for all of it where that is less. False when it is closed."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._closed or not self._taken or self._taken + size_bytes <= self._size_bytes
+                )
+            )
+            self._taken += size_bytes
+            return not self._closed
+
+    def give(self, size_bytes: int) -> None:
+        with self._changed:
+            self._taken -= size_bytes
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+@contextmanager
+def fetched_ahead(settings: SourceSettings, rows: Iterator[PlanRow]) -> Iterator[Iterator[Fetched]]:
+    """The planned objects, fetched by several threads that begin at once; not in their order.
+
+    An object's file is the taker's to delete. Raises what `rows` raises. May be shared by threads.
+    """
+    planned = Shared(rows)
+    room = _Room(MAX_BYTES_AHEAD)
+
+    with scratch_folder() as folder:
+        fetcher = Fetcher(settings, folder)
+
+        def fetches() -> Generator[Fetched, None, None]:
+            for row in planned:
+                if not room.take(row.object.size_bytes):
+                    return
+                yield fetcher.fetch(row)
+
+        def taken(ready: Iterator[Fetched]) -> Iterator[Fetched]:
+            for fetched in ready:
+                room.give(fetched.planned.object.size_bytes)
+                yield fetched
+
+        threads = [fetches() for _ in range(FETCHES_AT_ONCE)]
+        with ahead(*threads, most=MAX_OBJECTS_AHEAD) as ready:
+            try:
+                yield Shared(taken(ready))
+            finally:
+                room.close()
