@@ -15,7 +15,7 @@ from PIL import Image
 
 from encoders.errors import InputError
 from encoders.imagebind.model import ImageBind
-from encoders.preprocess.image import SIZE, at_side, crop_of, normalize
+from encoders.preprocess.image import SIZE, crop_of, normalize
 
 COLD, HOT = np.array([20, 30, 90]), np.array([255, 60, 20])
 STRENGTH = 0.65
@@ -45,7 +45,7 @@ def localise(model: ImageBind, picture: Image.Image, query: NDArray[np.float32])
     crop = crop_of(picture)
     weight = next(model.parameters())
     frames = torch.from_numpy(crop.copy())[None, None].to(weight.device)
-    pixels = at_side(normalize(frames, weight.dtype), model.config.image_size)
+    pixels = normalize(frames, weight.dtype, side=model.config.image_size)
     return draw(crop, similarity_map(model, pixels, query)[0])
 
 

@@ -20,7 +20,7 @@ from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
 from encoders.preprocess.audio import log_mel_windows
 from encoders.preprocess.depth import prepare_depth
-from encoders.preprocess.image import at_side, check_windows, normalize
+from encoders.preprocess.image import check_windows, normalize
 from encoders.preprocess.imu import CHANNELS, STEPS
 from encoders.preprocess.text import check_words, token_ids
 from encoders.preprocess.thermal import prepare_thermal
@@ -93,7 +93,7 @@ class ImageBindEncoder:
         if modality is Modality.VISION:
             check_windows(batch, MOST_FRAMES)
             frames = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-            return at_side(normalize(frames, dtype), self.model.config.image_size)
+            return normalize(frames, dtype, side=self.model.config.image_size)
         if modality is Modality.AUDIO:
             return log_mel_windows(batch, self._device).to(dtype)
         if modality is Modality.DEPTH:

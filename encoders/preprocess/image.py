@@ -60,21 +60,33 @@ def normalize(
     dtype: torch.dtype,
     mean: Sequence[float] = MEAN,
     std: Sequence[float] = STD,
+    side: int = SIZE,
 ) -> Tensor:
-    """uint8 (N,F,224,224,3) to (N,3,224,224) where F is 1, else (N,3,F,224,224).
+    """uint8 (N,F,224,224,3) to (N,3,side,side) where F is 1, else (N,3,F,side,side); each value is
+    the mean of what it covers, for networks that take smaller pictures.
 
     `frames` may be on any device; the arithmetic happens there.
     """
     means = torch.tensor(mean, device=frames.device) * 255
     deviations = torch.tensor(std, device=frames.device) * 255
-    scaled = ((frames.float() - means) / deviations).to(dtype)
+    # Averaged before it is scaled: a quarter of the values, or fewer, are left to scale.
+    scaled = _averaged(frames, side).sub_(means).div_(deviations).to(dtype)
     channels_first = scaled.permute(0, 4, 1, 2, 3)
     return channels_first[:, :, 0] if frames.shape[1] == 1 else channels_first
 
 
-def at_side(pixels: Tensor, side: int) -> Tensor:
-    """(..., 224, 224) to (..., side, side), each the mean of what it covers; for small networks."""
-    if pixels.shape[-1] == side:
-        return pixels
-    flat = pixels.flatten(0, -4) if pixels.dim() > 4 else pixels
-    return F.interpolate(flat, (side, side), mode="area").view(*pixels.shape[:-2], side, side)
+def _averaged(frames: Tensor, side: int) -> Tensor:
+    """float32 (N,F,side,side,3), each the mean of what it covers of uint8 (N,F,224,224,3)."""
+    if side == SIZE:
+        return frames.float()
+    number, count = frames.shape[:2]
+    if SIZE % side:
+        flat = frames.flatten(0, 1).permute(0, 3, 1, 2).float()
+        pooled = F.adaptive_avg_pool2d(flat, side)
+        return pooled.permute(0, 2, 3, 1).reshape(number, count, side, side, 3)
+    # Whole rows are added, then columns: a tenth of the time of adaptive_avg_pool2d.
+    factor = SIZE // side
+    rows = frames.reshape(number, count, side, factor, SIZE * 3)
+    columns = sum(rows[:, :, :, n].float() for n in range(factor))
+    cells = columns.view(number, count, side, side, factor, 3)  # type: ignore[union-attr]
+    return sum(cells[..., n, :] for n in range(factor)) / factor**2  # type: ignore[return-value]
