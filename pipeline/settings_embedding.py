@@ -167,17 +167,24 @@ class EmbedSettings(SettingsPart):
 
     engine: Literal["auto", "ray", "loop"] = Field(
         "auto",
-        description="loop works in this process and starts at once; ray takes ten seconds to "
-        "start and all cores. auto takes the loop for a run of little.",
+        description="loop works in this process, on all its cores, and starts at once; ray takes "
+        "ten seconds to start. auto takes the loop for a run of little and on a small machine, and "
+        "ray where RAY_ADDRESS names a cluster.",
     )
     ray_from_objects: int = Field(
         1200,
         ge=1,
-        description="auto starts Ray for so many objects to embed, or more; where RAY_ADDRESS "
-        "names a cluster, for any.",
+        description="auto starts Ray for so many objects to embed, or more, on a machine with a "
+        "GPU or embed.ray_from_cores.",
     )
     ray_from_mb: int = Field(
         256, ge=1, description="auto starts Ray for so many megabytes to embed, or more, too."
+    )
+    ray_from_cores: int = Field(
+        6,
+        ge=1,
+        description="Cores from which on auto takes Ray on one machine without a GPU: on two, the "
+        "loop is faster at any size; on more it was not measured.",
     )
 
 

@@ -1,7 +1,9 @@
 """Choose where the stages of a run are done: in this process, or by Ray.
 
 Ray and its actors take ten seconds to start and memory to stay; a run of little is done by then. It
-pays where there is enough to share out, and where a cluster is named it is what was asked for.
+pays where there is enough to share out and enough to share it with: two cores are kept busy without
+it, and are quicker so at any size (docs/performance.md). Where a cluster is named it is what was
+asked for.
 """
 
 from __future__ import annotations
@@ -9,11 +11,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+from pipeline.cores import usable_cores
 from pipeline.progress import ProgressReporter
 from pipeline.settings import Settings
 from pipeline.settings_embedding import EmbedSettings
+
+_GPU_DEVICES = (Path("/dev/nvidia0"), Path("/dev/kfd"))  # to ask torch would be to import it
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this process may work with."""
+
+    cores: int
+    has_gpu: bool = False
 
 
 class Engine(StrEnum):
@@ -24,13 +39,21 @@ class Engine(StrEnum):
 
 
 def choose_engine(
-    embed: EmbedSettings, objects: int, size_bytes: int, environment: Mapping[str, str]
+    embed: EmbedSettings,
+    objects: int,
+    size_bytes: int,
+    environment: Mapping[str, str],
+    machine: Machine,
 ) -> Engine:
-    """For so much to embed. `embed.engine` wins; by `auto` a named cluster does, then the size."""
+    """For so much to embed. `embed.engine` wins; by `auto` a named cluster does, then the size and
+    what this machine has."""
     if embed.engine != "auto":
         return Engine(embed.engine)
+    if environment.get("RAY_ADDRESS"):
+        return Engine.RAY
     much = objects >= embed.ray_from_objects or size_bytes >= embed.ray_from_mb * 2**20
-    return Engine.RAY if much or environment.get("RAY_ADDRESS") else Engine.LOOP
+    pays = machine.has_gpu or machine.cores >= embed.ray_from_cores
+    return Engine.RAY if much and pays else Engine.LOOP
 
 
 @contextmanager
@@ -54,4 +77,5 @@ def engine_session(
 
 def engine_for(settings: Settings, objects: int, size_bytes: int) -> Engine:
     """The engine for so many objects and bytes, by the settings and RAY_ADDRESS."""
-    return choose_engine(settings.embed, objects, size_bytes, os.environ)
+    machine = Machine(usable_cores(), any(device.exists() for device in _GPU_DEVICES))
+    return choose_engine(settings.embed, objects, size_bytes, os.environ, machine)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.embed.engine import Engine, choose_engine
+from pipeline.embed.engine import Engine, Machine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
@@ -27,18 +27,25 @@ CLUSTER = {"RAY_ADDRESS": "ray-head:6379"}
 HEAVY = ("torch", "ray", "prefect", "qdrant_client", "transformers")
 
 
+LARGE, TWO_CORES, GPU = Machine(6), Machine(2), Machine(2, has_gpu=True)
+
+
 @pytest.mark.parametrize(
-    ("given", "objects", "size_bytes", "environment", "expected"),
+    ("given", "objects", "size_bytes", "environment", "machine", "expected"),
     [
-        ({}, 10, MB, {}, Engine.LOOP),
-        ({}, 1200, MB, {}, Engine.RAY),
-        ({}, 1199, MB, {}, Engine.LOOP),
-        ({}, 10, 256 * MB, {}, Engine.RAY),
-        ({}, 10, MB, CLUSTER, Engine.RAY),
-        ({"engine": "loop"}, 10**6, MB, CLUSTER, Engine.LOOP),
-        ({"engine": "ray"}, 1, 1, {}, Engine.RAY),
-        ({"ray_from_objects": 5}, 5, 1, {}, Engine.RAY),
-        ({"ray_from_objects": 5}, 4, 1, {}, Engine.LOOP),
+        ({}, 10, MB, {}, LARGE, Engine.LOOP),
+        ({}, 1200, MB, {}, LARGE, Engine.RAY),
+        ({}, 1199, MB, {}, LARGE, Engine.LOOP),
+        ({}, 10, 256 * MB, {}, LARGE, Engine.RAY),
+        ({}, 10**6, 256 * MB, {}, TWO_CORES, Engine.LOOP),
+        ({}, 1200, MB, {}, GPU, Engine.RAY),
+        ({}, 10, MB, {}, GPU, Engine.LOOP),
+        ({}, 10, MB, CLUSTER, TWO_CORES, Engine.RAY),
+        ({"engine": "loop"}, 10**6, MB, CLUSTER, LARGE, Engine.LOOP),
+        ({"engine": "ray"}, 1, 1, {}, TWO_CORES, Engine.RAY),
+        ({"ray_from_objects": 5}, 5, 1, {}, LARGE, Engine.RAY),
+        ({"ray_from_objects": 5}, 4, 1, {}, LARGE, Engine.LOOP),
+        ({"ray_from_cores": 2}, 1200, 1, {}, TWO_CORES, Engine.RAY),
     ],
 )
 def test_the_engine_fits_what_there_is_to_do(
@@ -46,9 +53,11 @@ def test_the_engine_fits_what_there_is_to_do(
     objects: int,
     size_bytes: int,
     environment: dict[str, str],
+    machine: Machine,
     expected: Engine,
 ) -> None:
-    assert choose_engine(EmbedSettings(**given), objects, size_bytes, environment) is expected
+    chosen = choose_engine(EmbedSettings(**given), objects, size_bytes, environment, machine)
+    assert chosen is expected
 
 
 def tried(errors: list[SensedexError]) -> Callable[[], int]:
