@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoders.loading import load_encoder
+from encoders.modality import Modality
 from pipeline.errors import MediaRejected
+from pipeline.media.image import to_square
 from pipeline.records import MediaType, Segment, Status
 from tests.pipeline.media.clips import decoded
 
@@ -166,3 +169,27 @@ def test_too_many_pixels_costs_nothing(tmp_path: Path) -> None:
         decoded(tmp_path / "huge.png", max_pixels=1_000_000)
     assert caught.value.code == "too_many_pixels"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+@pytest.mark.parametrize("side", [900, 1800])
+def test_a_large_jpeg_read_at_a_reduced_size_keeps_its_vector(
+    tmp_path: Path, root_dir: Path, side: int
+) -> None:
+    """Photographs of the demo as a camera of more pixels gives them, with its grain."""
+    encoder = load_encoder("sensedex-mini", device="cpu", precision="fp32")
+    grain = np.random.default_rng(side)
+    whole, reduced = [], []
+    for name in ("astronaut", "bee", "cat", "cow"):
+        photo = Image.open(root_dir / f"infra/demo/media/photos/{name}.jpg").convert("RGB")
+        scale = side / min(photo.size)
+        size = (round(photo.width * scale), round(photo.height * scale))
+        large = np.asarray(photo.resize(size, Image.Resampling.LANCZOS), np.float32)
+        large += grain.normal(0, 5, large.shape)
+        path = tmp_path / f"{name}.jpg"
+        Image.fromarray(np.clip(large, 0, 255).astype(np.uint8)).save(path, quality=90)
+        reduced.append(square(path))
+        with Image.open(path) as picture:
+            whole.append(to_square(picture))
+    assert not np.array_equal(whole, reduced)
+    a, b = (encoder.encode(Modality.VISION, np.stack(all_)[:, None]) for all_ in (whole, reduced))
+    assert (a * b).sum(1).min() >= 0.9995

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -144,3 +145,20 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
     assert got.info.media_type is MediaType.AUDIO
     assert all(w.frames is None for w in got.windows)
     assert got.spans == [(0, 2000), (2000, 2500)]
+
+
+def test_dts_stored_as_if_it_were_samples(tmp_path: Path) -> None:
+    """As on a DTS CD: the header says PCM, and played as that it is noise."""
+    run_ffmpeg(
+        *("-f", "lavfi", "-i", "sine=440:r=44100:d=3", "-ac", "2", "-c:a", "dca"),
+        *("-strict", "-2", "-b:a", "768k", "-f", "dts", tmp_path / "stream.dts"),
+    )
+    with wave.open(str(tmp_path / "cd.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        file.writeframes((tmp_path / "stream.dts").read_bytes())
+    sound = decoded(tmp_path / "cd.wav", decoder="pyav").sound[8000:24_000]
+    spectrum = np.abs(np.fft.rfft(sound))
+    assert spectrum.argmax() == 440  # a second of sound: bins of 1 Hz
+    assert spectrum[430:450].sum() > 0.5 * spectrum.sum()
