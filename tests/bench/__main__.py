@@ -18,7 +18,8 @@ from pathlib import Path
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
-        "start planning decode encode precision load rebuild recall verify pipeline protocol faults"
+        "start yardsticks planning decode small_objects encode precision load rebuild recall "
+        "verify pipeline protocol faults"
     ).split()
 )
 
