@@ -18,7 +18,8 @@ from pathlib import Path
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
-        "start planning decode encode precision load rebuild recall verify pipeline protocol faults"
+        "start planning decode encode precision load server_load payload_indexes rebuild recall "
+        "verify pipeline protocol faults"
     ).split()
 )
 
