@@ -128,12 +128,13 @@ class IndexSettings(QdrantSettings):
         description="Quantization of a new collection on a server (turbo from Qdrant 1.18 on); "
         "`sensedex rebuild` changes it, where recall stays.",
     )
-    oversampling: float = Field(
-        2.0,
+    oversampling: float | None = Field(
+        None,
         ge=1,
         le=100,
         description="How many times as many quantized candidates are scored in full; more finds "
-        "more and takes longer.",
+        "more and takes longer. Empty for what fits the collection: 2 for int8 and turbo, 8 for "
+        "product, 16 for binary.",
     )
     hnsw_m: int = Field(
         16,

@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import psutil
+from qdrant_client import models as q
 
 from pipeline.index.collections import Collections
 from pipeline.index.connection import open_connection
@@ -31,6 +32,7 @@ from tests.bench.server_load import NO_SERVER, cpu_s, served, shard_files, space
 from tests.support.real_qdrant import named_binary
 
 NAME = "payload-indexes"
+LEAST_KB = 1_000
 ALL = frozenset(INDEXED_FIELDS)
 # What runs, verify and rebuild filter by, and every search: `live` and `kind`.
 OF_CALLS = frozenset({"kind", "live", "asset_id", "generation", "sequence"})
@@ -43,24 +45,29 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sets", action="store_true", help="leave out the rows of one index each")
     options = parser.parse_args()
     binary = named_binary()
     rows: list[dict[str, Any]] = []
     if binary is None:
         print(NO_SERVER)
     else:
-        rows += costs(binary, options.points, options.dimension, options.repeats)
+        rows += costs(
+            binary, options.points, options.dimension, options.repeats, each=not options.sets
+        )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
 
-def costs(binary: Path, points: int, dimension: int, repeats: int) -> list[dict[str, Any]]:
+def costs(
+    binary: Path, points: int, dimension: int, repeats: int, *, each: bool = True
+) -> list[dict[str, Any]]:
     choices = {
         "none": frozenset[str](),
         "all, as a new collection has them": ALL,
         "all, each with links in the graph": ALL,
         "those that our own calls filter by": OF_CALLS,
-        **{f"{name} alone": frozenset({name}) for name in INDEXED_FIELDS},
+        **{f"{name} alone": frozenset({name}) for name in INDEXED_FIELDS if each},
     }
     print(f"{points} points of 2 x {dimension}, medians of {repeats}; us of the server a point")
     print(f"{'payload indexes':<40}{'written':>10}{'built':>10}")
@@ -105,6 +112,10 @@ def _once(
     with open_connection(settings) as connection:
         collections = Collections(connection, settings)
         collections.create(NAME, spaces_of(dimension), graph=False)
+        # So that few points get a graph, too, and the links that are for a payload index.
+        connection.client.update_collection(
+            NAME, optimizers_config=q.OptimizersConfigDiff(indexing_threshold=LEAST_KB)
+        )
         for field, kind in INDEXED_FIELDS.items():
             if field not in fields or field in with_links:
                 connection.client.delete_payload_index(NAME, field)
@@ -119,7 +130,10 @@ def _once(
                         upserts.put(batch, batch.point_ids)
             written = cpu_s(server)
             if graph:
-                collections.build_graph(NAME)
+                connection.client.update_collection(
+                    NAME,
+                    hnsw_config=q.HnswConfigDiff(m=settings.hnsw_m, full_scan_threshold=LEAST_KB),
+                )
                 collections.wait_built(NAME, lambda *_: None)
             return written - before, cpu_s(server) - written
         finally:
