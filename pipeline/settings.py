@@ -172,6 +172,11 @@ class IndexSettings(QdrantSettings):
         description="Whether a new collection's payload is left on disk; empty for the server's "
         "own.",
     )
+    on_disk_payload_indexes: bool | None = Field(
+        None,
+        description="Whether a new collection's payload indexes are left on disk, which takes "
+        "less memory and makes filters slower; empty for the server's own.",
+    )
     write_consistency: int | None = Field(
         None,
         ge=1,

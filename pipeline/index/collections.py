@@ -92,7 +92,8 @@ class Collections:
             with warnings.catch_warnings():
                 # Local mode filters without indexes and says so for each of them.
                 warnings.simplefilter("ignore", UserWarning)
-                for field, schema in payload_indexes(version):
+                on_disk = None if local else wanted.on_disk_payload_indexes
+                for field, schema in payload_indexes(version, on_disk):
                     client.create_payload_index(name, field, schema)
         self.connection.make_ready()
 

@@ -120,8 +120,9 @@ class VectorIndex:
         return {asset: generation for asset, (_, generation) in flipped.items() if generation}
 
     def anchors(self, page: int = 512) -> Iterator[list[dict[str, Any]]]:
-        """The payload of every anchor that names its asset, a page at a time. One that has lost
-        `asset_id` is left out: `sensedex verify --repair` mends it, and a load of its asset."""
+        """The payload of every anchor that names its asset, a page at a time. One whose `asset_id`
+        is lost or another's is left out: `sensedex verify --repair` mends it, and a load of its
+        asset."""
         asset = q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))
         offset = None
         while True:
@@ -133,7 +134,7 @@ class VectorIndex:
                     offset=offset,
                     with_payload=["asset_id", "key", "generation", "spaces", "encoder"],
                 )
-            yield [p.payload for p in found if p.payload and p.payload.get("asset_id")]
+            yield [p.payload for p in found if p.payload and _is_anchor_of(p.id, p.payload)]
             if offset is None:
                 return
 
@@ -282,3 +283,11 @@ class VectorIndex:
     def points(self) -> CollectionPoints:
         """The same collection, point by point."""
         return CollectionPoints(self._connection, self._name)
+
+
+def _is_anchor_of(point: Any, payload: Mapping[str, Any]) -> bool:
+    named = payload.get("asset_id")
+    try:
+        return isinstance(named, str) and anchor_id(named) == str(point)
+    except ValueError:  # no id of an asset
+        return False

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -45,30 +45,30 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--sets", action="store_true", help="leave out the rows of one index each")
+    parser.add_argument("--only", nargs="*", default=[], help="names of rows, with their graphs")
     options = parser.parse_args()
     binary = named_binary()
     rows: list[dict[str, Any]] = []
     if binary is None:
         print(NO_SERVER)
     else:
-        rows += costs(
-            binary, options.points, options.dimension, options.repeats, each=not options.sets
-        )
+        rows += costs(binary, options.points, options.dimension, options.repeats, options.only)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
 
 def costs(
-    binary: Path, points: int, dimension: int, repeats: int, *, each: bool = True
+    binary: Path, points: int, dimension: int, repeats: int, only: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     choices = {
         "none": frozenset[str](),
         "all, as a new collection has them": ALL,
         "all, each with links in the graph": ALL,
         "those that our own calls filter by": OF_CALLS,
-        **{f"{name} alone": frozenset({name}) for name in INDEXED_FIELDS if each},
+        **{f"{name} alone": frozenset({name}) for name in INDEXED_FIELDS},
     }
+    if only:
+        choices = {name: choices[name] for name in only}
     print(f"{points} points of 2 x {dimension}, medians of {repeats}; us of the server a point")
     print(f"{'payload indexes':<40}{'written':>10}{'built':>10}")
     rows: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ def costs(
         paths = [path for path, _ in shard_files(Path(folder), "g1", points, dimension)]
         for name, fields in choices.items():
             plain = WITHOUT_LINKS if "each with links" in name else frozenset[str]()
-            graph = not name.endswith(" alone")
+            graph = bool(only) or not name.endswith(" alone")
             seen = [
                 _once(settings, server, paths, dimension, fields, plain, graph=graph)
                 for _ in range(repeats)
@@ -112,10 +112,6 @@ def _once(
     with open_connection(settings) as connection:
         collections = Collections(connection, settings)
         collections.create(NAME, spaces_of(dimension), graph=False)
-        # So that few points get a graph, too, and the links that are for a payload index.
-        connection.client.update_collection(
-            NAME, optimizers_config=q.OptimizersConfigDiff(indexing_threshold=LEAST_KB)
-        )
         for field, kind in INDEXED_FIELDS.items():
             if field not in fields or field in with_links:
                 connection.client.delete_payload_index(NAME, field)
@@ -132,6 +128,8 @@ def _once(
             if graph:
                 connection.client.update_collection(
                     NAME,
+                    # So that few points get a graph, too, and links for what an index narrows.
+                    optimizers_config=q.OptimizersConfigDiff(indexing_threshold=LEAST_KB),
                     hnsw_config=q.HnswConfigDiff(m=settings.hnsw_m, full_scan_threshold=LEAST_KB),
                 )
                 collections.wait_built(NAME, lambda *_: None)

@@ -24,12 +24,12 @@ LOST = {
 }
 
 
-def lose(index: VectorIndex, fields: str) -> None:
-    """From the anchor of `a.mp4`."""
+def lose(index: VectorIndex, fields: str, **others: Any) -> None:
+    """From the anchor of `a.mp4`, which has other values of `others`."""
     [found] = engine(index).retrieve("media", [anchor_id(A)], with_payload=True, with_vectors=True)
     assert found.payload is not None
     kept = {name: value for name, value in found.payload.items() if name not in fields.split()}
-    damaged = q.PointStruct(id=found.id, vector=found.vector or {}, payload=kept)
+    damaged = q.PointStruct(id=found.id, vector=found.vector or {}, payload=kept | others)
     engine(index).upsert("media", [damaged])
 
 
@@ -96,6 +96,9 @@ def test_who_reads_all_anchors_is_not_stopped_by_it(
     named = {payload["asset_id"] for page in index.anchors() for payload in page}
     assert named == ({B} if "asset_id" in lost.split() else {A, B})
     check_nothing_lost(index, index)
+    if "asset_id" in lost.split():
+        lose(index, "", asset_id="no id")
+        assert {payload["asset_id"] for page in index.anchors() for payload in page} == {B}
     assert made_by(index) == ({"f"}, "test")
     load(index, tmp_path, [("a.mp4", "g2", 2)], 2)
     assert {payload["asset_id"] for page in index.anchors() for payload in page} == {A, B}

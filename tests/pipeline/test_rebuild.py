@@ -424,7 +424,7 @@ def test_a_rebuild_that_an_older_version_began_goes_on(settings: Settings) -> No
         indexed(settings, index)
         copy(begin(settings, OPTIONS, collections))
         [record] = read_records(store, "media", str(settings.index.path))
-        since = {"datatype", "on_disk_payload", "write_consistency"}
+        since = {"datatype", "on_disk_payload", "on_disk_payload_indexes", "write_consistency"}
         older = {name: value for name, value in record.shape.items() if name not in since}
         keep_record(store, replace(record, shape=older))
         other = settings_of(settings.index.path.parent, index__datatype="float16")
