@@ -22,7 +22,7 @@ from pipeline.progress import ProgressReporter
 from pipeline.served_recall import recall_sentences
 from pipeline.settings import IndexSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
-from pipeline.verify.audit import SAMPLE_SEGMENTS, AuditOptions, verify
+from pipeline.verify.audit import RECALL_QUERIES, SAMPLE_SEGMENTS, AuditOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
 from pipeline.verify.repair import Round, repair_round, rounds_of
 
@@ -80,6 +80,7 @@ def reconcile_flow(
     sample: int = SAMPLE_SEGMENTS,
     seed: int | None = None,
     examples: int = 10,
+    recall_queries: int = RECALL_QUERIES,
     fail_if_wrong: bool = True,
     settings_file: Path | None = None,
 ) -> dict[str, Any]:
@@ -99,6 +100,8 @@ def reconcile_flow(
         sample: How many segments have their vectors compared.
         seed: Of the sample; empty for another one each time.
         examples: How many examples of each finding the report has.
+        recall_queries: With how many stored vectors of each name a server is asked, for the
+            recall of its index; 0 for no figures.
         fail_if_wrong: Whether the run fails where the index is wrong at the end.
         settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
             here.
@@ -114,7 +117,7 @@ def reconcile_flow(
     return in_one_sentence(
         lambda: _reconcile(
             load_settings(settings_file, given_fields(parts)),
-            AuditOptions(sample, seed, examples),
+            AuditOptions(sample, seed, examples, recall_queries),
             repair=repair,
             fail_if_wrong=fail_if_wrong,
         )

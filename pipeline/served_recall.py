@@ -23,14 +23,17 @@ IN_A_FOLDER = "a folder is searched exactly, its recall is 1 and nothing is aske
 @dataclass(frozen=True, slots=True)
 class Looking:
     """How far a search looks: `index.hnsw_ef` (None is the server's own) and
-    `index.oversampling`."""
+    `index.oversampling`, which is 1 where nothing is quantized."""
 
     hnsw_ef: int | None
     oversampling: float
 
     def __str__(self) -> str:
-        ef = "" if self.hnsw_ef is None else f"index.hnsw_ef = {self.hnsw_ef} and "
-        return f"{ef}index.oversampling = {self.oversampling:g}"
+        """As it is set; an oversampling of 1 is none."""
+        told = [] if self.hnsw_ef is None else [f"index.hnsw_ef = {self.hnsw_ef}"]
+        if self.oversampling > 1 or not told:
+            told.append(f"index.oversampling = {self.oversampling:g}")
+        return " and ".join(told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,12 +128,12 @@ class IndexSettings(QdrantSettings):
         description="Quantization of a new collection on a server (turbo from Qdrant 1.18 on); "
         "`sensedex rebuild` changes it, where recall stays.",
     )
-    oversampling: float = Field(
-        2.0,
+    oversampling: float | None = Field(
+        None,
         ge=1,
         le=100,
-        description="How many times as many quantized candidates are scored in full; more finds "
-        "more and takes longer.",
+        description="How many times as many quantized candidates are scored in full: finds more, "
+        "takes longer. Empty for what fits: int8 and turbo 2, product 8, binary 16.",
     )
     hnsw_m: int = Field(
         16,
@@ -163,13 +163,16 @@ class IndexSettings(QdrantSettings):
     )
     on_disk: bool | None = Field(
         None,
-        description="Whether a new collection's vectors are left on disk; empty for the server's "
-        "own.",
+        description="Whether a new collection's vectors lie on disk; empty for the server's own.",
     )
     on_disk_payload: bool | None = Field(
         None,
-        description="Whether a new collection's payload is left on disk; empty for the server's "
-        "own.",
+        description="Whether a new collection's payload lies on disk; empty for the server's own.",
+    )
+    on_disk_payload_indexes: bool | None = Field(
+        None,
+        description="Whether a new collection's payload indexes lie on disk: less memory, slower "
+        "filters; empty for the server's own.",
     )
     write_consistency: int | None = Field(
         None,

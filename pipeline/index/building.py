@@ -56,13 +56,54 @@ class Building:
         return math.floor(self.points * min(1.0, share))
 
 
-def wait_built(connection: Connection, name: str, waiting: Callable[[int, int], None]) -> None:
-    """Calls `waiting` with the numbers of indexed points and of points. Raises IndexUnavailable
-    where the collection is broken."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is told while one waits. `seconds_left` is reckoned by the pace since the first look;
+    None where nothing was indexed since then, or all that counts is."""
+
+    indexed_points: int
+    points: int
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        told = f"{self.indexed_points:,} of {self.points:,} points"
+        if self.seconds_left is None:
+            return told
+        if self.seconds_left < 90:
+            return f"{told}, about {math.ceil(self.seconds_left)} s left"
+        if self.seconds_left < 90 * 60:
+            return f"{told}, about {self.seconds_left / 60:.0f} min left"
+        return f"{told}, about {self.seconds_left / 3600:.1f} h left"
+
+
+Waiting = Callable[[Progress], None]
+
+
+class Pace:
+    """How fast points are indexed, from when one began to look."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def seen(self, now_s: float, indexed: int, points: int) -> Progress:
+        """`now_s` is a clock's; `indexed` of `points` are built."""
+        if self._first is None or indexed < self._first[1]:  # an optimisation has begun anew
+            self._first = (now_s, indexed)
+        since, before = self._first
+        done, took_s = indexed - before, now_s - since
+        left = None
+        if done > 0 and took_s > 0 and indexed < points:
+            left = (points - indexed) * took_s / done
+        return Progress(indexed, points, left)
+
+
+def wait_built(connection: Connection, name: str, waiting: Waiting) -> None:
+    """Calls `waiting` after each look. Raises IndexUnavailable where the collection is broken."""
     if connection.local:
         return
     built = stalled = 0
     before: Building | None = None
+    pace = Pace()
     while True:
         # Who does not tell once is not asked again: it may have cost the whole timeout.
         tells = before is None or before.pending is not None
@@ -74,7 +115,7 @@ def wait_built(connection: Connection, name: str, waiting: Callable[[int, int], 
         # vain.
         if built >= (QUIET_POLLS if now.least_indexed else 2) or stalled >= STALLED_POLLS:
             return
-        waiting(now.indexed_points, now.points)
+        waiting(pace.seen(time.monotonic(), now.indexed_points, now.points))
         before = now
         time.sleep(POLL_EVERY_S)
 

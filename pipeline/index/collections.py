@@ -7,14 +7,14 @@ The public name is an alias; the collections behind it, one at a time, are `<nam
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from qdrant_client import models as q
 
 from pipeline.errors import IndexMismatch
-from pipeline.index.building import wait_built
+from pipeline.index.building import Waiting, wait_built
 from pipeline.index.connection import Connection, open_connection
 from pipeline.index.new_collection import (
     DISTANCES,
@@ -92,7 +92,8 @@ class Collections:
             with warnings.catch_warnings():
                 # Local mode filters without indexes and says so for each of them.
                 warnings.simplefilter("ignore", UserWarning)
-                for field, schema in payload_indexes(version):
+                on_disk = None if local else wanted.on_disk_payload_indexes
+                for field, schema in payload_indexes(version, on_disk):
                     client.create_payload_index(name, field, schema)
         self.connection.make_ready()
 
@@ -101,9 +102,10 @@ class Collections:
         with self.connection.call("turning the graph on") as client:
             client.update_collection(name, hnsw_config=graph_of(self._settings))
 
-    def wait_built(self, name: str, waiting: Callable[[int, int], None]) -> None:
-        """Return when the server has nothing left to optimise; calls `waiting` with the numbers of
-        indexed points and of points. Raises IndexUnavailable where the collection is broken."""
+    def wait_built(self, name: str, waiting: Waiting) -> None:
+        """Return when the server has nothing left to optimise; calls `waiting` meanwhile, with how
+        far it is and how long it may take. Raises IndexUnavailable where the collection is broken.
+        """
         wait_built(self.connection, name, waiting)
 
     def show(self, alias: str, name: str) -> None:

@@ -82,11 +82,31 @@ class Connection:
             yield client
             self._flush()
 
-    def update(self, name: str, steps: Sequence[q.UpdateOperation], what: str) -> None:
+    def update(
+        self,
+        name: str,
+        steps: Sequence[q.UpdateOperation],
+        what: str,
+        *,
+        done: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Do the steps in one request; after a kill all of them are done, or none was begun.
+
+        One that takes longer than `index.timeout_s` is waited for, since what is sent anew would
+        stand in line behind it; `done` says then whether it has come to what it should.
 
         Raises IndexUnavailable, also where Qdrant has not completed a step.
         """
+        try:
+            self._update(name, steps, what)
+        except IndexUnavailable as error:
+            if error.code != TIMED_OUT:
+                raise
+            self.wait_for_updates(name)
+            if not done():
+                raise
+
+    def _update(self, name: str, steps: Sequence[q.UpdateOperation], what: str) -> None:
         with self.call(what) as client:
             self._may_write()
             with self._noted(name, steps):

@@ -59,7 +59,7 @@ def differences(
             if wants is not None and has != wants
         ),
         *_of_limits(config.strict_mode_config, settings),
-        *_of_indexes(found),
+        *_of_indexes(found, settings),
     ]
 
 
@@ -118,12 +118,22 @@ def _of_limits(
             yield Difference(f"strict mode's {limit.name}", _said(has), _said(limit.value))
 
 
-def _of_indexes(found: q.CollectionInfo) -> Iterator[Difference]:
+def _of_indexes(found: q.CollectionInfo, settings: IndexSettings) -> Iterator[Difference]:
+    wanted_on_disk = settings.on_disk_payload_indexes
+    others = []
     for field, wants in INDEXED_FIELDS.items():
         one = found.payload_schema.get(field)
         if one is None or one.data_type is not wants:
             has = "missing" if one is None else f"of kind {one.data_type.value}"
             yield Difference(f"the payload index of {field}", has, f"of kind {wants.value}")
+        elif wanted_on_disk is not None:
+            on_disk = bool(getattr(one.params, "on_disk", None))
+            others += [field] if on_disk != wanted_on_disk else []
+    if others:
+        which = "all payload indexes" if len(others) == len(INDEXED_FIELDS) else ", ".join(others)
+        yield Difference(
+            f"on_disk_payload_indexes ({which})", _said(not wanted_on_disk), _said(wanted_on_disk)
+        )
 
 
 def _kind(quantization: q.QuantizationConfig | None) -> str:

@@ -10,7 +10,7 @@ from qdrant_client import models as q
 
 from pipeline.index.errors import SENTENCES, IndexRefused
 from pipeline.index.refusals import Refusal
-from pipeline.payload_fields import IndexKind, PayloadField
+from pipeline.payload_fields import IndexKind
 from pipeline.payload_schema import FIELDS
 from pipeline.records import VectorSpace
 from pipeline.settings import IndexSettings
@@ -81,23 +81,31 @@ def check_known(settings: IndexSettings, version: Version | None, where: str) ->
 
 
 def payload_indexes(
-    version: Version | None,
+    version: Version | None, on_disk: bool | None = None
 ) -> Iterator[tuple[str, q.PayloadSchemaType | IndexParams]]:
     """The fields with an index, and what each is told. An index that no search filters by gets no
-    links of its own in the graph, where the server can leave them out."""
+    links of its own in the graph, where the server can leave them out. Of what is None the server
+    is told nothing."""
     knows = version is not None and version >= KNOWS_ENABLE_HNSW
     for field in FIELDS:
         if field.index is None:
             continue
-        plain = knows and not field.narrows_search
-        yield field.name, _without_links(field) if plain else INDEX_TYPES[field.index]
+        links = False if knows and not field.narrows_search else None
+        if links is None and on_disk is None:
+            yield field.name, INDEX_TYPES[field.index]
+        else:
+            yield field.name, _params(field.index, links, on_disk)
 
 
-def _without_links(field: PayloadField) -> IndexParams:
-    if field.index is IndexKind.INTEGER:
+def _params(kind: IndexKind, links: bool | None, on_disk: bool | None) -> IndexParams:
+    if kind is IndexKind.INTEGER:
         return q.IntegerIndexParams(
-            type=q.IntegerIndexType.INTEGER, lookup=True, range=True, enable_hnsw=False
+            type=q.IntegerIndexType.INTEGER,
+            lookup=True,
+            range=True,
+            enable_hnsw=links,
+            on_disk=on_disk,
         )
-    if field.index is IndexKind.BOOL:
-        return q.BoolIndexParams(type=q.BoolIndexType.BOOL, enable_hnsw=False)
-    return q.KeywordIndexParams(type=q.KeywordIndexType.KEYWORD, enable_hnsw=False)
+    if kind is IndexKind.BOOL:
+        return q.BoolIndexParams(type=q.BoolIndexType.BOOL, enable_hnsw=links, on_disk=on_disk)
+    return q.KeywordIndexParams(type=q.KeywordIndexType.KEYWORD, enable_hnsw=links, on_disk=on_disk)

@@ -22,14 +22,16 @@ def matching(fields: Sequence[tuple[str, Any]], among: Sequence[str] = ()) -> q.
     return q.Filter(must=wanted)
 
 
-def search_params(settings: IndexSettings, *, exact: bool) -> q.SearchParams | None:
+def search_params(
+    settings: IndexSettings, oversampling: float, *, exact: bool
+) -> q.SearchParams | None:
     """None in local mode, which compares with every vector. Else the same, with `exact`, whatever
     the graph and the quantization would do."""
     if settings.url is None:
         return None
     if exact:
         return q.SearchParams(exact=True, quantization=q.QuantizationSearchParams(ignore=True))
-    rescored = q.QuantizationSearchParams(rescore=True, oversampling=settings.oversampling)
+    rescored = q.QuantizationSearchParams(rescore=True, oversampling=oversampling)
     return q.SearchParams(hnsw_ef=settings.hnsw_ef, quantization=rescored)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SensedexError
 from pipeline.index.connection import Connection, open_connection
+from pipeline.index.oversampling import FITTING, quantization_of
 from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex
 from pipeline.served_recall import (
@@ -128,8 +129,9 @@ class _Measurement:
                     unmeasured=f"in {self._effort.seconds:g} s the server answered only "
                     f"{len(asked[name])} exact searches of {name!r}."
                 )
-        looking = Looking(self._settings.hnsw_ef, self._settings.oversampling)
-        quantization = _quantization_of(found.config, named)
+        quantization = quantization_of(found)
+        oversampling = self._settings.oversampling or FITTING.get(quantization, FITTING["int8"])
+        looking = Looking(self._settings.hnsw_ef, oversampling)
         recall = ServedRecall(
             looking=looking,
             server_ef=found.config.hnsw_config.ef_construct,
@@ -198,13 +200,3 @@ class _Measurement:
                     return {name: float(np.mean(shares))}
             found[name] = round(float(np.mean(shares)), 4)
         return found
-
-
-def _quantization_of(config: object, named: object) -> str:
-    """Of the collection as it is, whatever the settings say of a new one."""
-    several = named.values() if isinstance(named, dict) else ()
-    for owner in (config, *several):
-        if (kind := getattr(owner, "quantization_config", None)) is not None:
-            name = next(iter(type(kind).model_fields))
-            return "int8" if name == "scalar" else name
-    return "none"

@@ -1,7 +1,8 @@
 """Changes of what readers see, as requests: a flip, a removal, a sweep of what is hidden.
 
-Each touches only what runs up to its own sequence wrote, so that a writer which wakes up late
-changes nothing that a later run has made. No request names more than `IDS_PER_REQUEST` points: an
+Each leaves alone what a run of a later sequence wrote, so that a writer which wakes up late changes
+nothing that a later run has made. A point that has lost its `sequence` is no later run's: it is
+deleted with the others. No request names more than `IDS_PER_REQUEST` points: an
 asset that has more is named by its id and generation.
 """
 
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qdrant_client import models as q
+
+from pipeline.ids import anchor_id
 
 # Below what a collection's strict mode allows in one condition (`condition_max_size`, 10,000), and
 # about a tenth of a second of the server's time.
@@ -92,36 +95,45 @@ def deletion(selected: q.Filter) -> list[q.UpdateOperation]:
 def hidden(asset_ids: Sequence[str], sequence: int) -> q.Filter:
     """The assets' segments that no reader sees: of generations that were never flipped to."""
     not_live = q.FieldCondition(key="live", match=q.MatchValue(value=False))
-    return q.Filter(must=[_SEGMENT, not_live, _up_to(sequence), _of(asset_ids)])
+    return q.Filter(must=[_SEGMENT, not_live, _of(asset_ids)], must_not=[_later(sequence)])
 
 
 def superseded(generations: Mapping[str, str], sequence: int) -> q.Filter:
     """The assets' segments that are live and not of the generation that is given for the asset."""
     live = q.FieldCondition(key="live", match=q.MatchValue(value=True))
     return q.Filter(
-        must=[_SEGMENT, live, _up_to(sequence), _of(list(generations))],
-        must_not=[Shown(asset_id=a, generation=g).condition for a, g in generations.items()],
+        must=[_SEGMENT, live, _of(list(generations))],
+        must_not=[
+            _later(sequence),
+            *(Shown(asset_id=a, generation=g).condition for a, g in generations.items()),
+        ],
     )
 
 
 def all_of(asset_ids: Sequence[str], sequence: int) -> q.Filter:
-    """The assets' segments and anchors."""
-    return q.Filter(must=[_up_to(sequence), _of(asset_ids)])
+    """The assets' segments and anchors; an anchor by its id as well, whatever it has lost."""
+    anchors = q.HasIdCondition(has_id=list(map(anchor_id, asset_ids)))
+    return q.Filter(should=[_of(asset_ids), anchors], must_not=[_later(sequence)])
 
 
 def unless_later(sequence: int) -> q.Filter:
     """The condition of an upsert: a point that a later run wrote stays. One that has lost its
     `sequence` is written over: nobody else would mend it."""
-    return q.Filter(must_not=[q.FieldCondition(key="sequence", range=q.Range(gt=sequence))])
+    return q.Filter(must_not=[_later(sequence)])
 
 
 def _up_to(sequence: int) -> q.FieldCondition:
-    """What no later run has written."""
+    """What is known to be of no later run."""
     return q.FieldCondition(key="sequence", range=q.Range(lte=sequence))
 
 
+def _later(sequence: int) -> q.FieldCondition:
+    """What a later run has written."""
+    return q.FieldCondition(key="sequence", range=q.Range(gt=sequence))
+
+
 def _others(asset_ids: Sequence[str], shown: Shown, sequence: int) -> q.Filter:
-    return q.Filter(must=[_SEGMENT, _up_to(sequence), _of(asset_ids)], must_not=[shown.condition])
+    return q.Filter(must=[_SEGMENT, _of(asset_ids)], must_not=[_later(sequence), shown.condition])
 
 
 def _of(asset_ids: Sequence[str]) -> q.FieldCondition:

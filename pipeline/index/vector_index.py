@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
-from pipeline.errors import IndexUnavailable
 from pipeline.ids import anchor_id
 from pipeline.index.collections import Collections, check_fits
-from pipeline.index.connection import TIMED_OUT, Connection, open_connection
+from pipeline.index.connection import Connection, open_connection
+from pipeline.index.oversampling import Oversampling
 from pipeline.index.points import CollectionPoints
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import Anchor, Hit
@@ -53,6 +53,7 @@ class VectorIndex:
         self._call = connection.call
         self._settings = settings
         self._name = name or settings.collection
+        self._oversampling = Oversampling(connection, settings, self._name)
 
     @property
     def anchors_have_vectors(self) -> bool:
@@ -119,7 +120,9 @@ class VectorIndex:
         return {asset: generation for asset, (_, generation) in flipped.items() if generation}
 
     def anchors(self, page: int = 512) -> Iterator[list[dict[str, Any]]]:
-        """The payload of every anchor, a page at a time."""
+        """The payload of every anchor that names its asset, a page at a time. One whose `asset_id`
+        is lost or another's is left out: `sensedex verify --repair` mends it, and a load of its
+        asset."""
         asset = q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))
         offset = None
         while True:
@@ -131,7 +134,7 @@ class VectorIndex:
                     offset=offset,
                     with_payload=["asset_id", "key", "generation", "spaces", "encoder"],
                 )
-            yield [p.payload for p in found if p.payload]
+            yield [p.payload for p in found if p.payload and _is_anchor_of(p.id, p.payload)]
             if offset is None:
                 return
 
@@ -164,15 +167,9 @@ class VectorIndex:
         every = seen is None or not self._connection.local
         assets = [a.asset_id for a in anchors if every or a.asset_id in (seen or ())]
         steps = flip_steps(written, shown, assets, sequence, already_live=already_live)
-        try:
-            self._connection.update(self._name, steps, "flipping assets")
-        except IndexUnavailable as error:
-            if error.code != TIMED_OUT:
-                raise
-            # It may be at work still: what is sent anew would stand in line behind it.
-            self._connection.wait_for_updates(self._name)
-            if not self._shows(anchors):
-                raise
+        self._connection.update(
+            self._name, steps, "flipping assets", done=lambda: self._shows(anchors)
+        )
 
     def _anchor_points(self, anchors: Sequence[Anchor]) -> list[q.PointStruct]:
         return [
@@ -195,17 +192,24 @@ class VectorIndex:
     def sweep_leftovers(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Delete the assets' segments that are not live, and those that are and should not be: of
         another generation than their anchor says. For who has loaded all that it will."""
-        swept = deletion(hidden(asset_ids, sequence))
+        swept = [hidden(asset_ids, sequence)]
         if shown := self.generations(asset_ids):
-            swept += deletion(superseded(shown, sequence))
-        self._connection.update(self._name, swept, "sweeping what stopped runs left")
+            swept.append(superseded(shown, sequence))
+        self._delete(swept, "sweeping what stopped runs left")
 
     def remove(self, asset_ids: Sequence[str], sequence: int) -> None:
         """Take assets out, anchor and segments, unless a later run has flipped them since."""
         for start in range(0, len(asset_ids), IDS_PER_REQUEST):
             some = asset_ids[start : start + IDS_PER_REQUEST]
-            removed = deletion(all_of(some, sequence))
-            self._connection.update(self._name, removed, "removing assets")
+            self._delete([all_of(some, sequence)], "removing assets")
+
+    def _delete(self, selected: Sequence[q.Filter], what: str) -> None:
+        def gone() -> bool:
+            with self._call(what) as client:
+                return not any(client.count(self._name, one).count for one in selected)
+
+        steps = [step for one in selected for step in deletion(one)]
+        self._connection.update(self._name, steps, what, done=gone)
 
     def query(
         self,
@@ -222,13 +226,14 @@ class VectorIndex:
         of points, if it is not all. `exact` compares with every vector in full, whatever the graph
         and the quantization would do."""
         fields = [("live", True), ("kind", "segment"), *must]
+        oversampling = 1.0 if exact else self._oversampling.now()
         with self._call("searching") as client:
             found = client.query_points(
                 self._name,
                 query=vector.astype(np.float32).tolist(),
                 using=vector_name,
                 query_filter=matching(fields, among),
-                search_params=search_params(self._settings, exact=exact),
+                search_params=search_params(self._settings, oversampling, exact=exact),
                 limit=limit,
                 with_payload=with_payload,
                 consistency=read_consistency(self._settings),
@@ -278,3 +283,11 @@ class VectorIndex:
     def points(self) -> CollectionPoints:
         """The same collection, point by point."""
         return CollectionPoints(self._connection, self._name)
+
+
+def _is_anchor_of(point: Any, payload: Mapping[str, Any]) -> bool:
+    named = payload.get("asset_id")
+    try:
+        return isinstance(named, str) and anchor_id(named) == str(point)
+    except ValueError:  # no id of an asset
+        return False

@@ -63,7 +63,7 @@ def check_nothing_lost(current: VectorIndex, target: VectorIndex) -> None:
     lost: list[str] = []
     for page in current.anchors():
         there = target.generations([payload["asset_id"] for payload in page])
-        lost += [payload["key"] for payload in page if payload["asset_id"] not in there]
+        lost += [payload.get("key", "?") for payload in page if payload["asset_id"] not in there]
     if lost:
         more = ", ..." if len(lost) > KEYS_NAMED else ""
         raise GateRefused(
@@ -87,7 +87,7 @@ def check_vectors(
     there = collections.vectors_of(shown)
     lacks = [n for n, p in there.items() if n not in new or new[n].dimension != p.size]
     wanted = {space.fingerprint for space in plan.spaces}
-    before, encoder = _made_by(VectorIndex(collections.connection, settings, shown))
+    before, encoder = made_by(VectorIndex(collections.connection, settings, shown))
     if lacks or not before <= wanted or encoder not in ("", plan.spaces[0].encoder):
         what = f"the vectors {', '.join(lacks)}" if lacks else "vectors of the same encoder"
         raise GateRefused(
@@ -100,11 +100,16 @@ def check_vectors(
     return there.keys() == new.keys() and (not before or before == wanted)
 
 
-def _made_by(shown: VectorIndex) -> tuple[set[str], str]:
+def made_by(shown: VectorIndex) -> tuple[set[str], str]:
     """Fingerprints of the spaces, and the first encoder, of most assets: what failed since an
-    encoder was changed is still of the old one."""
+    encoder was changed is still of the old one. Of anchors that have lost either, nothing is
+    known."""
     page = next(shown.anchors())
-    kinds = Counter((tuple(payload["spaces"]), payload["encoder"]) for payload in page)
+    kinds = Counter(
+        (tuple(payload["spaces"]), payload["encoder"])
+        for payload in page
+        if payload.get("spaces") and payload.get("encoder")
+    )
     for (spaces, encoder), _ in kinds.most_common(1):
         return set(spaces), encoder
     return set(), ""

@@ -29,7 +29,7 @@ from pipeline.state.store import Store, open_store
 
 SHAPE = (
     "distance", "datatype", "quantization", "hnsw_m", "hnsw_ef_construct", "shards", "replicas",
-    "write_consistency", "on_disk", "on_disk_payload",
+    "write_consistency", "on_disk", "on_disk_payload", "on_disk_payload_indexes",
 )  # fmt: skip
 """The settings of the index that another collection is needed for when they change, and
 `payload_exclude`, which is kept by its old name `leave_out`."""

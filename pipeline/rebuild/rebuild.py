@@ -167,8 +167,7 @@ def _fill(work: Rebuild) -> None:
 
 def _wait_built(work: Rebuild) -> None:
     work.collections.wait_built(
-        work.record.target,
-        lambda indexed, points: work.say("building the graph", f"{indexed:,} of {points:,} points"),
+        work.record.target, lambda seen: work.say("building the graph", str(seen))
     )
 
 

@@ -196,7 +196,7 @@ def fill(
             upserts.put(SegmentBatch(ids, ids, ["g"] * len(ids), vectors, payloads), ids)
     loaded = time.perf_counter()
     collections.build_graph(NAME)
-    collections.wait_built(NAME, lambda _indexed, _points: None)
+    collections.wait_built(NAME, lambda _: None)
     return loaded - began, time.perf_counter() - loaded
 
 

@@ -33,6 +33,10 @@ from pipeline.state.segments import SegmentBatch, read_segments, write_segments
 from tests.support.invented_assets import SPACES, outcome, rows_of
 from tests.support.real_qdrant import QdrantNodes, named_binary
 
+NO_SERVER = (
+    "Nothing is measured: there is no Qdrant server to load into. SENSEDEX_TEST_QDRANT_BIN names "
+    "its program."
+)
 NAMES = ("vision", "audio")
 SEGMENTS_AN_ASSET = 50
 ASSETS_A_FILE = 40
@@ -49,7 +53,7 @@ def main() -> None:
     binary = named_binary()
     rows: list[dict[str, Any]] = []
     if binary is None:
-        print("SENSEDEX_TEST_QDRANT_BIN names no Qdrant server: nothing is measured")
+        print(NO_SERVER)
     else:
         rows += speeds(binary, options.points, options.dimension)
         rows += works(binary, options.work_points, options.work_dimension)
@@ -58,7 +62,7 @@ def main() -> None:
 
 
 @contextmanager
-def _served(binary: Path) -> Iterator[tuple[IndexSettings, psutil.Process]]:
+def served(binary: Path) -> Iterator[tuple[IndexSettings, psutil.Process]]:
     with tempfile.TemporaryDirectory() as folder:
         nodes = QdrantNodes(binary, Path(folder))
         try:
@@ -72,11 +76,11 @@ def _served(binary: Path) -> Iterator[tuple[IndexSettings, psutil.Process]]:
             nodes.close()
 
 
-def _spaces(dimension: int) -> Any:
+def spaces_of(dimension: int) -> Any:
     return tuple(replace(space, dimension=dimension) for space in SPACES)
 
 
-def _vectors(points: int, dimension: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def unit_vectors(points: int, dimension: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Around some hundred centres, of unit length: a graph of noise says little."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(200, dimension))
@@ -92,7 +96,7 @@ def speeds(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
     rows = rows_of("films/a.mp4", "g1", points)
     payloads = [{**row.payload, "sequence": 1, "run_id": "bench", "live": False} for row in rows]
     ids = [row.point_id for row in rows]
-    matrices = {name: _vectors(points, dimension, n) for n, name in enumerate(NAMES)}
+    matrices = {name: unit_vectors(points, dimension, n) for n, name in enumerate(NAMES)}
     everywhere = np.arange(points)
     batch = SegmentBatch(
         ids, ids, ["g1"] * points, {n: (everywhere, m) for n, m in matrices.items()}, payloads
@@ -123,12 +127,12 @@ def speeds(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
         "sensedex, REST, two at once": lambda s, n: ours(s, n, prefer_grpc=False),
     }
     results: list[dict[str, Any]] = []
-    with _served(binary) as (settings, server):
+    with served(binary) as (settings, server):
         for number, (name, write) in enumerate(writers.items()):
             collection = f"speed-{number}"
             with open_connection(settings) as connection:
                 Collections(connection, settings).create(
-                    collection, _spaces(dimension), graph=False
+                    collection, spaces_of(dimension), graph=False
                 )
             wall, cpu, theirs_cpu = _timed(lambda: write(settings, collection), server)  # noqa: B023
             speed = points / wall
@@ -166,14 +170,14 @@ def _part(batch: SegmentBatch, some: slice) -> SegmentBatch:
 
 def _timed(write: Callable[[], None], server: psutil.Process) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds of this process, CPU seconds of the server."""
-    before = _cpu_s(server)
+    before = cpu_s(server)
     wall, cpu = time.perf_counter(), time.process_time()
     write()
     taken = time.perf_counter() - wall, time.process_time() - cpu
-    return *taken, _cpu_s(server) - before
+    return *taken, cpu_s(server) - before
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
 
@@ -185,7 +189,7 @@ def works(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         files = {
-            generation: _files(Path(folder), generation, points, dimension)
+            generation: shard_files(Path(folder), generation, points, dimension)
             for generation in ("g1", "g2")
         }
         for name, unread, graph in (
@@ -194,12 +198,12 @@ def works(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
             ("live at once, graph off, built at the end", True, False),
             ("flipped, graph off, built at the end", False, False),
         ):
-            with _served(binary) as (settings, server), open_connection(settings) as connection:
+            with served(binary) as (settings, server), open_connection(settings) as connection:
                 collections = Collections(connection, settings)
-                collections.create("work", _spaces(dimension), graph=graph)
+                collections.create("work", spaces_of(dimension), graph=graph)
                 index = VectorIndex(connection, settings, "work")
                 for what, generation, number in (("", "g1", 1), (", all replaced", "g2", 2)):
-                    before, began = _cpu_s(server), time.perf_counter()
+                    before, began = cpu_s(server), time.perf_counter()
                     for path, outcomes in files[generation]:
                         rows = read_segments(path)
                         load_shard(index, rows, outcomes, number, "bench", unread=unread)
@@ -208,7 +212,7 @@ def works(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
                     collections.wait_built("work", lambda *_: None)
                     row = {
                         "name": name + what,
-                        "value": round(_cpu_s(server) - before, 1),
+                        "value": round(cpu_s(server) - before, 1),
                         "unit": "CPU s",
                         "written_s": round(written, 1),
                         "green_s": round(time.perf_counter() - began, 1),
@@ -224,7 +228,7 @@ def works(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
     return results
 
 
-def _files(
+def shard_files(
     folder: Path, generation: str, points: int, dimension: int
 ) -> list[tuple[Path, Sequence[Any]]]:
     files = []
@@ -232,13 +236,13 @@ def _files(
     for first in range(0, assets, ASSETS_A_FILE):
         keys = [f"{n}.mp4" for n in range(first, min(assets, first + ASSETS_A_FILE))]
         path = folder / f"{generation}-{first}.parquet"
-        write_segments(path, list(_rows(keys, generation, dimension, first)), _spaces(dimension))
+        write_segments(path, list(_rows(keys, generation, dimension, first)), spaces_of(dimension))
         files.append((path, [outcome(key, generation, SEGMENTS_AN_ASSET) for key in keys]))
     return files
 
 
 def _rows(keys: Sequence[str], generation: str, dimension: int, seed: int) -> Iterator[SegmentRow]:
-    matrices = [_vectors(SEGMENTS_AN_ASSET * len(keys), dimension, seed + n) for n in range(2)]
+    matrices = [unit_vectors(SEGMENTS_AN_ASSET * len(keys), dimension, seed + n) for n in range(2)]
     number = 0
     for key in keys:
         for row in rows_of(key, generation, SEGMENTS_AN_ASSET):

@@ -32,8 +32,9 @@ def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
     indexed: tuple[S3Server, Settings],
 ) -> None:
     server, settings = indexed
-    looked = reconcile_flow(**reconcile_parameters(settings), repair=False)
+    looked = reconcile_flow(**reconcile_parameters(settings), repair=False, recall_queries=0)
     assert looked["rounds"][0]["report"]["verdict"] == "agree"
+    assert looked["rounds"][0]["report"]["recall"] is None
     with open_index(settings.index) as index:
         points_hide(index)
         an_old_generation_is_left(index)
@@ -46,6 +47,7 @@ def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
     assert (first["deleted_points"], first["reloaded_objects"]) == (1, 1)
     assert first["run_objects"] == {"new": 1, "unchanged": 3}
     assert last["report"]["verdict"] == "agree"
+    assert "a folder is searched exactly" in last["report"]["recall"]["unmeasured"]
     assert server.count("GET") == 1
 
 

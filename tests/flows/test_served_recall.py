@@ -57,7 +57,7 @@ def test_a_run_says_what_its_index_finds_and_what_would_help(
     [vision] = report.recall.vectors
     assert (vision.vector_name, vision.queries, vision.share) == ("vision", PICTURES, 0.8)
     assert report.recall.proposal is not None
-    assert report.recall.proposal.looking == Looking(400, 2.0)
+    assert report.recall.proposal.looking == Looking(400, 1.0)
     assert "measure the index" in report.seconds_by_phase
     assert read_report(settings) == report
     page = report_html(report)
@@ -87,7 +87,7 @@ def test_verify_says_it_and_its_verdict_is_of_what_is_there(
     facts = json.loads(done.stdout)
     assert facts["verdict"] == "agree"
     assert facts["recall"]["vectors"] == [{"vector_name": "vision", "queries": 12, "share": 0.8}]
-    assert facts["recall"]["proposal"]["looking"] == {"hnsw_ef": 400, "oversampling": 2.0}
+    assert facts["recall"]["proposal"]["looking"] == {"hnsw_ef": 400, "oversampling": 1.0}
     assert (facts["recall"]["unmeasured"], facts["recall"]["seed"]) == ("", 3)
     done = CliRunner().invoke(app, ["verify", "--json", "--recall-queries", "0", *words])
     assert json.loads(done.stdout)["recall"] is None

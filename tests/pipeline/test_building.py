@@ -9,7 +9,7 @@ from qdrant_client import models as q
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index import building
-from pipeline.index.building import Building, least_indexed, wait_built
+from pipeline.index.building import Building, Pace, Progress, least_indexed, wait_built
 from pipeline.index.collections import Collections, open_collections
 from pipeline.index.vector_index import open_index
 from tests.support.fixtures_qdrant import Served, only_stand_ins
@@ -32,7 +32,7 @@ def filled(served: Served, folder: Path) -> None:
 
 def waited(collections: Collections) -> list[tuple[int, int]]:
     said: list[tuple[int, int]] = []
-    collections.wait_built("media-1", lambda indexed, points: said.append((indexed, points)))
+    collections.wait_built("media-1", lambda now: said.append((now.indexed_points, now.points)))
     return said
 
 
@@ -145,6 +145,28 @@ def test_points_are_told_where_only_vectors_are_known() -> None:
     now = Building(True, 150, 300, 300, 200, None)
     assert (now.indexed_points, now.built) == (100, False)
     assert Building(True, 0, 0, 0, 0, None).built
+
+
+def test_how_long_it_may_take_goes_by_the_pace_that_was_seen() -> None:
+    pace = Pace()
+    looks = [(0.0, 1_000), (5.0, 1_000), (10.0, 3_000), (20.0, 5_000), (21.0, 10_000)]
+    left = [pace.seen(now_s, indexed, 10_000).seconds_left for now_s, indexed in looks]
+    assert left == [None, None, 7_000 / 200, 5_000 / 200, None]
+    assert pace.seen(30.0, 0, 10_000).seconds_left is None, "begun anew: nothing is known"
+    assert pace.seen(40.0, 1_000, 10_000).seconds_left == 90
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "1,000 of 2,000 points"),
+        (3.2, "1,000 of 2,000 points, about 4 s left"),
+        (240.0, "1,000 of 2,000 points, about 4 min left"),
+        (9_000.0, "1,000 of 2,000 points, about 2.5 h left"),
+    ],
+)
+def test_it_is_told_in_words(seconds: float | None, words: str) -> None:
+    assert str(Progress(1_000, 2_000, seconds)) == words
 
 
 @only_stand_ins

@@ -118,6 +118,20 @@ def test_payload_indexes_that_are_missing_or_of_another_kind() -> None:
     ]
 
 
+def test_payload_indexes_that_lie_elsewhere_are_told_in_one_line() -> None:
+    found = as_wanted()
+    assert said(found, on_disk_payload_indexes=False) == []
+    assert said(found, on_disk_payload_indexes=True) == [
+        "on_disk_payload_indexes (all payload indexes) is false, not true"
+    ]
+    for name, index in found.payload_schema.items():
+        if name not in ("key", "tags"):
+            index.params = q.KeywordIndexParams(type=q.KeywordIndexType.KEYWORD, on_disk=True)
+    assert said(found, on_disk_payload_indexes=True) == [
+        "on_disk_payload_indexes (key, tags) is false, not true"
+    ]
+
+
 def test_vectors_of_another_encoder_are_nothing_that_a_rebuild_changes() -> None:
     spaces = [replace(SPACES[0], dimension=1024, encoder="big"), *SPACES[1:]]
     spaces.append(replace(SPACES[0], vector_name="clip_text", encoder="clip"))

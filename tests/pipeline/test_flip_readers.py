@@ -4,10 +4,12 @@ writer that wakes up late can do."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from qdrant_client import models as q
 
@@ -122,6 +124,49 @@ def test_a_flip_that_outlasts_its_client_is_waited_for_and_not_sent_again(
     assert served.server.requests.count(BATCH) == 1
     assert live(on_server) == {"a.mp4": whole("g2", 4)}
     assert on_server.count(live_only=False) == 4
+
+
+@only_stand_ins
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: index.remove([asset_id("media", "gone.mp4")], 3),
+        lambda index: index.sweep_leftovers([asset_id("media", "a.mp4")], 3),
+    ],
+    ids=["removal", "sweep"],
+)
+def test_a_deletion_that_outlasts_its_client_is_waited_for_and_looked_at(
+    served: Served,
+    on_server: VectorIndex,
+    tmp_path: Path,
+    change: Callable[[VectorIndex], None],
+) -> None:
+    load(on_server, tmp_path, [("a.mp4", "g1", 3), ("gone.mp4", "g1", 2)], 1)
+    upsert(on_server, tmp_path, rows_of("a.mp4", "g2", 4), {"sequence": 2, "run_id": "killed"})
+    before = on_server.count(live_only=False)
+    served.server.batch_takes_s = 2.5
+    served.server.requests.clear()
+    with open_index(served.settings.model_copy(update={"timeout_s": 1})) as impatient:
+        change(impatient)
+    assert served.server.requests.count(BATCH) == 1
+    assert on_server.count(live_only=False) < before
+    assert live(on_server)["a.mp4"] == whole("g1", 3)
+
+
+@only_stand_ins
+def test_a_removal_that_timed_out_and_was_not_done_is_an_error(
+    served: Served, on_server: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(on_server, tmp_path, [("a.mp4", "g1", 3)], 1)
+
+    def lost(*_: object, **__: object) -> object:
+        raise httpx.ReadTimeout("it never came")
+
+    with open_index(served.settings) as index:
+        monkeypatch.setattr(index._connection.client, "batch_update_points", lost)
+        with pytest.raises(IndexUnavailable, match="did not finish in time, removing assets"):
+            index.remove([asset_id("media", "a.mp4")], 2)
+    assert live(on_server) == {"a.mp4": whole("g1", 3)}
 
 
 def test_an_asset_is_live_before_the_file_is_through(

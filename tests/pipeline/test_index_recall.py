@@ -10,15 +10,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from qdrant_client import models as q
 
-from pipeline.index import recall
+from pipeline.index import oversampling, recall
+from pipeline.index.collections import open_collections
 from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.served_recall import IN_A_FOLDER, Looking
 from pipeline.settings import IndexSettings
+from tests.support import qdrant_points
 from tests.support.fixtures_qdrant import Served, only_stand_ins
-from tests.support.invented_assets import SPACES, load, rows_of, upsert
+from tests.support.invented_assets import SPACES, load, rows_of, unit, upsert
 
 EFFORT = Effort(10, 120.0)
 FILMS = [("a.mp4", "g1", 20), ("b.mp4", "g1", 20)]
@@ -43,7 +46,7 @@ def test_an_index_that_finds_all_has_a_recall_of_one(served: Served, tmp_path: P
         ("vision", 10, 1.0),
         ("audio", 10, 1.0),
     }
-    assert (found.looking, found.server_ef) == (Looking(None, 2.0), 100)
+    assert (found.looking, found.server_ef) == (Looking(None, 1.0), 100)
     assert (found.quantization, found.proposal, found.seed) == ("none", None, 7)
     assert 0 < found.seconds < EFFORT.seconds
 
@@ -64,27 +67,62 @@ def test_the_smallest_setting_that_finds_enough_is_proposed(served: Served, tmp_
     assert {v.vector_name: v.share for v in found.vectors} == {"vision": 0.8, "audio": 0.8}
     assert found.proposal is not None
     assert (found.proposal.reaches, found.proposal.smallest) == (True, True)
-    assert found.proposal.looking == Looking(400, 2.0)
+    assert found.proposal.looking == Looking(400, 1.0)
     assert found.proposal.shares == {"vision": 1.0, "audio": 1.0}
     followed = settings.model_copy(update={"hnsw_ef": 400})
     again = measure_recall(followed, EFFORT, 7)
-    assert (again.looking, again.short, again.proposal) == (Looking(400, 2.0), (), None)
+    assert (again.looking, again.short, again.proposal) == (Looking(400, 1.0), (), None)
 
 
 @only_stand_ins
-@pytest.mark.parametrize("kind", ["int8", "binary"])
+@pytest.mark.parametrize(
+    ("kind", "fitting", "cheapest"),
+    [
+        ("int8", 2.0, Looking(None, 8.0)),
+        ("binary", 16.0, Looking(200, 32.0)),
+        ("product", 8.0, Looking(200, 16.0)),
+        ("turbo", 2.0, Looking(None, 8.0)),
+    ],
+)
 def test_a_quantization_is_helped_by_oversampling(
-    served: Served, tmp_path: Path, kind: str
+    served: Served, tmp_path: Path, kind: str, fitting: float, cheapest: Looking
 ) -> None:
     """What the collection was made with counts, whatever the settings say of a new one."""
     settings = filled(served, tmp_path, quantization=kind)
     served.server.blunt = 5
     found = measure_recall(settings.model_copy(update={"quantization": "none"}), EFFORT, 7)
-    assert found.quantization == kind
+    assert (found.quantization, found.looking) == (kind, Looking(None, fitting))
+    assert {v.share for v in found.vectors} == {0.8}
     assert found.proposal is not None
-    assert found.proposal.looking == Looking(None, 8.0)
-    followed = settings.model_copy(update={"oversampling": 8.0})
+    assert found.proposal.looking == cheapest
+    followed = settings.model_copy(update={"oversampling": 4 * fitting})
     assert not measure_recall(followed, EFFORT, 7).short
+
+
+@only_stand_ins
+def test_a_search_asks_for_as_many_candidates_as_the_collection_needs(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked up once in a while, so that who stays open sees a rebuild's flip; what is set
+    holds whatever the collection is."""
+    settings = filled(served, tmp_path, quantization="binary")
+    asked: list[float | None] = []
+
+    def looked(_server: object, _name: str, params: q.SearchParams) -> int:
+        asked.append(params.quantization.oversampling if params.quantization else None)
+        return 0
+
+    monkeypatch.setattr(qdrant_points, "_misses", looked)
+    monkeypatch.setattr(oversampling, "LOOKED_AT_FOR_S", 0.0)
+    unknown = settings.model_copy(update={"quantization": "none"})
+    with open_index(unknown) as index, open_collections(served.settings) as collections:
+        index.query("vision", unit("any"), 5)
+        collections.create("media-2", SPACES)
+        collections.show("media", "media-2")
+        index.query("vision", unit("any"), 5)
+    with open_index(settings.model_copy(update={"oversampling": 3.0})) as index:
+        index.query("vision", unit("any"), 5)
+    assert asked == [16.0, 1.0, 3.0]
 
 
 @only_stand_ins
@@ -95,7 +133,7 @@ def test_that_nothing_reaches_it_is_said(served: Served, tmp_path: Path) -> None
     assert {v.share for v in found.vectors} == {0.0}
     assert found.proposal is not None
     assert not found.proposal.reaches
-    assert found.proposal.looking == Looking(800, 2.0)
+    assert found.proposal.looking == Looking(800, 1.0)
 
 
 @only_stand_ins

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.ids import asset_id
 from pipeline.index.collections import open_collections
 from pipeline.index.difference import differences, summary
 from pipeline.index.errors import IndexRefused
@@ -26,6 +27,7 @@ UNLIKE_THE_DEFAULT: dict[str, Any] = {
     "hnsw_ef_construct": 64,
     "on_disk": True,
     "on_disk_payload": False,
+    "on_disk_payload_indexes": True,
     "shards": 2,
     "replicas": 1,
     "write_consistency": 1,
@@ -120,7 +122,7 @@ def test_order_and_consistency_go_with_what_they_are_for(served: Served, tmp_pat
     served.server.parameters.clear()
     with open_index(in_number) as index:
         index.query("vision", unit("any"), 1)
-        index.remove(["gone"], 3)
+        index.remove([asset_id("media", "gone.mp4")], 3)
     told = asked_with(served)
     assert told["points/query"] == {("consistency", "2")}
     assert told["points/batch"] == set()

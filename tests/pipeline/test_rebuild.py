@@ -36,6 +36,7 @@ from pipeline.settings import Settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.store import open_store
 from tests.support.alias_reader import ASSETS, expected, reads_of
+from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import SPACES, live, rows_of, unit, upsert, whole
 from tests.support.qdrant_server import StandIn, qdrant_server
 from tests.support.run_settings import settings_for
@@ -58,6 +59,12 @@ def server() -> Iterator[StandIn]:
 
 def on_server(server: StandIn, folder: Path, **more: Any) -> Settings:
     return settings_of(folder, index__url=server.url, index__prefer_grpc=False, **more)
+
+
+def on_served(served: Served, folder: Path, **more: Any) -> Settings:
+    """The stand-in by both ways, and a real server where one is named."""
+    there = served.settings.model_dump(exclude_defaults=True)
+    return settings_of(folder, **{f"index__{n}": v for n, v in there.items()}, **more)
 
 
 @contextmanager
@@ -220,9 +227,10 @@ def test_on_a_server_runs_go_on_meanwhile(server: StandIn, tmp_path: Path) -> No
         assert live(index)["00.mp4"] == whole("g4", 1)
 
 
-def test_readers_on_a_server_see_no_gap(server: StandIn, tmp_path: Path) -> None:
-    settings = on_server(server, tmp_path)
-    without = on_server(server, tmp_path, index__payload_exclude=("fps",))
+@pytest.mark.timeout(600)
+def test_readers_on_a_server_see_no_gap(served: Served, tmp_path: Path) -> None:
+    settings = on_served(served, tmp_path)
+    without = on_served(served, tmp_path, index__payload_exclude=("fps",))
     seen: list[int] = []
     errors: list[str] = []
     end = threading.Event()
@@ -241,8 +249,9 @@ def test_readers_on_a_server_see_no_gap(server: StandIn, tmp_path: Path) -> None
     assert set(seen) == {True, False}
 
 
-def test_a_run_at_work_is_waited_for(server: StandIn, tmp_path: Path) -> None:
-    settings = on_server(server, tmp_path)
+@pytest.mark.timeout(600)
+def test_a_run_at_work_is_waited_for(served: Served, tmp_path: Path) -> None:
+    settings = on_served(served, tmp_path)
     store = open_store(settings.state.location, settings.source)
     with opened(settings) as (collections, index):
         indexed(settings, index)
@@ -424,7 +433,7 @@ def test_a_rebuild_that_an_older_version_began_goes_on(settings: Settings) -> No
         indexed(settings, index)
         copy(begin(settings, OPTIONS, collections))
         [record] = read_records(store, "media", str(settings.index.path))
-        since = {"datatype", "on_disk_payload", "write_consistency"}
+        since = {"datatype", "on_disk_payload", "on_disk_payload_indexes", "write_consistency"}
         older = {name: value for name, value in record.shape.items() if name not in since}
         keep_record(store, replace(record, shape=older))
         other = settings_of(settings.index.path.parent, index__datatype="float16")
@@ -444,9 +453,9 @@ def test_a_target_that_vanished_is_filled_again(settings: Settings) -> None:
         assert live(index) == expected(ASSETS)
 
 
-def test_from_a_folder_to_a_server(server: StandIn, settings: Settings) -> None:
+def test_from_a_folder_to_a_server(served: Served, settings: Settings) -> None:
     """Nothing of the local collection is needed: it may even be open elsewhere meanwhile."""
-    there = on_server(server, settings.index.path.parent)
+    there = on_served(served, settings.index.path.parent)
     with opened(settings) as (local, index):
         indexed(settings, index)
         with opened(there) as (collections, moved):

@@ -56,7 +56,7 @@ def test_what_holds_up_others_is_refused_and_named(on_server: VectorIndex, tmp_p
             "vision", asked, 1, must=[("key", "a.mp4")] * 1_023
         ),
         r"Condition size limit reached \(5002 > 5000\)": lambda: delete_by(
-            all_of([f"asset {number}" for number in range(5_002)], 9)
+            all_of([asset_id("media", str(number)) for number in range(5_002)], 9)
         ),
     }
     for words, act in refused.items():
@@ -115,7 +115,7 @@ def test_steps_of_full_size_are_within_the_limits() -> None:
     for wanted in (
         superseded(dict.fromkeys(assets, "g"), 1),
         hidden(assets, 1),
-        all_of([str(number) for number in range(IDS_PER_REQUEST)], 1),
+        all_of([asset_id("media", str(number)) for number in range(IDS_PER_REQUEST)], 1),
         matching([("live", True)], [str(number) for number in range(IDS_PER_REQUEST)]),
     ):
         limits.check_change(wanted)

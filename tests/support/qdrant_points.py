@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 BETWEEN_STEPS_S = 0.001
 OWN_EF = 100
-USUAL_OVERSAMPLING = 2.0
+USUAL_OVERSAMPLING = {"scalar": 2.0, "binary": 16.0, "product": 8.0, "turbo": 2.0}
 
 
 def query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
@@ -42,8 +42,8 @@ def _misses(server: StandIn, name: str, params: q.SearchParams | None) -> int:
         return 0
     wider = ((params.hnsw_ef if params else None) or OWN_EF) / OWN_EF
     asked = params.quantization.oversampling if params and params.quantization else None
-    if asked and server.configuration_of(name).get("quantization_config"):
-        wider *= asked / USUAL_OVERSAMPLING
+    for kind in server.configuration_of(name).get("quantization_config") or ():
+        wider *= (asked or 1.0) / USUAL_OVERSAMPLING[kind]
     return max(1, int(server.blunt * wider))
 
 

@@ -5,9 +5,9 @@ stays when a writer is killed. As a server does, it does the steps of a batch on
 and readers see each. What it is not: it has no graph and no quantization. It takes their
 configuration, tells it, keeps it to be looked at in `created` and `changed`, and `blunt` makes
 searches that do not ask for `exact` miss every n-th answer and give a worse one for it, as a bad
-graph would. The n is `blunt` for its own ef, 100, and an oversampling of 2 or none; it grows with
-the ef, and with the oversampling where the collection has a quantization. The limits of strict mode
-it has as a server has them (`tests.support.qdrant_limits`).
+graph would. The n is `blunt` for its own ef, 100; it grows with the ef, and, where the collection
+has a quantization, with the oversampling over what such a one usually takes. The limits of strict
+mode it has as a server has them (`tests.support.qdrant_limits`).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import time
@@ -107,6 +108,8 @@ class QdrantNode:
             trusted = ssl.create_default_context(cafile=self.tls) if self.tls else None
             ready = f"{self.url}/readyz"
             with urllib.request.urlopen(ready, timeout=1, context=trusted) as answer:
+                # It listens for gRPC in a thread of its own, which may come a moment later.
+                socket.create_connection(("127.0.0.1", self.grpc_port), timeout=1).close()
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False

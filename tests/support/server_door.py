@@ -1,19 +1,23 @@
-"""A door before a server: all goes through it until it is shut, and then the server is gone."""
+"""A door before a server: all goes through it, as slowly as is wanted, until it is shut, and then
+the server is gone."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 
 class Door:
-    """`behind` is the server's own URL, and `url` the same by way of the door."""
+    """`behind` is the server's own URL, and `url` the same by way of the door. `answers_after_s`:
+    so long each part of an answer is kept back; it may change while the door is open."""
 
     def __init__(self, behind: str) -> None:
         self.behind = behind
+        self.answers_after_s = 0.0
         parts = urlsplit(behind)
         self._server = (parts.hostname, parts.port)
         self._passing: list[socket.socket] = []
@@ -44,15 +48,16 @@ class Door:
                         outside.close()
                         inside.close()
                         return
-                for here, there in ((outside, inside), (inside, outside)):
-                    threading.Thread(target=_pass_on, args=(here, there), daemon=True).start()
+                for way in ((outside, inside, False), (inside, outside, True)):
+                    threading.Thread(target=self._pass_on, args=way, daemon=True).start()
 
-
-def _pass_on(here: socket.socket, there: socket.socket) -> None:
-    with suppress(OSError):
-        while block := here.recv(65_536):
-            there.sendall(block)
-        there.shutdown(socket.SHUT_WR)
+    def _pass_on(self, here: socket.socket, there: socket.socket, answers: bool) -> None:
+        with suppress(OSError):
+            while block := here.recv(65_536):
+                if answers and self.answers_after_s:
+                    time.sleep(self.answers_after_s)
+                there.sendall(block)
+            there.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
