@@ -138,6 +138,11 @@ def start_ray(settings: Settings) -> None:
         ) from error
 
 
+def joins_cluster() -> bool:
+    """Whether a session would be of a cluster that others started, by RAY_ADDRESS."""
+    return os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
+
+
 def first_contact() -> None:
     """Ray asks the head of the cluster at RAY_ADDRESS for two minutes, and then ends this process.
     Raises RayUnavailable where nobody listens there."""

@@ -205,6 +205,16 @@ def get_file(client: S3Client, bucket: str, key: str, path: Path) -> bool:
     return True
 
 
+def head(client: S3Client, obj: MediaObject) -> None:
+    """Ask whether that object can be read, and get none of it. Raises what `map_client_error`
+    gives."""
+    version = {} if obj.version_id is None else {"VersionId": obj.version_id}
+    try:
+        client.head_object(Bucket=obj.bucket, Key=obj.key, **version)
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, obj.bucket, obj.key) from error
+
+
 def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
     """Content and ETag, or None where there is no such key."""
     try:
