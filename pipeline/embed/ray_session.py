@@ -16,7 +16,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
@@ -27,6 +27,7 @@ from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
+LOOK_AT_HEAD_EVERY_S = 2.0
 RAY_CLIENT_PORT = 10001
 DEATH_WITHIN_S = 1.0
 DRAWING_ENDS_WITHIN_S = 3.0
@@ -156,12 +157,15 @@ def first_contact() -> None:
         )
 
 
-def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
-    """The items, which come out of the current session; what they raise is raised here.
+def while_ray_lives(items: Iterable[T], look: Callable[[], None] = lambda: None) -> Iterator[T]:
+    """The items, which come out of the current session; what they raise is raised here. `look` is
+    called now and then while none comes; what it raises ends the wait.
 
-    Raises RayDied where a process of a private session dies. Without this, whoever waits for the
-    next item waits until Ray ends this process, some ten seconds later and without a word.
+    Raises RayDied where a process of a private session dies, or a cluster's head no longer answers.
+    Without this, whoever waits for the next item waits until Ray ends this process, some ten
+    seconds later and without a word.
     """
+    head = _Head()
     drawn: queue.Queue[tuple[str, T | None, BaseException | None]] = queue.Queue(maxsize=1)
     done = threading.Event()
 
@@ -194,6 +198,13 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
                         remedy="Run again: committed shards are kept. Where memory ran out, the "
                         "system's log says so: lower decode.processes or encode.batch_size.",
                     ) from None
+                if why := head.why_silent():
+                    _abandon()
+                    raise RayDied(
+                        f"The head of the Ray cluster no longer answers ({why}).",
+                        remedy="Start the cluster again and run again: committed shards are kept.",
+                    ) from None
+                look()
                 continue
             if error is not None:
                 raise error
@@ -202,6 +213,28 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]  # an item, by its kind
     finally:
         done.set()
+
+
+class _Head:
+    """Of the cluster that was joined: silent where it is asked twice in a row and does not answer.
+    Of a private session the processes themselves are looked at."""
+
+    def __init__(self) -> None:
+        self._address = ""
+        if joins_cluster():
+            import ray
+
+            self._address = ray.get_runtime_context().gcs_address
+        self._next = time.monotonic() + LOOK_AT_HEAD_EVERY_S
+        self._silent = 0
+
+    def why_silent(self) -> str:
+        if not self._address or time.monotonic() < self._next:
+            return ""
+        why = why_silent(self._address)
+        self._silent = self._silent + 1 if why else 0
+        self._next = time.monotonic() + LOOK_AT_HEAD_EVERY_S
+        return why if self._silent > 1 else ""
 
 
 def _abandon() -> None:

@@ -208,9 +208,11 @@ def get_file(client: S3Client, bucket: str, key: str, path: Path) -> bool:
 def head(client: S3Client, obj: MediaObject) -> None:
     """Ask whether that object can be read, and get none of it. Raises what `map_client_error`
     gives."""
-    version = {} if obj.version_id is None else {"VersionId": obj.version_id}
+    asked: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key}
+    if obj.version_id is not None:
+        asked["VersionId"] = obj.version_id
     try:
-        client.head_object(Bucket=obj.bucket, Key=obj.key, **version)
+        client.head_object(**asked)
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise map_client_error(error, obj.bucket, obj.key) from error
 
