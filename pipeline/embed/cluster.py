@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 T = TypeVar("T")
 A = TypeVar("A")
 WITHIN_S = 60.0
+NODE_LABEL = "ray.io/node-id"  # Ray gives every node this label
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from encoders.errors import EncoderError
 from pipeline import codec
-from pipeline.embed.cluster import own_node, pinned_to
+from pipeline.embed.cluster import NODE_LABEL, own_node
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
 from pipeline.embed.pools import Pools, StrandedActors, pools_for, wait_for_room
@@ -46,8 +46,6 @@ BLOCK_BYTES = 16 * 2**20
 OBJECTS_PER_TASK = 16
 BYTES_PER_TASK = 32 * 2**20
 SEEN_EVERY_S = 0.5
-# The book of attempts ends what kills its worker sooner; this is for what it cannot see.
-RAYS_OWN_RETRIES = 12
 RowsOf = Callable[[Collection[int]], Iterator[PlanRow]]
 
 
@@ -61,7 +59,6 @@ def run_graph(
     """
     _configure()
     encode = job.settings.encode
-    here = pinned_to(own_node())
     blocks = [plan_table(chunk) for chunk in _tasks(rows)]
     receipts = (
         ray.data.from_arrow(blocks)
@@ -71,7 +68,6 @@ def run_graph(
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=pools.decoders),
             num_cpus=pools.cpus_each,
-            ray_remote_args_fn=bounded,
             fn_constructor_args=(job, board.handle),
         )
         .map_batches(
@@ -81,7 +77,6 @@ def run_graph(
             compute=ActorPoolStrategy(size=pools.encoders),
             num_cpus=0 if pools.on_gpu else pools.cpus_each,
             num_gpus=1 if pools.on_gpu else 0,
-            ray_remote_args_fn=bounded,
             fn_constructor_args=(job, board.handle),
         )
         .map_batches(
@@ -91,7 +86,7 @@ def run_graph(
             compute=ActorPoolStrategy(size=1),
             num_cpus=0,
             # What it has gathered is lost with it: it lives as long as the driver's node does.
-            ray_remote_args_fn=lambda: {"scheduling_strategy": here, **bounded()},
+            label_selector={NODE_LABEL: own_node()},
             fn_constructor_args=(job, board.handle),
         )
     )
@@ -115,11 +110,6 @@ def run_graph(
         ) from error
     finally:
         board.forget_actors()
-
-
-def bounded() -> dict[str, Any]:
-    """For every actor: Ray alone would try for ever."""
-    return {"max_task_retries": RAYS_OWN_RETRIES}
 
 
 def _own_error(error: BaseException) -> SensedexError | EncoderError | None:

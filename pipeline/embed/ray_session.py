@@ -120,6 +120,7 @@ def start_ray(settings: Settings) -> None:
         if address:
             with own_sigterm():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            _keep_off_stdout()
             return
         wanted = settings.decode.processes + settings.encode.processes
         with own_sigterm(), marked_children():
@@ -137,6 +138,14 @@ def start_ray(settings: Settings) -> None:
             f"Cannot use {what}: {error}",
             remedy="Check RAY_ADDRESS, free memory and /dev/shm; `sensedex doctor` looks at them.",
         ) from error
+
+
+def _keep_off_stdout() -> None:
+    """Ray prints the last words of a node that is lost on standard output, whatever it is told of
+    logs; a report is to stand there. They are in Ray's own log."""
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False
 
 
 def joins_cluster() -> bool:

@@ -8,7 +8,7 @@ is on, in seconds. Nodes that join later are not looked at.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -139,10 +139,10 @@ def _sample(settings: Settings, planned: RunPlan) -> MediaObject | None:
 def judge(answers: Iterable[Answer]) -> None:
     """Raises NodesUnfit where a person has to do something, and NodesUnavailable where it is enough
     to wait."""
-    found: dict[str, tuple[Trouble, list[str]]] = {}
+    found: dict[str, tuple[Trouble, set[str]]] = {}
     for answer in answers:
         for trouble in _troubles(answer):
-            found.setdefault(trouble.kind, (trouble, []))[1].append(answer.node.name)
+            found.setdefault(trouble.kind, (trouble, set()))[1].add(answer.node.name)
     if found:
         _refuse(found)
 
@@ -176,7 +176,7 @@ def _troubles(answer: Answer) -> list[Trouble]:
     ]
 
 
-def _refuse(found: Mapping[str, tuple[Trouble, Sequence[str]]]) -> NoReturn:
+def _refuse(found: Mapping[str, tuple[Trouble, Collection[str]]]) -> NoReturn:
     sentences = [f"{_named(nodes)}: {trouble.message}" for trouble, nodes in found.values()]
     troubles = [trouble for trouble, _ in found.values()]
     remedy = " ".join(dict.fromkeys(t.remedy for t in troubles if t.remedy))
@@ -185,7 +185,7 @@ def _refuse(found: Mapping[str, tuple[Trouble, Sequence[str]]]) -> NoReturn:
     raise NodesUnfit(" ".join(sentences), remedy=remedy)
 
 
-def _named(nodes: Sequence[str]) -> str:
+def _named(nodes: Collection[str]) -> str:
     shown = sorted(nodes)[:NODES_NAMED]
     more = len(nodes) - len(shown)
     return f"On {'; '.join(shown)}{f' and {more} more' if more else ''}"
