@@ -210,9 +210,11 @@ def _configure() -> None:
     # Nothing that an object can do raises in a stage, so what does raise is ours or Ray's: stop.
     context.max_errored_blocks = 0
     context.raise_original_map_exception = False
-    # Its console handler reports every execution; a run has a progress of its own.
+    # Its console handler reports every execution, and one that breaks with a page of traceback; a
+    # run has a progress of its own, and says what it does about that. Ray's log file has it all.
     for handler in logging.getLogger("ray.data").handlers:
-        handler.setLevel(max(handler.level, logging.ERROR))
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
 
 
 def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:

@@ -27,7 +27,7 @@ from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
-LOOK_AT_HEAD_EVERY_S = 2.0
+HEAD_ASKED_TIMES = 4
 RAY_CLIENT_PORT = 10001
 DEATH_WITHIN_S = 1.0
 DRAWING_ENDS_WITHIN_S = 3.0
@@ -207,13 +207,14 @@ def while_ray_lives(items: Iterable[T], look: Callable[[], None] = lambda: None)
                         remedy="Run again: committed shards are kept. Where memory ran out, the "
                         "system's log says so: lower decode.processes or encode.batch_size.",
                     ) from None
-                if why := head.why_silent():
+                if why := head.why_lost():
                     _abandon()
                     raise RayDied(
                         f"The head of the Ray cluster no longer answers ({why}).",
                         remedy="Start the cluster again and run again: committed shards are kept.",
                     ) from None
-                look()
+                if head.answers:  # whoever else asks it would wait until Ray ends this process
+                    look()
                 continue
             if error is not None:
                 raise error
@@ -225,25 +226,26 @@ def while_ray_lives(items: Iterable[T], look: Callable[[], None] = lambda: None)
 
 
 class _Head:
-    """Of the cluster that was joined: silent where it is asked twice in a row and does not answer.
-    Of a private session the processes themselves are looked at."""
+    """Of the cluster that was joined; of a private session the processes themselves are looked at.
+    `answers` is of the moment of the last call."""
 
     def __init__(self) -> None:
+        self.answers = True
         self._address = ""
+        self._silent = 0
         if joins_cluster():
             import ray
 
             self._address = ray.get_runtime_context().gcs_address
-        self._next = time.monotonic() + LOOK_AT_HEAD_EVERY_S
-        self._silent = 0
 
-    def why_silent(self) -> str:
-        if not self._address or time.monotonic() < self._next:
+    def why_lost(self) -> str:
+        """Why it is taken for dead: it has not answered several times in a row."""
+        if not self._address:
             return ""
         why = why_silent(self._address)
+        self.answers = not why
         self._silent = self._silent + 1 if why else 0
-        self._next = time.monotonic() + LOOK_AT_HEAD_EVERY_S
-        return why if self._silent > 1 else ""
+        return why if self._silent >= HEAD_ASKED_TIMES else ""
 
 
 def _abandon() -> None:
