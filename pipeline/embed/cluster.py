@@ -69,7 +69,8 @@ def own_node() -> str:
 def call_on_each(
     nodes: Sequence[Node], function: Callable[[A], T], asked: A, *, within_s: float = WITHIN_S
 ) -> Iterator[Answer]:
-    """The answers as they come; of a node that gives none in that time, one that says so."""
+    """The answers as they come; of a node that gives none in that time, one that says so. A node
+    that is lost meanwhile has no part in what follows, and is left out."""
     task = ray.remote(num_cpus=0, max_retries=0)(function)
     began_s = time.time()
     pending = {
@@ -85,7 +86,11 @@ def call_on_each(
         node = pending.pop(ready[0])
         try:
             yield Answer(node, ray.get(ready[0]), "", began_s, ended_s)
+        except ray.exceptions.TaskUnschedulableError:
+            continue  # it was gone before it could be asked
         except ray.exceptions.RayError as error:
+            if node.node_id not in living_nodes():
+                continue
             yield Answer(node, None, _last_line(error), began_s, ended_s)
     for ref, node in pending.items():
         ray.cancel(ref, force=True)

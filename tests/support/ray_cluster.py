@@ -35,6 +35,11 @@ class RayCluster:
         ray = {name: os.environ[name] for name in GIVEN_ON if name in os.environ}
         return {**ray, **QUICKER, "RAY_ADDRESS": self._cluster.gcs_address}
 
+    def free_cpus(self) -> float:
+        """CPUs that no actor and no task has."""
+        nodes = self._cluster.global_state.available_resources_per_node()
+        return float(sum(resources.get("CPU", 0.0) for resources in nodes.values()))
+
     def add(self, environment: Mapping[str, str | None]) -> Any:
         """A worker, in this environment with these changes; None takes a variable out."""
         with _environment(environment):
