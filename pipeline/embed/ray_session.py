@@ -116,11 +116,11 @@ def start_ray(settings: Settings) -> None:
     prepare_environment()
     import ray
 
+    _keep_off_stdout()
     try:
         if address:
             with own_sigterm():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            _keep_off_stdout()
             return
         wanted = settings.decode.processes + settings.encode.processes
         with own_sigterm(), marked_children():
@@ -141,8 +141,8 @@ def start_ray(settings: Settings) -> None:
 
 
 def _keep_off_stdout() -> None:
-    """Ray prints the last words of a node that is lost on standard output, whatever it is told of
-    logs; a report is to stand there. They are in Ray's own log."""
+    """Ray prints that a worker or a node was lost on standard output, whatever it is told of logs;
+    a report is to stand there. Ray's own log has it."""
     from ray._private import worker
 
     worker._worker_logs_enabled = False
