@@ -1,4 +1,4 @@
-"""How often a piece of work has killed the worker that had it, and what is done about it then.
+"""A book of what has killed the worker that had it, and of what is done about it then.
 
 Ray starts a dead actor again and hands it what it had, without end. So whoever works says what it
 begins and what it ends; what was begun and never ended, on a node that is still alive, has killed

@@ -1,4 +1,4 @@
-"""How many actors of each stage fit the cluster as it is now, and what is done when it shrinks."""
+"""Sizes of a graph's pools of actors, by the cluster as it is; and its end where that shrinks."""
 
 from __future__ import annotations
 

@@ -103,16 +103,7 @@ def prepare_environment() -> None:
 def start_ray(settings: Settings) -> None:
     """Connect to RAY_ADDRESS, or start a private session that ends with this process."""
     address = os.environ.get("RAY_ADDRESS")
-    # Ray asks a cluster's head for two minutes, and then ends this process.
-    if (
-        address
-        and address not in ("auto", "local")
-        and (why := why_silent(address, default_port=10001))
-    ):
-        raise RayUnavailable(
-            f"Nobody answers at RAY_ADDRESS {address} ({why}).",
-            remedy="Start the cluster's head, mend RAY_ADDRESS, or unset it.",
-        )
+    first_contact()
     prepare_environment()
     import ray
 

@@ -1,4 +1,4 @@
-"""What a lost worker or node has cost is embedded again, by another graph in the same run; bounded.
+"""Rounds of a run: one graph after the other, until what lost workers cost is made up for.
 
 A shard that had begun and has no receipt when its graph breaks or ends gets a strike. With two it
 is taken for a suspect and gets a graph of its own, after all others; with the third it is failed.

@@ -1,4 +1,4 @@
-"""What a machine must have to decode and encode for a run, looked at on that machine.
+"""Checks of a machine, made on it: has it all that decoding and encoding for a run takes?
 
 `check_node` is called once on every node of a Ray cluster before a run writes anything
 (`pipeline.run.cluster_checks` asks and judges). It leaves nothing behind.

@@ -1,4 +1,4 @@
-"""Whether one object can be had from here: a HEAD of it, or a look at the file."""
+"""Looks whether one object can be had from here: by a HEAD of it, or at the file."""
 
 from __future__ import annotations
 

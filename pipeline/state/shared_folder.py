@@ -1,4 +1,4 @@
-"""Whether a folder of the state is the same folder on another machine: proven, not believed.
+"""Proof that a folder of the state is the same folder on another machine.
 
 One machine leaves a token in it and tells the others what is in the token; each reads it, and
 writes an answer beside it. When the context ends, nothing of this is left.
