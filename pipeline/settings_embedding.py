@@ -146,7 +146,10 @@ class EncodeSettings(SettingsPart):
     )
     seed: int = Field(0, description="Seed of the demo encoder's weights; no other one has any.")
     processes: int = Field(
-        1, ge=1, description="Encoders side by side, one GPU or one CPU core each, as Ray actors."
+        0,
+        ge=0,
+        description="Encoders side by side, as Ray actors with a GPU or a CPU core each, at most; "
+        "0 for one on every GPU, or on every fourth core where there is none.",
     )
 
     @model_validator(mode="before")

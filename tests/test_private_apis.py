@@ -81,6 +81,18 @@ def test_ray_knows_its_node_and_the_node_its_processes() -> None:
     assert names == {"raylet", "gcs_server"}, broke("ray", "calls its processes otherwise")
 
 
+def test_ray_prints_what_nodes_say_by_this_switch() -> None:
+    from ray._private import worker
+
+    assert worker._worker_logs_enabled is True, broke("ray", "has no _worker_logs_enabled")
+    assert "_worker_logs_enabled" in inspect.getsource(worker.print_worker_logs), broke(
+        "ray", "prints without a look at it"
+    )
+    assert "print_to_stdstream" in inspect.getsource(worker.listen_error_messages), broke(
+        "ray", "prints a lost node's last words in another way"
+    )
+
+
 def test_ray_reads_the_variables_that_keep_it_on_loopback() -> None:
     from ray._private import auto_init_hook, ray_constants, services
 

@@ -95,6 +95,20 @@ class EncodeStage:
         )
         return pa.Table.from_pydict({n: columns[n] for n in self._schema.names}, self._schema)
 
+    def left_out(self, decoded: pa.Table, failure: Failure) -> pa.Table:
+        """The rows of `decoded` as `table` gives them, each window failed, none looked at."""
+        reason = codec.to_bytes(failure).decode()
+        rows = decoded.num_rows
+        failures = [None if payload is None else reason for payload in
+                    decoded.column("payload").to_pylist()]  # fmt: skip
+        columns: dict[str, Any] = {"failure": pa.array(failures, type=pa.string())}
+        for space, _ in self._spaces:
+            columns[space.vector_name] = vector_column([None] * rows)
+        for name in self._schema.names:
+            if name not in columns:
+                columns[name] = decoded.column(name)
+        return pa.Table.from_pydict({n: columns[n] for n in self._schema.names}, self._schema)
+
     def _tag(self, modality: Modality, vectors: Vectors, payloads: list[str | None]) -> None:
         """Adds to the payloads which labels a window's picture or sound is likest."""
         there = {row: vector for row, vector in enumerate(vectors) if vector is not None}

@@ -5,103 +5,136 @@
 One execution a run, streaming: the model loads once, windows of all objects share full batches,
 and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed.local`
 runs the same three stages without Ray.
+
+What is lost: an actor is started again by Ray and given what it had; a node's blocks are made
+again from what they were made of. The writer, which alone remembers anything, is on the driver's
+node. Where that does not help, another graph takes up what has no receipt
+(`pipeline.embed.rounds`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from typing import Any, cast
 
 import pyarrow as pa
 import ray
 import ray.data
+import ray.data.exceptions
 from ray.data import ActorPoolStrategy, DataContext
 
+from encoders.errors import EncoderError
 from pipeline import codec
-from pipeline.embed.job import EmbedJob, chunks
-from pipeline.embed.progress_actor import ProgressBoard, Reporter
+from pipeline.embed.cluster import NODE_LABEL, own_node
+from pipeline.embed.job import EmbedJob
+from pipeline.embed.left_out import failed_shard, killed_workers
+from pipeline.embed.pools import Pools, StrandedActors, pools_for, wait_for_room
+from pipeline.embed.progress_actor import ProgressBoard
 from pipeline.embed.ray_session import while_ray_lives
-from pipeline.embed.rows import decoded_table
-from pipeline.errors import Transient
-from pipeline.media.sandbox.server_process import prepare_children
-from pipeline.planning.file import plan_table, rows_of_table
+from pipeline.embed.rounds import GraphBroken, until_committed
+from pipeline.embed.stage_actors import RayDecode, RayEncode, RayWrite
+from pipeline.errors import SensedexError
+from pipeline.planning.file import plan_table
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
-from pipeline.state.receipts import receipt_bytes
+from pipeline.state.receipts import commit_receipt, read_receipts
 
-# A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
-WINDOWS_PER_BLOCK = 16
 BLOCK_BYTES = 16 * 2**20
 # Small objects go to a decoder many at a time, large ones alone: no worker is left with all.
 OBJECTS_PER_TASK = 16
 BYTES_PER_TASK = 32 * 2**20
 SEEN_EVERY_S = 0.5
-
-
-class GraphBroken(Transient):
-    """Ray itself failed (an actor or a node died). What was committed is kept; run again."""
-
-    default_code = "graph_broken"
+RowsOf = Callable[[Collection[int]], Iterator[PlanRow]]
 
 
 def run_graph(
-    job: EmbedJob, rows: Iterator[PlanRow], board: ProgressBoard
+    job: EmbedJob, rows: Iterator[PlanRow], board: ProgressBoard, pools: Pools
 ) -> Iterator[ShardReceipt]:
     """The same receipts as `run_in_loop`, from one Ray Data execution on the current session.
 
-    Raises GraphBroken when Ray gives up and RayDied; no object's own fault can do that.
+    Raises GraphBroken when Ray gives up and RayDied; no object's own fault can do that. An error
+    of ours that no retry can help comes as it is.
     """
     _configure()
     encode = job.settings.encode
-    on_gpu = encode.device.startswith("cuda") or (
-        encode.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
-    )
     blocks = [plan_table(chunk) for chunk in _tasks(rows)]
     receipts = (
         ray.data.from_arrow(blocks)
         .map_batches(
-            _RayDecode,
+            RayDecode,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=job.settings.decode.processes or 1),
-            num_cpus=1,
+            compute=ActorPoolStrategy(size=pools.decoders),
+            num_cpus=pools.cpus_each,
             fn_constructor_args=(job, board.handle),
         )
         .map_batches(
-            _RayEncode,
+            RayEncode,
             batch_size=encode.batch_size,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=encode.processes),
-            num_cpus=0 if on_gpu else 1,
-            num_gpus=1 if on_gpu else 0,
+            compute=ActorPoolStrategy(size=pools.encoders),
+            num_cpus=0 if pools.on_gpu else pools.cpus_each,
+            num_gpus=1 if pools.on_gpu else 0,
             fn_constructor_args=(job, board.handle),
         )
         .map_batches(
-            _RayWrite,
+            RayWrite,
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=1),
             num_cpus=0,
+            # What it has gathered is lost with it: it lives as long as the driver's node does.
+            label_selector={NODE_LABEL: own_node()},
             fn_constructor_args=(job, board.handle),
         )
     )
+    stranded = StrandedActors(board)
     try:
         batches = receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for batch in while_ray_lives(batches):
+        for batch in while_ray_lives(batches, stranded.look):
             for cell in cast("pa.Table", batch).column("receipt"):
                 yield codec.from_bytes(ShardReceipt, cell.as_py())
-    except ray.exceptions.RayError as error:
+    except (
+        ray.exceptions.RayError,
+        ray.data.exceptions.SystemException,
+        ray.data.exceptions.ExecutionTimeoutError,
+    ) as error:
+        ours = _own_error(error)
+        if ours is not None:
+            raise ours from error
         raise GraphBroken(
             f"Ray stopped the graph: {str(error).splitlines()[0] if str(error) else error!r}",
             remedy="Run again: committed shards are kept. Ray's own log has the details.",
         ) from error
+    finally:
+        board.forget_actors()
+
+
+def _own_error(error: BaseException) -> SensedexError | EncoderError | None:
+    """What a stage raised on purpose, and no retry can help with."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        if isinstance(one, EncoderError) or (isinstance(one, SensedexError) and not one.retryable):
+            return one
+        waiting += [one.__cause__, getattr(one, "cause", None)]
+    return None
 
 
 def receipts_by_ray(
-    job: EmbedJob, rows: Iterator[PlanRow], reporter: ProgressReporter
+    job: EmbedJob, rows_of: RowsOf, reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
-    """As `run_graph`, with its progress told to `reporter`."""
+    """A receipt for every shard of the job; what a lost worker or node cost is embedded again.
+    `rows_of` gives the planned rows of some shards, as often as it is asked.
+
+    Raises GraphBroken and ShardsMissing where the cluster cannot do it, and RayDied.
+    """
     board = ProgressBoard()
     started = False
 
@@ -112,48 +145,61 @@ def receipts_by_ray(
             reporter.embedding_began()
         reporter.update(stages)
 
+    rounds = _RayRounds(job, rows_of, board, reporter)
     with board.followed_by(see, SEEN_EVERY_S):
-        yield from run_graph(job, rows, board)
+        yield from until_committed(tuple(job.objects_by_shard), rounds, reporter.phase)
 
 
-class _RayDecode:
-    def __init__(self, job: EmbedJob, board: Any) -> None:
+class _RayRounds:
+    """A graph a round. The counts of what is done again are taken back first."""
+
+    def __init__(
+        self, job: EmbedJob, rows_of: RowsOf, board: ProgressBoard, reporter: ProgressReporter
+    ) -> None:
         self._job = job
-        self._reporter = Reporter(board)
-        self._stage = job.decode_stage(self._reporter.add)
-        prepare_children()  # half a second, while the encoder loads its model
+        self._rows_of = rows_of
+        self._board = board
+        self._reporter = reporter
+        self._done = StageProgress()
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        with self._job.fetched(iter(rows_of_table(table))) as fetched:
-            rows = (
-                row for f in fetched for row in self._stage.rows(f, self._job.shard_of(f.planned))
+    def run(self, shards: Collection[int]) -> Iterator[ShardReceipt]:
+        without_bytes = StageProgress(self._done.objects, self._done.segments, self._done.media_ms)
+        self._board.begin_graph(
+            {Stage.DECODE: self._done, Stage.ENCODE: without_bytes, Stage.WRITE: without_bytes}
+        )
+        wait_for_room(self._job.settings, self._reporter.phase)
+        graph = run_graph(
+            self._job, self._rows_of(shards), self._board, pools_for(self._job.settings)
+        )
+        with closing(cast("Any", graph)):
+            for receipt in graph:
+                self._count(receipt)
+                yield receipt
+
+    def committed(self, shards: Collection[int]) -> Iterator[ShardReceipt]:
+        for receipt in read_receipts(self._job.open_store(), self._job.run):
+            if receipt.shard in shards:
+                self._count(receipt)
+                yield receipt
+
+    def begun(self) -> Collection[int]:
+        return self._board.begun_shards()
+
+    def fail(self, shard: int, why: GraphBroken | None) -> ShardReceipt:
+        failure = killed_workers("graph" if why is None else "embed")
+        given_up = failed_shard(self._job.run, shard, self._rows_of((shard,)), failure)
+        return commit_receipt(self._job.open_store(), given_up)
+
+    def _count(self, receipt: ShardReceipt) -> None:
+        outcomes = receipt.outcomes
+        self._done = self._done.plus(
+            StageProgress(
+                len(outcomes),
+                receipt.segments,
+                sum(o.decoded_ms for o in outcomes),
+                sum(o.size_bytes for o in outcomes),
             )
-            for chunk in chunks(rows, WINDOWS_PER_BLOCK):
-                yield decoded_table(chunk)
-        self._reporter.tell()
-
-
-class _RayEncode:
-    def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._reporter = Reporter(board)
-        self._stage = job.encode_stage(self._reporter.add)
-        self._reporter.tell()
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        encoded = self._stage.table(table)
-        self._reporter.tell()
-        return encoded
-
-
-class _RayWrite:
-    def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._reporter = Reporter(board)
-        self._stage = job.write_stage(self._reporter.add)
-
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        receipts = [receipt_bytes(receipt) for receipt in self._stage.receipts(table)]
-        self._reporter.tell()
-        yield pa.table({"receipt": pa.array(receipts, type=pa.binary())})
+        )
 
 
 def _configure() -> None:
@@ -164,9 +210,11 @@ def _configure() -> None:
     # Nothing that an object can do raises in a stage, so what does raise is ours or Ray's: stop.
     context.max_errored_blocks = 0
     context.raise_original_map_exception = False
-    # Its console handler reports every execution; a run has a progress of its own.
+    # Its console handler reports every execution, and one that breaks with a page of traceback; a
+    # run has a progress of its own, and says what it does about that. Ray's log file has it all.
     for handler in logging.getLogger("ray.data").handlers:
-        handler.setLevel(max(handler.level, logging.ERROR))
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
 
 
 def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:

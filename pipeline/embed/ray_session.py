@@ -16,10 +16,11 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
+from pipeline.cores import usable_cores
 from pipeline.embed.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
@@ -27,6 +28,7 @@ from pipeline.settings import Settings
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
+HEAD_ASKED_TIMES = 4
 RAY_CLIENT_PORT = 10001
 DEATH_WITHIN_S = 1.0
 DRAWING_ENDS_WITHIN_S = 3.0
@@ -102,29 +104,21 @@ def prepare_environment() -> None:
 def start_ray(settings: Settings) -> None:
     """Connect to RAY_ADDRESS, or start a private session that ends with this process."""
     address = os.environ.get("RAY_ADDRESS")
-    # Ray asks a cluster's head for two minutes, and then ends this process.
-    if (
-        address
-        and address not in ("auto", "local")
-        and (why := why_silent(address, default_port=10001))
-    ):
-        raise RayUnavailable(
-            f"Nobody answers at RAY_ADDRESS {address} ({why}).",
-            remedy="Start the cluster's head, mend RAY_ADDRESS, or unset it.",
-        )
+    first_contact()
     prepare_environment()
     import ray
 
+    _keep_off_stdout()
     try:
         if address:
             with own_sigterm():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             return
-        wanted = (settings.decode.processes or 1) + settings.encode.processes
+        wanted = max(1, settings.decode.processes) + max(1, settings.encode.processes)
         with own_sigterm(), marked_children():
             ray.init(
                 address="local",
-                num_cpus=max(os.cpu_count() or 1, wanted),
+                num_cpus=max(usable_cores(), wanted),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -136,6 +130,19 @@ def start_ray(settings: Settings) -> None:
             f"Cannot use {what}: {error}",
             remedy="Check RAY_ADDRESS, free memory and /dev/shm; `sensedex doctor` looks at them.",
         ) from error
+
+
+def _keep_off_stdout() -> None:
+    """Ray prints that a worker or a node was lost on standard output, whatever it is told of logs;
+    a report is to stand there. Ray's own log has it."""
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False
+
+
+def joins_cluster() -> bool:
+    """Whether a session would be of a cluster that others started, by RAY_ADDRESS."""
+    return os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
 
 
 def first_contact() -> None:
@@ -151,12 +158,15 @@ def first_contact() -> None:
         )
 
 
-def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
-    """The items, which come out of the current session; what they raise is raised here.
+def while_ray_lives(items: Iterable[T], look: Callable[[], None] = lambda: None) -> Iterator[T]:
+    """The items, which come out of the current session; what they raise is raised here. `look` is
+    called now and then while none comes; what it raises ends the wait.
 
-    Raises RayDied where a process of a private session dies. Without this, whoever waits for the
-    next item waits until Ray ends this process, some ten seconds later and without a word.
+    Raises RayDied where a process of a private session dies, or a cluster's head no longer answers.
+    Without this, whoever waits for the next item waits until Ray ends this process, some ten
+    seconds later and without a word.
     """
+    head = _Head()
     drawn: queue.Queue[tuple[str, T | None, BaseException | None]] = queue.Queue(maxsize=1)
     done = threading.Event()
 
@@ -189,6 +199,14 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
                         remedy="Run again: committed shards are kept. Where memory ran out, the "
                         "system's log says so: lower decode.processes or encode.batch_size.",
                     ) from None
+                if why := head.why_lost():
+                    _abandon()
+                    raise RayDied(
+                        f"The head of the Ray cluster no longer answers ({why}).",
+                        remedy="Start the cluster again and run again: committed shards are kept.",
+                    ) from None
+                if head.answers:  # whoever else asks it would wait until Ray ends this process
+                    look()
                 continue
             if error is not None:
                 raise error
@@ -197,6 +215,29 @@ def while_ray_lives(items: Iterable[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]  # an item, by its kind
     finally:
         done.set()
+
+
+class _Head:
+    """Of the cluster that was joined; of a private session the processes themselves are looked at.
+    `answers` is of the moment of the last call."""
+
+    def __init__(self) -> None:
+        self.answers = True
+        self._address = ""
+        self._silent = 0
+        if joins_cluster():
+            import ray
+
+            self._address = ray.get_runtime_context().gcs_address
+
+    def why_lost(self) -> str:
+        """Why it is taken for dead: it has not answered several times in a row."""
+        if not self._address:
+            return ""
+        why = why_silent(self._address)
+        self.answers = not why
+        self._silent = self._silent + 1 if why else 0
+        return why if self._silent >= HEAD_ASKED_TIMES else ""
 
 
 def _abandon() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from encoders.loading import check_weights
@@ -20,6 +20,7 @@ from pipeline.embed.engine import Engine
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
 from pipeline.embed.ray_session import first_contact
+from pipeline.embed.rounds import ShardsMissing
 from pipeline.errors import SensedexError, StateCorrupt, TooManyDenied, Transient
 from pipeline.index.load import LoadReceipt, load_shard
 from pipeline.index.recall import Effort, measure_recall
@@ -31,6 +32,7 @@ from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
+from pipeline.run.cluster_checks import for_workers
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
@@ -46,12 +48,6 @@ class StateMoved(Transient):
     """Another run wrote the state between this run's plan and its lease."""
 
     default_code = "state_moved"
-
-
-class ShardsMissing(Transient):
-    """The graph ended without a receipt for every shard; what is committed is kept."""
-
-    default_code = "shards_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +94,12 @@ def embed(
 
     Raises GraphBroken and ShardsMissing; no object's own fault can do that. Raises TooManyDenied.
     """
-    job = EmbedJob(run.settings, run.folder, run.spaces, dict(planned.objects_by_shard))
-    rows = (row for row in read_plan(planned.path) if row.shard >= 0)
+    settings = for_workers(run.settings)
+    job = EmbedJob(settings, run.folder, run.spaces, dict(planned.objects_by_shard))
     reporter.phase("starting the decoder and the encoder")
     missing = set(planned.objects_by_shard)
     denied = 0
-    for receipt in _receipts(job, rows, engine, reporter):
+    for receipt in _receipts(job, planned, engine, reporter):
         missing.discard(receipt.shard)
         denied += sum(outcome.status is Status.DENIED for outcome in receipt.outcomes)
         check_denied(denied, planned)
@@ -116,13 +112,16 @@ def embed(
 
 
 def _receipts(
-    job: EmbedJob, rows: Iterator[PlanRow], engine: Engine, reporter: ProgressReporter
+    job: EmbedJob, planned: RunPlan, engine: Engine, reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
+    def rows_of(shards: Collection[int]) -> Iterator[PlanRow]:
+        return (row for row in read_plan(planned.path) if row.shard in shards)
+
     if engine is Engine.LOOP:
-        return receipts_in_loop(job, rows, reporter)
+        return receipts_in_loop(job, rows_of(job.objects_by_shard), reporter)
     from pipeline.embed.graph import receipts_by_ray  # after Ray's environment is set
 
-    return receipts_by_ray(job, rows, reporter)
+    return receipts_by_ray(job, rows_of, reporter)
 
 
 def check_denied(denied: int, planned: RunPlan) -> None:

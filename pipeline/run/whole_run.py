@@ -83,12 +83,16 @@ def _write(
     """Everything that changes something, under the lease."""
     from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
+    from pipeline.run.cluster_checks import checked_cluster
     from pipeline.search.evaluate import measure_index
 
     run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
     protocol.check_tools(settings, planned, engine)
-    with writing(settings, store, run_id, after_token=after) as (lease, index):
+    with (
+        checked_cluster(settings, planned, engine, reporter),
+        writing(settings, store, run_id, after_token=after) as (lease, index),
+    ):
         run = protocol.start(settings, planned, lease)
         index.ensure_collection(run.spaces)
         receipts = _embed_and_load(run, planned, index, reporter, steps, engine)

@@ -205,6 +205,18 @@ def get_file(client: S3Client, bucket: str, key: str, path: Path) -> bool:
     return True
 
 
+def head(client: S3Client, obj: MediaObject) -> None:
+    """Ask whether that object can be read, and get none of it. Raises what `map_client_error`
+    gives."""
+    asked: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key}
+    if obj.version_id is not None:
+        asked["VersionId"] = obj.version_id
+    try:
+        client.head_object(**asked)
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, obj.bucket, obj.key) from error
+
+
 def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
     """Content and ETag, or None where there is no such key."""
     try:

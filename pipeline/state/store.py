@@ -27,7 +27,7 @@ from pipeline.s3.listing import list_keys
 from pipeline.settings import SourceSettings
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
-_PRIVATE = ".writing"  # half-written files and the lock of a folder; never listed
+PRIVATE = ".writing"  # half-written files and the lock of a folder; never listed
 
 
 class AlreadyThere(Transient):
@@ -169,9 +169,7 @@ class FolderStore:
         yield from sorted(
             name
             for name in names
-            if name.startswith(prefix)
-            and name > start_after
-            and not name.startswith(_PRIVATE + "/")
+            if name.startswith(prefix) and name > start_after and not name.startswith(PRIVATE + "/")
         )
 
     def delete(self, name: str) -> None:
@@ -184,7 +182,7 @@ class FolderStore:
     @contextmanager
     def _written(self, name: str, content: bytes | Path) -> Iterator[Path]:
         """A complete, flushed file on the same disk; what is left of it goes with the context."""
-        private = self._root / _PRIVATE
+        private = self._root / PRIVATE
         private.mkdir(parents=True, exist_ok=True)
         self._path(name).parent.mkdir(parents=True, exist_ok=True)
         temporary = private / uuid.uuid4().hex
@@ -209,7 +207,7 @@ class FolderStore:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Between reading a version and replacing it nobody else may; ends with the process."""
-        with (self._root / _PRIVATE / "lock").open("ab") as file:
+        with (self._root / PRIVATE / "lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -282,7 +280,7 @@ class S3Store:
 
 def _checked(name: str) -> str:
     parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or parts[0] == _PRIVATE or "\0" in name:
+    if any(part in ("", ".", "..") for part in parts) or parts[0] == PRIVATE or "\0" in name:
         raise ValueError(f"{name!r} is not a relative path")
     return name
 

@@ -79,9 +79,9 @@ def _kill(processes: list[psutil.Process]) -> bool:
 
 
 DISASTERS = (
-    Disaster("Ray decode actor", kill_worker("_RayDecode")),
-    Disaster("Ray encode actor", kill_worker("_RayEncode")),
-    Disaster("Ray write actor", kill_worker("_RayWrite"), ends=(0, LATER)),
+    Disaster("Ray decode actor", kill_worker("RayDecode")),
+    Disaster("Ray encode actor", kill_worker("RayEncode")),
+    Disaster("Ray write actor", kill_worker("RayWrite")),
     Disaster("Ray progress board", kill_worker("_Board")),
     Disaster("raylet", kill_worker("/raylet/raylet"), ends=(LATER,)),
     Disaster("Prefect server", kill_prefect),

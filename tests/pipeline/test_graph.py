@@ -1,17 +1,29 @@
-"""What the graph makes of processes of its own that die. Whole runs: `tests.chaos.disasters`."""
+"""What the graph makes of processes of its own that die. Whole runs: `tests.chaos.disasters`, and
+`tests/integration/test_cluster.py`."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from pipeline.progress import Stage, StageProgress
+from pipeline.models.spaces import spaces_of
+from pipeline.planning.file import read_plan
+from pipeline.progress import ProgressReporter, Stage, StageProgress
+from pipeline.records import PlanRow, Status
+from pipeline.state.receipts import RunFolder
+from tests.support import media_files
+from tests.support.deadly_job import CARD, DeadlyJob
+from tests.support.known_bucket import planned
+from tests.support.run_settings import settings_for
+from tests.support.s3_server import S3Server, fill
 
 
 @pytest.mark.usefixtures("ray_running")
@@ -28,6 +40,42 @@ def test_a_lost_board_stops_the_telling_and_not_the_run() -> None:
             time.sleep(0.01)
         ray.kill(board.handle)
     assert all(stages.get(Stage.DECODE, StageProgress(3)).objects == 3 for stages in seen)
+
+
+@pytest.mark.usefixtures("ray_running")
+def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_again(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.embed import graph
+
+    black = io.BytesIO()
+    Image.new("RGB", (320, 240)).save(black, "JPEG")
+    objects = {f"{number}.jpg": media_files.jpeg(number) for number in range(6)}
+    fill(s3_server, objects | {"5.jpg": black.getvalue()})
+    settings = settings_for(
+        tmp_path, s3_server.url, encode__encoder="imagebind-demo", encode__batch_size=4,
+        state__shard_objects=3,
+    )  # fmt: skip
+    made = planned(settings, tmp_path)
+    job = DeadlyJob(settings, RunFolder(1, "r"), spaces_of([CARD]), dict(made.objects_by_shard))
+
+    def rows_of(shards: Collection[int]) -> Iterator[PlanRow]:
+        asked.append(sorted(shards))
+        return (row for row in read_plan(made.path) if row.shard in shards)
+
+    # The writer gets two objects at a time: with the second pair it dies, and has the first.
+    monkeypatch.setattr(graph, "OBJECTS_PER_TASK", 2)
+    asked: list[list[int]] = []
+    receipts = list(graph.receipts_by_ray(job, rows_of, ProgressReporter()))
+    assert sorted(receipt.shard for receipt in receipts) == [0, 1]
+    outcomes = {o.key: o for receipt in receipts for o in receipt.outcomes}
+    assert {key for key, o in outcomes.items() if o.status is Status.INDEXED} == {
+        f"{number}.jpg" for number in range(5)
+    }
+    failure = outcomes["5.jpg"].failure
+    assert failure is not None
+    assert (failure.stage, failure.code, failure.retryable) == ("encode", "kills_worker", True)
+    assert asked == [[0, 1], [0]]
 
 
 def test_what_a_session_gives_and_raises_comes_through() -> None:

@@ -1,0 +1,64 @@
+"""The stages of a graph with an encoder that does not survive black pictures, and a writer that
+dies once, with what it has gathered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from encoders.catalogue import card_for
+from encoders.modality import Modality
+from encoders.precision import TowerPrecision
+from encoders.protocol import Encoder
+from pipeline.embed.job import EmbedJob
+from pipeline.embed.write import WriteStage
+from pipeline.progress import AddProgress
+from pipeline.records import ShardReceipt
+
+CARD = card_for("imagebind-demo")
+DARK = 8  # of 255; JPEG leaves a little of everything
+WRITERS_SHARD = 1
+
+
+class DeadlyEncoder:
+    card = CARD
+    precisions: tuple[TowerPrecision, ...] = ()
+
+    def encode(self, modality: Modality, batch: Any) -> NDArray[np.float32]:
+        if modality is Modality.VISION:
+            brightest = np.asarray(batch).reshape(len(batch), -1).max(axis=1)
+            if (brightest < DARK).any():
+                os._exit(1)
+        unit = np.zeros((len(batch), CARD.dimension), np.float32)
+        unit[:, 0] = 1
+        return unit
+
+
+class MortalWriter(WriteStage):
+    """`died` is where it remembers that it has."""
+
+    died: Path
+
+    def receipts(self, encoded: pa.Table) -> Iterator[ShardReceipt]:
+        if WRITERS_SHARD in encoded.column("shard").to_pylist() and not self.died.exists():
+            self.died.touch()
+            os._exit(1)
+        yield from super().receipts(encoded)
+
+
+class DeadlyJob(EmbedJob):
+    __slots__ = ()
+
+    def load_encoders(self) -> list[Encoder]:
+        return [DeadlyEncoder()]  # type: ignore[list-item]  # it has what the stage asks for
+
+    def write_stage(self, add_progress: AddProgress) -> WriteStage:
+        stage = MortalWriter(self.open_store, self.run, self.spaces, add_progress)
+        stage.died = Path(self.settings.state.location).with_name("died")
+        return stage
