@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipeline.s3.client import make_client
+from pipeline.settings import SourceSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -81,6 +84,7 @@ def serve() -> None:
     """Fork and wait as asked, until standard input ends."""
     from tests.chaos import driver
 
+    make_client(SourceSettings(bucket="any", endpoint_url="http://127.0.0.1:9"))
     errors: dict[int, Path] = {}
     for line in sys.stdin:
         request = json.loads(line)

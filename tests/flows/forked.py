@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.s3.client import make_client
+from pipeline.settings import SourceSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -72,6 +75,7 @@ def _serve() -> None:
     for name in ("torch", "pipeline.search.searcher", "pipeline.run.whole_run", "flows.cli.render",
                  "flows.cli.doctor", "pipeline.run.steps", "pipeline.index.writer"):  # fmt: skip
         __import__(name)
+    make_client(SourceSettings(bucket="any", endpoint_url="http://127.0.0.1:9"))
     for line in sys.stdin:
         call = json.loads(line)
         child = os.fork()
