@@ -17,8 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.s3.client import make_client
-from pipeline.settings import SourceSettings
+from tests.support.preloaded import preload
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,9 @@ class Host:
 
 def serve() -> None:
     """Fork and wait as asked, until standard input ends."""
+    preload()
     from tests.chaos import driver
 
-    make_client(SourceSettings(bucket="any", endpoint_url="http://127.0.0.1:9"))
     errors: dict[int, Path] = {}
     for line in sys.stdin:
         request = json.loads(line)
