@@ -253,6 +253,7 @@ def answering(status: int, body: bytes) -> Any:
     return client
 
 
+@pytest.mark.slow("transformers' PE-AV, with all that it imports: 9 s")
 def test_transformers_has_the_parts_of_pe_av(tmp_path: Path) -> None:
     from transformers import PeAudioVideoModel
 
