@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -188,12 +187,8 @@ main()
 
 
 @pytest.mark.timeout(600)
-def test_a_demo_that_gives_ray_up_leaves_no_server(
-    tmp_path: Path, wheel: Path, prefect_database: Path
-) -> None:
+def test_a_demo_that_gives_ray_up_leaves_no_server(tmp_path: Path, wheel: Path) -> None:
     """Its process ends without the handlers at exit, by which Prefect stops its server."""
-    (tmp_path / ".prefect").mkdir()
-    shutil.copy(prefect_database, tmp_path / ".prefect/prefect.db")
     mark = f"given-up-{tmp_path}"
     with subprocess.Popen(
         [sys.executable, "-c", GIVEN_UP, "demo", "--folder", str(tmp_path / "demo")],
