@@ -62,9 +62,10 @@ def load_proven(
             _keep(card, device, precision, modality, cosine)
     precisions = _precisions(card, device, precision, figures)
     exact = [one.modality for one in precisions if one.fell_back]
-    if encoder is None or exact:
+    if encoder is not None and exact:
         encoder = None
         _let_go(device)
+    if encoder is None:
         encoder = build(precision, exact)
     encoder.precisions = precisions
     for line in fall_back_lines(precisions):

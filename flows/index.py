@@ -74,21 +74,12 @@ def index_flow(
         settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
             here.
     """
-    parts: dict[str, BaseModel | None] = {
-        "source": source,
-        "decode": decode,
-        "encode": encode,
-        "embed": embed,
-        "tags": tags,
-        "index": index,
-        "search": search,
-        "state": state,
-    }
+    given = given_fields(locals())
     asked = options or RunOptions()
     say = get_run_logger().warning
 
     def body() -> dict[str, Any]:
-        settings = load_settings(settings_file, given_fields(parts))
+        settings = load_settings(settings_file, given)
         with run_outlives_its_slot(say):
             report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
         return codec.to_json(report)
@@ -147,11 +138,14 @@ def _run(
     return report
 
 
-def given_fields(parts: Mapping[str, BaseModel | None]) -> dict[str, Any]:
-    """Only what was set by name: a default must not hide the environment or the file."""
+def given_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a flow's parameters, the settings: of each part only what was set by name. A default must
+    not hide the environment or the file."""
+    parts: dict[str, BaseModel] = {
+        name: part for name in Settings.model_fields if (part := parameters.get(name)) is not None
+    }
     return {
         f"{name}.{field}": getattr(part, field)
         for name, part in parts.items()
-        if part is not None
         for field in part.model_fields_set
     }

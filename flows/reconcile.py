@@ -12,7 +12,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
-from pydantic import BaseModel
 
 from flows.artifacts import coded
 from flows.error_logging import in_one_sentence
@@ -106,17 +105,10 @@ def reconcile_flow(
         settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
             here.
     """
-    parts: dict[str, BaseModel | None] = {
-        "source": source,
-        "decode": decode,
-        "encode": encode,
-        "tags": tags,
-        "index": index,
-        "state": state,
-    }
+    given = given_fields(locals())
     return in_one_sentence(
         lambda: _reconcile(
-            load_settings(settings_file, given_fields(parts)),
+            load_settings(settings_file, given),
             AuditOptions(sample, seed, examples, recall_queries),
             repair=repair,
             fail_if_wrong=fail_if_wrong,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from flows.cli.demo_server import DemoServer, demo_server
@@ -41,8 +42,13 @@ LET_THROUGH = (
 
 
 def pytest_configure() -> None:
-    """Ray reads how it authenticates when it is imported, and collecting tests imports it."""
+    """Ray reads how it authenticates when it is imported, and collecting tests imports it.
+
+    Hypothesis fails what takes it longer than 0.2 s; on a busy machine anything may.
+    """
     prepare_environment()
+    hypothesis.settings.register_profile("suite", hypothesis.settings(), deadline=None)
+    hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

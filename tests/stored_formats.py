@@ -266,7 +266,7 @@ def _write_state(folder: Path) -> Path:
 
 
 def _read_state_file(store: FolderStore) -> list[StateRow]:
-    return list(CurrentState(store, state_file=_STATE_FILE).rows())
+    return list(CurrentState(store=store, state_file=_STATE_FILE).rows())
 
 
 def _write_current(folder: Path) -> Path:

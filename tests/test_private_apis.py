@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
+from botocore.loaders import JSONFileLoader
 
 # An import of Ray reads its settings: conftest.py has set them before this module is read.
 PAGE = "docs/dependencies.md"
@@ -228,6 +229,17 @@ def test_botocore_reads_times_by_our_parser(monkeypatch: pytest.MonkeyPatch) -> 
     assert in_words == listed, broke("botocore", "parses no time of a header")
 
 
+def test_botocore_reads_its_files_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(200, b"")
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+    monkeypatch.setattr(
+        JSONFileLoader, "load_file", lambda self, path: read.append(path) or load(self, path)
+    )
+    answering(200, b"")
+    assert read == [], broke("botocore", "takes no `data_loader` from its session")
+
+
 def test_botocore_shows_an_answer_before_it_asks_again() -> None:
     client = answering(301, b"<Error><Code>PermanentRedirect</Code></Error>")
     with pytest.raises(ClientError) as refused:
@@ -253,6 +265,7 @@ def answering(status: int, body: bytes) -> Any:
     return client
 
 
+@pytest.mark.slow("transformers' PE-AV, with all that it imports: 9 s")
 def test_transformers_has_the_parts_of_pe_av(tmp_path: Path) -> None:
     from transformers import PeAudioVideoModel
 

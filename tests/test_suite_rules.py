@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.waiting_apart import SHARING
+
 REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an imported fixture
 
 
@@ -66,6 +68,17 @@ def test_no_fixture_is_imported_past_ruff(root_dir: Path) -> None:
 
 def test_settings_are_built_in_one_place(root_dir: Path) -> None:
     assert defined(root_dir / "tests", "settings_for") == ["tests/support/run_settings.py"]
+
+
+def test_what_shares_ray_and_prefect_keeps_to_one_worker(root_dir: Path) -> None:
+    """Each further worker would start both for itself."""
+    asking = [
+        path.relative_to(root_dir).as_posix()
+        for path in (root_dir / "tests").rglob("test_*.py")
+        if path.name != Path(__file__).name
+        and ("ray_running" in path.read_text() or "prefect_running" in path.read_text())
+    ]
+    assert sorted(asking) == sorted(SHARING)
 
 
 def test_the_rules_see_a_breach(tmp_path: Path) -> None:

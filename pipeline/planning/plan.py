@@ -6,17 +6,16 @@ What an earlier run committed before it was stopped is not embedded again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.card import EncoderCard
-from pipeline.errors import SettingsError
+from pipeline.errors import PlanRefused, SettingsError
 from pipeline.ids import Recipe
 from pipeline.models.spaces import cards_of
 from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
 from pipeline.planning.file import write_plan
-from pipeline.planning.guards import check_removals
 from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
 from pipeline.progress import ProgressReporter
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
@@ -173,3 +172,25 @@ def plan(
         tuple(left.unlisted),
         bytes_to_embed,
     )
+
+
+def check_removals(
+    summary: PlanSummary,
+    max_share: float,
+    unlisted: Collection[str] = (),
+    unknown: int = 0,
+    *,
+    allowed: bool = False,
+) -> None:
+    """Raises PlanRefused where a larger share than `max_share` of what is in the index would go: of
+    what the state knows, and of the `unknown` objects that a stopped run brought in beside, of
+    which those `unlisted` are no longer there."""
+    gone = summary.objects[Action.GONE] + len(unlisted)
+    known = sum(summary.objects.values()) - summary.objects[Action.NEW] + unknown
+    if not allowed and gone > max_share * known:
+        raise PlanRefused(
+            f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
+            f"state.max_removed_share allows {max_share:.0%}.",
+            remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run "
+            "with --allow-removals.",
+        )

@@ -8,7 +8,7 @@ from pipeline import codec
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage
 from pipeline.records import Action, ShardReceipt, Status
-from pipeline.report.record import RunReport, StageTime, Tally
+from pipeline.report.record import OutcomeTotals, RunReport, StageTime
 from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
@@ -32,16 +32,16 @@ def report_of(
     """The report of a run, or, without `run`, of one that found nothing to do. The collection has
     `points` live segments (None: it could not be asked), and the state knows of `known`; `engine`
     is what embedded, `recall` what a server finds of what is nearest."""
-    tally = Tally()
+    totals = OutcomeTotals()
     for receipt in receipts:
         for outcome in receipt.outcomes:
             own = run is not None and receipt.sequence == run.sequence
             if own or planned.takes_over(receipt, outcome):
-                tally.add(outcome)
+                totals.add(outcome)
     # A sidecar is an object of the bucket too, and ends as the media does that it describes.
     objects = planned.summary.objects + planned.summary.sidecars
-    tally.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
-    tally.add_count(Status.REMOVED, objects[Action.GONE])
+    totals.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
+    totals.add_count(Status.REMOVED, objects[Action.GONE])
     latest = reporter.latest
     decode = latest.of(Stage.DECODE)
     stages = tuple(
@@ -65,15 +65,15 @@ def report_of(
         meaningful=planned.card.meaningful,
         started_at=reporter.started_at,
         wall_seconds=round(reporter.wall_seconds, 3),
-        objects_by_status=dict(tally.objects_by_status),
+        objects_by_status=dict(totals.objects_by_status),
         objects_by_action={str(action): count for action, count in objects.items()},
-        segments_by_modality=dict(tally.segments_by_modality),
-        segments=tally.segments,
-        media_seconds=tally.decoded_ms / 1000,
+        segments_by_modality=dict(totals.segments_by_modality),
+        segments=totals.segments,
+        media_seconds=totals.decoded_ms / 1000,
         bytes_fetched=decode.bytes,
         points_in_index=points,
         segments_known=known,
-        failures=tuple(tally.failures),
+        failures=tuple(totals.failures),
         stages=stages,
         seconds_by_phase={name: round(s, 3) for name, s in reporter.seconds.items()},
         recovered_objects=len(planned.taken_over),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from encoders.precision import TowerPrecision
@@ -89,7 +89,7 @@ class RunReport:
 
 
 @dataclass(slots=True)
-class Tally:
+class OutcomeTotals:
     """Sums over outcomes, so that a report of 10^6 objects holds only its failures."""
 
     objects_by_status: Counter[str] = field(default_factory=Counter)
@@ -106,10 +106,6 @@ class Tally:
         self.decoded_ms += outcome.decoded_ms
         if outcome.failure is not None:
             self.failures.append(failure_row(outcome))
-
-    def add_all(self, outcomes: Iterable[ObjectOutcome]) -> None:
-        for outcome in outcomes:
-            self.add(outcome)
 
     def add_count(self, status: Status, objects: int) -> None:
         if objects:

@@ -11,6 +11,7 @@ import email.header
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +20,7 @@ import botocore.session
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as aws
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from pipeline.errors import ObjectChanged, SettingsError, Transient, printable
@@ -63,11 +65,15 @@ def make_client(source: SourceSettings) -> S3Client:
     )
     try:
         core = botocore.session.get_session()
+        loader = _loader(core.get_config_variable("data_path"))
+        core.register_component("data_loader", loader)
         parsers = core.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=timestamp)
         session = boto3.Session(
             profile_name=source.profile, region_name=source.region, botocore_session=core
         )
+        # Each session of boto3 adds boto3's own folder to them.
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
         endpoint = source.endpoint_url
@@ -81,6 +87,14 @@ def make_client(source: SourceSettings) -> S3Client:
             f"source.endpoint_url is not an endpoint: {host_of(source.endpoint_url)!r}.",
             remedy="Write it as https://host or http://host:port.",
         ) from error
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """botocore's descriptions of AWS's services, read once for all the clients of a process: to
+    read them is most of what making a client takes. Credentials are each session's own.
+    """
+    return create_loader(data_path)
 
 
 def timestamp(value: Any) -> datetime:

@@ -101,8 +101,9 @@ _shared = attrgetter(*itertools.takewhile(lambda name: name != "sequence", State
 
 
 @dataclass(frozen=True, slots=True)
-class _Current:
-    """`current.json`, as it is stored."""
+class CurrentFile:
+    """`current.json`, as it is stored. `totals` counts `objects`, `segments`, `decoded_ms` and
+    `status.<status>`."""
 
     sequence: int = 0
     run_id: str = ""
@@ -115,22 +116,13 @@ class _Current:
 
 
 @dataclass(frozen=True, slots=True)
-class CurrentState:
+class CurrentState(CurrentFile):
     """What `current.json` says; sequence 0 and no rows where there is none yet.
 
-    `totals` counts `objects`, `segments`, `decoded_ms` and `status.<status>`. `version` is the
-    store's tag of `current.json`.
+    `version` is the store's tag of `current.json`.
     """
 
-    store: Store = field(repr=False)
-    sequence: int = 0
-    run_id: str = ""
-    bucket: str = ""
-    prefix: str = ""
-    recipe: str = ""
-    encoder: str = ""
-    state_file: str | None = None
-    totals: Mapping[str, int] = field(default_factory=dict)
+    store: Store = field(kw_only=True, repr=False)
     version: str | None = None
 
     def rows(self) -> Iterator[StateRow]:
@@ -142,13 +134,13 @@ def read_state(store: Store) -> CurrentState:
     """Raises StateCorrupt for a `current.json` that is not one."""
     found = store.read(CURRENT)
     if found is None:
-        return CurrentState(store)
+        return CurrentState(store=store)
     try:
-        facts = codec.from_bytes(_Current, found.data)
+        facts = codec.from_bytes(CurrentFile, found.data)
     except ValueError as error:
         what = f"{CURRENT} in {store.location} is not a state: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error
-    return CurrentState(store, version=found.version, **codec.to_json(facts))
+    return CurrentState(store=store, version=found.version, **codec.to_json(facts))
 
 
 def merge_state(
@@ -223,7 +215,7 @@ def commit_state(
         path = folder / "state.parquet"
         totals = write_rows(path, rows)
         store.put_file(name, path)
-    facts = _Current(sequence, run_id, bucket, prefix, recipe, encoder, name, totals)
+    facts = CurrentFile(sequence, run_id, bucket, prefix, recipe, encoder, name, totals)
     data = codec.to_bytes(facts, sort_keys=True, indent=1)
     try:
         if previous.version is None:
@@ -240,7 +232,7 @@ def commit_state(
     for old in list(store.list(FOLDER)):
         if old not in (name, previous.state_file):
             store.delete(old)
-    return CurrentState(store, version=version, **codec.to_json(facts))
+    return CurrentState(store=store, version=version, **codec.to_json(facts))
 
 
 def _superseded(now: CurrentState) -> LeaseHeld:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 from tests.support import media_files
@@ -12,12 +11,12 @@ from tests.support import media_files
 class Bucket:
     """`objects` pictures, sounds and short videos; then some change, come, go, or turn to text."""
 
-    def __init__(self, client: Any, folder: Path, objects: int, seed: int) -> None:
+    def __init__(self, client: Any, objects: int, seed: int) -> None:
         self._client = client
         self._objects = objects
         self._first = 1_000 * seed
         self._random = random.Random(seed)
-        self._clip = media_files.mp4(folder, 7 + seed)
+        self._clip = media_files.mp4(7 + seed)
         self.pictures: list[str] = []
         self.sounds: list[str] = []
         # What `change` changed, and what it brought.

@@ -200,7 +200,7 @@ class DisasterScene:
             run.family.kill()
 
     def _fill(self, client: Any) -> None:
-        clip = media_files.mp4(self._folder, 7)
+        clip = media_files.mp4(7)
         for number in range(OBJECTS):
             body, name = media_files.jpeg(number), f"{number:03d}.jpg"
             if number % 8 == 3:

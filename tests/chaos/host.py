@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.support.preloaded import preload
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -79,6 +81,7 @@ class Host:
 
 def serve() -> None:
     """Fork and wait as asked, until standard input ends."""
+    preload()
     from tests.chaos import driver
 
     errors: dict[int, Path] = {}

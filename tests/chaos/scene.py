@@ -60,7 +60,7 @@ class Scene:
         self.host = host
         folder.mkdir(parents=True, exist_ok=True)
         self._client.create_bucket(Bucket=STATE_BUCKET)
-        self.bucket = Bucket(self._client, folder, objects, seed)
+        self.bucket = Bucket(self._client, objects, seed)
         self.bucket.fill()
         before = self._new("before", Way())
         self.before = before.live()

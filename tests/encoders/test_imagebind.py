@@ -18,7 +18,7 @@ from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.preprocess.text import token_ids
 from encoders.weights import load_into
-from tests.encoders.standin import give_standin_weights, noise
+from tests.encoders.standin import give_standin_weights, noise, without_weights
 
 INPUTS = {
     "vision.image": (Modality.VISION, (2, 3, 224, 224)),
@@ -31,7 +31,8 @@ INPUTS = {
 
 
 def built(config: ImageBindConfig) -> ImageBind:
-    model = ImageBind(config).eval().requires_grad_(False)
+    with without_weights():
+        model = ImageBind(config).eval().requires_grad_(False)
     give_standin_weights(model)
     return model
 

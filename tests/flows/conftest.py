@@ -23,7 +23,7 @@ def indexed(s3_server: S3Server, tmp_path: Path) -> tuple[S3Server, Settings]:
     from tests.support.s3_server import fill
 
     objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(2)}
-    objects["films/one.mp4"] = media_files.mp4(tmp_path, 7)
+    objects["films/one.mp4"] = media_files.mp4(7)
     fill(s3_server, objects)
     settings = small_run_settings(tmp_path, s3_server.url)
     run_index(settings, RunOptions())

@@ -8,6 +8,7 @@ anything: its arguments, environment, folder and screen are those of the call.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.preloaded import preload
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,10 @@ def commands(root: Path) -> Iterator[Commands]:
 
 
 def _serve() -> None:
-    for name in ("torch", "pipeline.search.searcher", "pipeline.run.whole_run", "flows.cli.render",
-                 "flows.cli.doctor", "pipeline.run.steps", "pipeline.index.writer"):  # fmt: skip
-        __import__(name)
+    preload()
+    for name in ("flows.cli.render", "flows.cli.doctor", "pipeline.verify.repair",
+                 "pipeline.rebuild.rebuild", "pipeline.report.html"):  # fmt: skip
+        importlib.import_module(name)
     for line in sys.stdin:
         call = json.loads(line)
         child = os.fork()

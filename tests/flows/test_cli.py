@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ from pipeline import codec
 from pipeline.report.html import report_html
 from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.settings import Settings, load_settings
+from tests.flows.forked import Ended, commands
 from tests.support import media_files
 
+Forked = Callable[..., Ended]
 HARD_KEY = "x/<script>alert(1)</script>\n\x1b[31m[red] 100%.mp4"
 
 REPORT = RunReport(
@@ -57,12 +59,25 @@ REPORT = RunReport(
 )
 
 
+@pytest.fixture(scope="module")
+def forked(root_dir: Path) -> Iterator[Forked]:
+    """The same, by a process that has torch imported; each command that imports it is called once
+    without."""
+    with commands(root_dir) as forking:
+        yield lambda *words, cwd: forking.sensedex(
+            *words, cwd=cwd, env=environment(root_dir), limit_s=120
+        )
+
+
+def environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "100"}
+
+
 def sensedex(*words: str, cwd: Path, root: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "100"}
     return subprocess.run(
         [sys.executable, "-m", "flows.cli.main", *words],
         cwd=cwd,
-        env=env,
+        env=environment(root),
         capture_output=True,
         text=True,
         check=False,
@@ -141,14 +156,14 @@ def test_settings_later_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")
-def test_doctor_and_status_as_json(tmp_path: Path, root_dir: Path) -> None:
+def test_doctor_and_status_as_json(tmp_path: Path, root_dir: Path, forked: Forked) -> None:
     done = sensedex("doctor", "--json", cwd=tmp_path, root=root_dir)
     found = {row["what"]: row for row in json.loads(done.stdout)}
     assert found["ffmpeg"]["verdict"] == "ok"
     assert re.search("from (the system|a wheel)", found["ffmpeg"]["detail"])
     assert "sensedex-mini" in found["encoder"]["detail"]
     assert done.returncode == 0
-    status = json.loads(sensedex("status", "--json", cwd=tmp_path, root=root_dir).stdout)
+    status = json.loads(forked("status", "--json", cwd=tmp_path).stdout)
     assert status["sequence"] == 0
 
 
@@ -226,7 +241,7 @@ def test_the_report_is_one_file_with_every_count() -> None:
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")
-def test_weights_are_converted(tmp_path: Path, root_dir: Path) -> None:
+def test_weights_are_converted(tmp_path: Path, root_dir: Path, forked: Forked) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -239,26 +254,26 @@ def test_weights_are_converted(tmp_path: Path, root_dir: Path) -> None:
     written = load_file(tmp_path / "w.safetensors")
     assert written["a"].dtype == torch.bfloat16
     assert torch.equal(written["n"], torch.arange(3))
-    again = sensedex(*command, cwd=tmp_path, root=root_dir)
-    assert again.returncode == 2
+    again = forked(*command, cwd=tmp_path)
+    assert again.status == 2
     assert "exists already" in again.stderr
-    nothing = sensedex("weights", "convert", "no.pth", "x.safetensors", cwd=tmp_path, root=root_dir)
-    assert nothing.returncode == 2
+    nothing = forked("weights", "convert", "no.pth", "x.safetensors", cwd=tmp_path)
+    assert nothing.status == 2
     assert "no.pth" in nothing.stderr
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")
-def test_doctor_prints_every_licence(tmp_path: Path, root_dir: Path) -> None:
+def test_doctor_prints_every_licence(tmp_path: Path, forked: Forked) -> None:
     from encoders.catalogue import CARDS
 
-    shown = " ".join(sensedex("doctor", cwd=tmp_path, root=root_dir).stdout.split())
+    shown = " ".join(forked("doctor", cwd=tmp_path).stdout.split())
     for card in CARDS.values():
         assert card.name in shown
         assert card.licence.split()[0] in shown
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")
-def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path) -> None:
+def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path, forked: Forked) -> None:
     from PIL import Image
 
     (tmp_path / "in.jpg").write_bytes(media_files.jpeg(3))
@@ -272,13 +287,13 @@ def test_localise_draws_a_picture(tmp_path: Path, root_dir: Path) -> None:
         (("localise", "in.jpg"), "0 things"),
         (("localise", "no.jpg", "--words", "a dog"), "no.jpg"),
     ):
-        refused = sensedex(*wrong, cwd=tmp_path, root=root_dir)
-        assert refused.returncode == 2
+        refused = forked(*wrong, cwd=tmp_path)
+        assert refused.status == 2
         assert said in refused.stderr
 
 
 @pytest.mark.slow("a training, and four processes that import torch")
-def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> None:
+def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path, forked: Forked) -> None:
     rows = ["image,text,audio"]
     for number in range(4):
         (tmp_path / f"{number}.jpg").write_bytes(media_files.jpeg(number))
@@ -300,15 +315,15 @@ def test_bind_trains_and_writes_an_encoder(tmp_path: Path, root_dir: Path) -> No
         (("bind", "--pairs", "pairs.csv", "--out", "x.pth"), "x.pth"),
         ((*words, "--modality", "depth"), "depth"),
     ):
-        refused = sensedex(*wrong, cwd=tmp_path, root=root_dir)
-        assert refused.returncode == 2, refused.stdout + refused.stderr
+        refused = forked(*wrong, cwd=tmp_path)
+        assert refused.status == 2, refused.stdout + refused.stderr
         assert message in refused.stderr
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")
-def test_what_a_command_finds_is_its_exit_status(tmp_path: Path, root_dir: Path) -> None:
+def test_what_a_command_finds_is_its_exit_status(tmp_path: Path, forked: Forked) -> None:
     """Not only errors have a status: a look that found something says so by it, too."""
-    done = sensedex("doctor", "--bucket", "b", "--endpoint-url", "http://127.0.0.1:9", "--json",
-                    cwd=tmp_path, root=root_dir)  # fmt: skip
+    unreachable = ("--bucket", "b", "--endpoint-url", "http://127.0.0.1:9")
+    done = forked("doctor", *unreachable, "--json", cwd=tmp_path)
     assert "fail" in {row["verdict"] for row in json.loads(done.stdout)}
-    assert done.returncode == Exit.PERMANENT
+    assert done.status == Exit.PERMANENT

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from flows.index import given_fields, run_in_flow
+from flows.index import given_fields, index_flow, run_in_flow
 from pipeline.errors import (
     BucketNotFound,
     IndexMismatch,
@@ -55,7 +55,7 @@ def bucket(s3_server: S3Server, tmp_path: Path) -> S3Server:
     work.mkdir()
     objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(5)}
     objects |= {f"sounds/{n}.wav": media_files.wav(n) for n in range(2)}
-    objects["films/one.mp4"] = media_files.mp4(work, 7)
+    objects["films/one.mp4"] = media_files.mp4(7)
     objects["films/one.srt"] = SRT
     objects["odd/100% sure + 🐕 ü.jpg"] = media_files.jpeg(50)
     objects["bad/empty.mp4"] = b""
@@ -333,3 +333,11 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
     again = run_in_flow(settings, RunOptions(), lambda _: None)
     assert again.objects_by_action["unchanged"] > 0
     assert again.objects_by_action.get("new", 0) == 0
+
+
+def test_the_flow_takes_every_part_of_the_settings() -> None:
+    """Prefect draws its form from the signature, which is why the parts stand there by name."""
+    hints = get_type_hints(index_flow.fn)
+    assert {name: hints.get(name) for name in Settings.model_fields} == {
+        name: field.annotation | None for name, field in Settings.model_fields.items()
+    }

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -159,12 +159,13 @@ class PrefectScene:
         assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def deploy(self, *flags: str) -> list[str]:
+    def deploy_apart(self, *flags: str) -> list[str]:
+        """`sensedex deploy` in the folder of the runs; what it printed."""
         return self.run([*SENSEDEX, "deploy", *flags]).splitlines()
 
-    def deploy_here(self, *flags: str) -> list[str]:
-        """The same command in this process, which has Prefect imported."""
-        with temporary_settings({PREFECT_API_URL: self.api}):
+    def deploy(self, *flags: str) -> list[str]:
+        """The same in this process, which has Prefect imported."""
+        with chdir(self.folder), temporary_settings({PREFECT_API_URL: self.api}):
             done = CliRunner().invoke(app, ["deploy", *flags], env={"PREFECT_API_URL": self.api})
         assert done.exit_code == 0, done.output
         return done.stdout.splitlines()

@@ -24,7 +24,7 @@ from pipeline.planning.diff import (
     verdict_without_get,
 )
 from pipeline.planning.file import plan_table, read_plan, rows_of_table, write_plan
-from pipeline.planning.guards import check_removals
+from pipeline.planning.plan import check_removals
 from pipeline.records import Action, Failure, MediaObject, PlanRow, Status
 from pipeline.settings import SourceSettings
 from pipeline.source.select import SelectedObject

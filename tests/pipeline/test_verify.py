@@ -110,7 +110,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("made")
     objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(3)}
     objects |= {f"sounds/{n}.wav": media_files.wav(n) for n in range(2)}
-    objects[FILM] = media_files.mp4(folder, 7)
+    objects[FILM] = media_files.mp4(7)
     objects["films/one.srt"] = SRT
     objects["bad/text.mp4"] = b"not a film at all\n" * 30
     server = S3Server()

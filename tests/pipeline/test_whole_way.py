@@ -47,7 +47,7 @@ def test_a_collection_lives_through_all_that_is_done_to_it(
     served: Served, s3_server: S3Server, tmp_path: Path
 ) -> None:
     settings = settings_on(served, s3_server, tmp_path)
-    fill(s3_server, PICTURES | {"films/one.mp4": media_files.mp4(tmp_path, 7)})
+    fill(s3_server, PICTURES | {"films/one.mp4": media_files.mp4(7)})
     first = run_index(settings, RunOptions())
     assert first.objects_by_action == {"new": 7}
     assert first.segments_missing == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import subprocess
+import tempfile
 import wave
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ def picture_array(number: int, size: tuple[int, int] = (320, 240)) -> NDArray[np
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
+@cache
 def jpeg(number: int, quality: int = 90) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture_array(number)).save(buffer, "JPEG", quality=quality)
@@ -46,6 +49,7 @@ def sound_array(number: int, seconds: float) -> NDArray[np.int16]:
     return (tones * 4000).astype(np.int16)
 
 
+@cache
 def wav(number: int, seconds: float = 5.0) -> bytes:
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
@@ -56,8 +60,14 @@ def wav(number: int, seconds: float = 5.0) -> bytes:
     return buffer.getvalue()
 
 
-def mp4(folder: Path, number: int, seconds: int = 6) -> bytes:
+@cache
+def mp4(number: int, seconds: int = 6) -> bytes:
     """H.264 and AAC: a picture of its own for every two seconds, with a gliding sound."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _mp4(Path(folder), number, seconds)
+
+
+def _mp4(folder: Path, number: int, seconds: int) -> bytes:
     for shot in range((seconds + 1) // 2):
         Image.fromarray(picture_array(1000 * number + shot)).save(folder / f"{shot}.png")
     (folder / "sound.wav").write_bytes(wav(number, seconds))
