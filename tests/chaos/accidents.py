@@ -72,7 +72,7 @@ def changed_on_the_way(scene: Scene, seed: int, *, gone: bool) -> Attempt:
     place = scene.begin()
     keys = scene.bucket.changed[-2:]
     kept = {key: scene.bucket.read(key) for key in keys}
-    pid = place.start("run", "during decode", 1, "stop")
+    pid = place.start("run", "during fetch", 1, "stop")
     fine = place.wait(pid).stopped
     for key in keys:
         if gone:

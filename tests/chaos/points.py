@@ -42,6 +42,7 @@ POINTS = (
     Point("start", "pipeline.run.steps:start", "before"),
     Point("plan half written", f"{STORE}._written", "half", "plan.parquet"),
     Point("after plan", f"{STORE}.put_file", "after", "plan.parquet"),
+    Point("during fetch", "pipeline.embed.fetch:Fetcher.fetch", "before"),
     Point("during decode", "pipeline.embed.decode:DecodeStage.rows", "before"),
     Point("during encode", "pipeline.embed.encode:EncodeStage.table", "before"),
     Point("Parquet half written", f"{STORE}._written", "half", "/shards/"),

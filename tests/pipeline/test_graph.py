@@ -54,7 +54,7 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     fill(s3_server, objects | {"5.jpg": black.getvalue()})
     settings = settings_for(
         tmp_path, s3_server.url, encode__encoder="imagebind-demo", encode__batch_size=4,
-        state__shard_objects=3,
+        state__shard_objects=3, decode__processes=1, encode__processes=1,
     )  # fmt: skip
     made = planned(settings, tmp_path)
     job = DeadlyJob(settings, RunFolder(1, "r"), spaces_of([CARD]), dict(made.objects_by_shard))
