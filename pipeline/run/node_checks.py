@@ -73,13 +73,13 @@ class NodeFacts:
 class OtherVersion(Permanent):
     """A node has another version of what makes vectors, or of us."""
 
-    default_code = "version"
+    default_code = "other_version"
 
 
 class OtherWeights(Permanent):
     """A node's weights are not the driver's."""
 
-    default_code = "weights"
+    default_code = "other_weights"
 
 
 def check_node(asked: NodeCheck) -> NodeFacts:
