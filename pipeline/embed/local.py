@@ -7,8 +7,9 @@ before Ray would have started.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 from pipeline.ahead import ahead
 from pipeline.cores import usable_cores
@@ -18,6 +19,8 @@ from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.progress import AddProgress, ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
+
+TURN_S = 0.0005
 
 
 def run_in_loop(
@@ -34,6 +37,7 @@ def run_in_loop(
                 yield from decode.rows(item, job.shard_of(item.planned))
 
     with (
+        _short_turns(),
         job.fetched(rows) as fetched,
         ahead(*(decoded(fetched) for _ in range(decoders)), most=2 * batch) as windows,
     ):
@@ -41,6 +45,19 @@ def run_in_loop(
         write = job.write_stage(add_progress)
         for chunk in chunks(windows, batch):
             yield from write.receipts(encode.table(decoded_table(chunk)))
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Python threads take turns ten times as often. The encoder's threads are back from a product
+    every millisecond, and would each time wait the usual 5 ms for one that reads an answer of S3:
+    a tenth of a run of pictures (docs/performance.md)."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def receipts_in_loop(
