@@ -2,7 +2,7 @@
 encode and write, and begin while the encoder's library is imported.
 
 The same stages and the same receipts as `pipeline.embed.graph`, for a run of little, which is done
-before Ray would have started.
+before Ray would have started, and for a machine of few cores, which Ray would only share out.
 """
 
 from __future__ import annotations

@@ -25,8 +25,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 """None of these runs another program, as Pillow's EPS does. JPEG takes MPO, of many cameras, in."""
 
 COMMON_FORMATS = ("JPEG", "PNG")
-"""Of most pictures; libjpeg-turbo and zlib read them, which fuzzers have tried for years, and no
-code of a program that only this kind needs."""
+"""What most pictures are. libjpeg-turbo and zlib read them, which fuzzers have tried for years."""
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _DEFAULT_FRAME_MS = 100
