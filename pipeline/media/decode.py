@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 from pipeline.errors import MediaRejected
 from pipeline.media.assemble import Picture, Sound, assemble
@@ -24,16 +24,17 @@ from pipeline.media.image import (
     COMMON_FORMATS,
     Animation,
     UnknownToPillowError,
-    array_to_square,
     decode_still,
     is_animated,
     open_picture,
     picture_info,
+    upright,
 )
 from pipeline.media.probe import Probe, probe
 from pipeline.media.pyav_picture import PyavPicture, first_picture
 from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff
+from pipeline.media.square import array_to_square
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo, MediaType, Segment, Status
 from pipeline.settings_embedding import DecodeSettings
@@ -56,9 +57,11 @@ def decode(path: Path, settings: DecodeSettings) -> Iterator[Item]:
         yield item
 
 
-def decode_common_still(file: BinaryIO, settings: DecodeSettings) -> Iterator[Item]:
-    """The same of an open file that holds a still picture of a common kind (image.COMMON_FORMATS):
-    one MediaInfo, one window, one DecodeEnd.
+def read_common_still(
+    file: BinaryIO, settings: DecodeSettings
+) -> tuple[MediaInfo, Image.Image, float]:
+    """Of an open file that holds a still picture of a common kind (image.COMMON_FORMATS): what it
+    is, the picture in RGB, upright, and the CPU-seconds that it took.
 
     Raises MediaRejected, also for a picture that moves or is of another kind: `decode` says then
     what is right for it.
@@ -68,10 +71,8 @@ def decode_common_still(file: BinaryIO, settings: DecodeSettings) -> Iterator[It
         if is_animated(picture):
             raise MediaRejected("The picture has several frames.", code="not_a_still")
         info = picture_info(picture)
-        frame = decode_still(picture)
-    yield info
-    yield Window(Segment(0, 0, 0), frame[None], None)
-    yield DecodeEnd(Status.INDEXED, 0, cpu_seconds=_cpu_seconds() - began)
+        rgb = upright(picture)
+    return info, rgb, _cpu_seconds() - began
 
 
 def _decode_picture(path: Path, settings: DecodeSettings) -> Iterator[Item]:

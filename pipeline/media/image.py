@@ -17,6 +17,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pipeline.errors import MediaRejected
 from pipeline.media.grid import Grid, milliseconds
 from pipeline.media.probe import check_pixels
+from pipeline.media.square import reduced, to_square
 from pipeline.media.window import FRAME_PX
 from pipeline.records import MediaInfo, MediaType
 from pipeline.settings_embedding import DecodeSettings
@@ -34,14 +35,6 @@ _DEFAULT_FRAME_MS = 100
 DRAFT_FACTOR = 2
 """A JPEG is decoded at a reduced size that is still at least this many times the one wanted."""
 
-_REDUCED_FACTOR = 4
-"""The same for a picture that has to be converted to RGB first."""
-
-_WHOLE_ASPECT = 8
-_CUT_FACTOR = 2
-"""From here on only what is cut out is computed: a quarter less of a 4:3 picture. Pillow's single
-precision then moves one value in a thousand by one level; below, it can move more."""
-_STRIP_PIXELS = 4_000_000
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,7 +107,13 @@ def is_animated(picture: ImageFile.ImageFile) -> bool:
 
 
 def decode_still(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
-    """(224, 224, 3) uint8.
+    """(224, 224, 3) uint8. Raises what `upright` raises."""
+    with _pillow_errors():
+        return to_square(upright(picture))
+
+
+def upright(picture: ImageFile.ImageFile) -> Image.Image:
+    """RGB, as it is looked at; a large one at a reduced size, at least twice the one wanted.
 
     Raises MediaRejected `undecodable` where any of the picture is missing.
     """
@@ -128,7 +127,7 @@ def decode_still(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
         # Reduced before it is turned: a large picture is never held twice.
         small = reduced(picture)
         turn = _UPRIGHT.get(picture.getexif().get(_EXIF_ORIENTATION, 1))
-        return to_square(small if turn is None else small.transpose(turn))
+        return small if turn is None else small.transpose(turn)
 
 
 @contextlib.contextmanager
@@ -191,87 +190,6 @@ class Animation:
         self.end_ms = max(1, milliseconds(at_s))
         for _ in range(given, self._grid.windows_over(self.end_ms) * self._grid.frames_per_window):
             yield array
-
-
-def to_square(picture: Image.Image) -> NDArray[np.uint8]:
-    """Short side to 224 (bicubic, antialiased) and the centre cut out: (224, 224, 3) uint8.
-
-    Of a large picture and of a long strip only what is cut out is computed.
-    """
-    rgb = reduced(picture)
-    width, height = rgb.size
-    if width <= height:
-        new = (FRAME_PX, max(FRAME_PX, FRAME_PX * height // width))
-    else:
-        new = (max(FRAME_PX, FRAME_PX * width // height), FRAME_PX)
-    left, top = round((new[0] - FRAME_PX) / 2), round((new[1] - FRAME_PX) / 2)
-    if min(width, height) < FRAME_PX * _CUT_FACTOR and max(new) <= FRAME_PX * _WHOLE_ASPECT:
-        whole = rgb.resize(new, Image.Resampling.BICUBIC)
-        return np.asarray(whole.crop((left, top, left + FRAME_PX, top + FRAME_PX)))
-    x_scale, y_scale = width / new[0], height / new[1]
-    box = (
-        left * x_scale,
-        top * y_scale,
-        min(width, (left + FRAME_PX) * x_scale),
-        min(height, (top + FRAME_PX) * y_scale),
-    )
-    return np.asarray(rgb.resize((FRAME_PX, FRAME_PX), Image.Resampling.BICUBIC, box=box))
-
-
-def array_to_square(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The same for (height, width, 3) from another decoder."""
-    return to_square(Image.fromarray(rgb))
-
-
-def reduced(picture: Image.Image) -> Image.Image:
-    """RGB; a large picture that is not RGB yet comes out smaller by a whole number, still
-    _REDUCED_FACTOR times the size wanted. A strip is converted at a time: what is held at once is
-    the picture as it was decoded, and little more."""
-    factor = min(picture.size) // (FRAME_PX * _REDUCED_FACTOR)
-    if factor < 2 or picture.mode == "RGB":
-        return to_rgb(picture, _span(picture))
-    span = _span(picture)
-    small = Image.new("RGB", (-(-picture.width // factor), -(-picture.height // factor)))
-    for top, strip in _strips(picture, factor):
-        small.paste(to_rgb(strip, span).reduce(factor), (0, top // factor))
-    return small
-
-
-def _strips(picture: Image.Image, factor: int = 1) -> Iterator[tuple[int, Image.Image]]:
-    """From top to bottom, each with where it begins; but for the last, of factor * n rows."""
-    rows = factor * max(1, _STRIP_PIXELS // (picture.width * factor))
-    for top in range(0, picture.height, rows):
-        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
-
-
-def _span(picture: Image.Image) -> tuple[float, float]:
-    """Least and greatest value of a picture of large or fractional numbers."""
-    if picture.mode not in ("I", "F"):
-        return 0.0, 255.0
-    ends = [(float(v.min()), float(v.max())) for v in (_numbers(s) for _, s in _strips(picture))]
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    if picture.mode == "I" and low >= 0 and high < 65536:
-        return 0.0, 255.0 if high < 256 else 65535.0
-    return low, high
-
-
-def _numbers(picture: Image.Image) -> NDArray[np.float64]:
-    return np.nan_to_num(np.asarray(picture, np.float64))
-
-
-def to_rgb(picture: Image.Image, span: tuple[float, float]) -> Image.Image:
-    """RGB on white; 16-bit grey is halved to 8, other numbers are spread over `span`."""
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("I", "F"):
-        low, high = span
-        spread = (_numbers(picture) - low) * (255.0 / ((high - low) or 1.0))
-        return Image.fromarray(spread.astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _unidentified(file: Path | BinaryIO) -> Exception:

@@ -15,12 +15,21 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-from pipeline.media.decode import decode, decode_common_still
+from pipeline.media.decode import decode, read_common_still
 from pipeline.media.sandbox import kernel
 from pipeline.media.sandbox.limits import CpuBudget, allow_cpu_for_next, limit_memory_and_files
-from pipeline.media.sandbox.protocol import GIVEN, send_error, send_facts, send_item
+from pipeline.media.sandbox.picture_area import AreaInChild
+from pipeline.media.sandbox.protocol import (
+    GIVEN,
+    Still,
+    send_error,
+    send_facts,
+    send_item,
+    send_still,
+)
+from pipeline.media.square import to_square
 from pipeline.media.window import Window
 from pipeline.settings_embedding import DecodeSettings
 
@@ -78,14 +87,23 @@ def _decode_one(
 def _decode_many(data: socket.socket, settings: DecodeSettings) -> None:
     """Until the other side closes its end, or a picture does not end well."""
     _confine(settings)
+    area: AreaInChild | None = None
     while True:
-        given, handed, _, _ = socket.recv_fds(data, len(GIVEN), 1)
+        given, handed, _, _ = socket.recv_fds(data, len(GIVEN), 2)
         if not given:
             return
+        if area is None:
+            area = AreaInChild(handed[1])
         with os.fdopen(handed[0], "rb") as file:
             allow_cpu_for_next(os.fstat(file.fileno()).st_size, settings)
-            for item in decode_common_still(file, settings):
-                send_item(data, item)
+            send_still(data, _still(file, area, settings))
+
+
+def _still(file: BinaryIO, area: AreaInChild, settings: DecodeSettings) -> Still:
+    info, picture, cpu_s = read_common_still(file, settings)
+    if area.put(picture):
+        return Still(info, cpu_s, *picture.size)
+    return Still(info, cpu_s, frame=to_square(picture))
 
 
 def _confine(settings: DecodeSettings, *readable: Path) -> dict[str, bool]:

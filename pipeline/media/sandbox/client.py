@@ -89,13 +89,14 @@ class Job:
         self._control = control
         self._left_s = wall_s
 
-    def give(self, file: BinaryIO, wall_s: float) -> None:
-        """Hand the next file, open, to a child that takes several, with so much time for it.
+    def give(self, file: BinaryIO, wall_s: float, *more: int) -> None:
+        """Hand the next file, open, to a child that takes several, with so much time for it, and
+        `more` open files beside it.
 
         Raises OSError where the child is gone.
         """
         self._left_s = wall_s
-        socket.send_fds(self._data, [GIVEN], [file.fileno()])
+        socket.send_fds(self._data, [GIVEN], [file.fileno(), *more])
 
     def read_into(self, buffer: memoryview) -> None:
         """Fills it. Only the time spent waiting for the child counts: it may wait for us as long

@@ -10,7 +10,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ _MAX_FRAMES = 64
 _MAX_WINDOW_MS = 3_600_000
 
 GIVEN = b"\0"
-"""Goes with each file that is handed to a child that takes several."""
+"""Goes with each file that is handed to a child that takes several; with the first comes the memory
+that both share (`picture_area`)."""
 
 Item = MediaInfo | Window | DecodeEnd
 
@@ -52,6 +53,43 @@ def send_item(connection: socket.socket, item: Item) -> None:
     else:
         kind = "info" if isinstance(item, MediaInfo) else "end"
         _send_header(connection, {"is": kind, **asdict(item)})
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A picture that a shared child read. Its frame, uint8 (224, 224, 3), or None where it lies in
+    the memory that both share, with `width` and `height`."""
+
+    info: MediaInfo
+    cpu_seconds: float
+    width: int = 0
+    height: int = 0
+    frame: NDArray[np.uint8] | None = None
+
+
+def send_still(connection: socket.socket, still: Still) -> None:
+    """One message, the frame behind it."""
+    header = {"is": "still", "info": asdict(still.info), "cpu_seconds": still.cpu_seconds}
+    _send_header(connection, {**header, "size": [still.width, still.height]})
+    if still.frame is not None:
+        connection.sendall(np.ascontiguousarray(still.frame).data.cast("B"))
+
+
+def receive_still(read_into: Callable[[memoryview], None]) -> Still:
+    """Raises BrokenWireError, for all that is said instead too."""
+    header = _receive_header(read_into)
+    try:
+        if header["is"] != "still":
+            raise BrokenWireError(f"no still, but {header['is']!r}")
+        info = _info(header["info"])
+        width, height = (int(number) for number in header["size"])
+        frame: NDArray[np.uint8] | None = None
+        if (width, height) == (0, 0):
+            frame = np.empty((FRAME_PX, FRAME_PX, 3), np.uint8)
+            read_into(frame.data.cast("B"))
+        return Still(info, float(header["cpu_seconds"]), width, height, frame)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenWireError(f"a message that makes no sense: {error}") from error
 
 
 def send_facts(connection: socket.socket, facts: Mapping[str, bool]) -> None:
@@ -92,7 +130,7 @@ def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
         if kind == "window":
             return _receive_window(header, read_into)
         if kind == "info":
-            return MediaInfo(**{**header, "media_type": MediaType(header["media_type"])})
+            return _info(header)
         if kind == "end":
             return DecodeEnd(**{**header, "status": Status(header["status"])})
         if kind == "rejected":
@@ -129,6 +167,10 @@ def _receive_header(read_into: Callable[[memoryview], None]) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise BrokenWireError("a header that is no object")
     return header
+
+
+def _info(fields: dict[str, Any]) -> MediaInfo:
+    return MediaInfo(**{**fields, "media_type": MediaType(fields["media_type"])})
 
 
 def _receive_window(header: Mapping[str, Any], read_into: Callable[[memoryview], None]) -> Window:

@@ -13,11 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.media.sandbox.client import Job, decode_in_child, start_job
-from pipeline.media.sandbox.protocol import BrokenWireError, Item, receive
+from pipeline.media.sandbox.picture_area import PictureArea
+from pipeline.media.sandbox.protocol import BrokenWireError, Item, Still, receive_still
 from pipeline.media.window import DecodeEnd, Window
-from pipeline.records import MediaInfo
+from pipeline.records import Segment, Status
 from pipeline.settings_embedding import DecodeSettings
 
 MAX_OBJECT_BYTES = 32 * 2**20
@@ -33,6 +38,7 @@ class SandboxDecoder:
     def __init__(self, settings: DecodeSettings) -> None:
         self._settings = settings
         self._job: Job | None = None
+        self._area: PictureArea | None = None
         self._objects = 0
         self._bytes = 0
         self._cpu_s = 0.0
@@ -49,40 +55,52 @@ class SandboxDecoder:
 
     def close(self) -> None:
         """End the child that waits for more."""
+        self._end_child()
+        if self._area is not None:
+            self._area.close()
+            self._area = None
+
+    def _end_child(self) -> None:
         if self._job is not None:
             self._job.end(0.0)
             self._job = None
 
     def _decode_shared(self, path: Path, size_bytes: int) -> tuple[Item, ...] | None:
         """None where it did not end well, whatever the reason."""
-        if self._job is None:
-            self._job = start_job(None, self._settings)
-            self._objects, self._bytes, self._cpu_s = 0, 0, 0.0
-        items = _still(self._job, path, min(MAX_WALL_S, self._settings.max_wall_s))
-        if items is not None:
-            self._objects += 1
-            self._bytes += size_bytes
-            self._cpu_s += items[-1].cpu_seconds
+        try:
+            with path.open("rb") as file:
+                still = self._ask(file)
+            frame = still.frame if still.frame is not None else self._frame(still)
+        except (OSError, BrokenWireError, ValueError):  # TimeoutError is an OSError
+            self._end_child()
+            return None
+        self._objects += 1
+        self._bytes += size_bytes
+        self._cpu_s += still.cpu_seconds
         if (
-            items is None
-            or self._objects >= self._settings.objects_per_child
+            self._objects >= self._settings.objects_per_child
             or self._bytes >= MAX_CHILD_BYTES
             or self._cpu_s >= MAX_CHILD_CPU_S
         ):
-            self.close()
-        return items
+            self._end_child()
+        window = Window(Segment(0, 0, 0), frame[None], None)
+        return still.info, window, DecodeEnd(Status.INDEXED, 0, cpu_seconds=still.cpu_seconds)
 
+    def _ask(self, file: BinaryIO) -> Still:
+        wall_s = min(MAX_WALL_S, self._settings.max_wall_s)
+        if self._job is not None:
+            self._job.give(file, wall_s)
+        else:
+            self._area = self._area or PictureArea()
+            self._job = start_job(None, self._settings)
+            self._objects, self._bytes, self._cpu_s = 0, 0, 0.0
+            self._job.give(file, wall_s, self._area.number)
+        return receive_still(self._job.read_into)
 
-def _still(job: Job, path: Path, wall_s: float) -> tuple[MediaInfo, Window, DecodeEnd] | None:
-    try:
-        with path.open("rb") as file:
-            job.give(file, wall_s)
-        info, window, end = (receive(job.read_into) for _ in range(3))
-    except (OSError, BrokenWireError):  # TimeoutError is an OSError
-        return None
-    if isinstance(info, MediaInfo) and isinstance(window, Window) and isinstance(end, DecodeEnd):
-        return info, window, end
-    return None
+    def _frame(self, still: Still) -> NDArray[np.uint8]:
+        if self._area is None:
+            raise ValueError("no picture was asked for")
+        return self._area.frame(still.width, still.height)
 
 
 def _may_share(path: Path, size_bytes: int) -> bool:

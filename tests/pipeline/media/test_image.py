@@ -12,7 +12,7 @@ from PIL import Image
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from pipeline.errors import MediaRejected
-from pipeline.media.image import to_square
+from pipeline.media.square import to_square
 from pipeline.records import MediaType, Segment, Status
 from tests.pipeline.media.clips import decoded
 

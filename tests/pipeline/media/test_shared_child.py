@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox import server_process
 from pipeline.media.sandbox.client import decode_in_child
+from pipeline.media.sandbox.picture_area import PictureArea
 from pipeline.media.sandbox.shared_child import MAX_OBJECT_BYTES, SandboxDecoder
 from pipeline.media.window import Window
 from pipeline.settings_embedding import DecodeSettings
@@ -53,7 +55,38 @@ def test_the_same_pixels_as_alone(pictures: dict[str, Path], decoder: SandboxDec
     for path in pictures.values():
         ours, alone = _frame(decoder, path), list(decode_in_child(path, DecodeSettings()))[1]
         assert isinstance(alone, Window)
-        assert np.array_equal(ours, alone.frames), path.name  # type: ignore[arg-type]
+        assert alone.frames is not None
+        assert _alike(ours, alone.frames), path.name
+
+
+@pytest.mark.parametrize("size", [(2000, 1500), (100, 80), (300, 1000), (1000, 300), (449, 448)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_sizes_that_fit_the_shared_memory_and_others(
+    decoder: SandboxDecoder, tmp_path: Path, size: tuple[int, int], kind: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
+    picture = Image.fromarray(pixels).resize(size)
+    exif = picture.getexif()
+    exif[0x0112] = 6  # lies on its side
+    path = tmp_path / "picture"
+    picture.save(path, kind, exif=exif)
+    ours, alone = _frame(decoder, path), list(decode_in_child(path, DecodeSettings()))[1]
+    assert isinstance(alone, Window)
+    assert alone.frames is not None
+    assert len(_children()) == 1
+    assert _alike(ours, alone.frames)
+
+
+def test_the_shared_memory_is_this_sides() -> None:
+    """A child that made it shorter would kill this process at its next look."""
+    area = PictureArea()
+    with pytest.raises(PermissionError):
+        os.ftruncate(area.number, 10)
+    for width, height in ((0, 0), (-640, -480), (640, 10**9), (4000, 3000), (224, 223)):
+        with pytest.raises(ValueError, match="fits"):
+            area.frame(width, height)
+    assert area.frame(640, 480).shape == (224, 224, 3)
+    area.close()
 
 
 def test_who_shares(pictures: dict[str, Path], decoder: SandboxDecoder, tmp_path: Path) -> None:
@@ -95,7 +128,7 @@ def test_a_broken_one_is_rejected_as_alone(
     with pytest.raises(MediaRejected) as alone:
         list(decode_in_child(broken, DecodeSettings()))
     assert (shared.value.code, shared.value.message) == (alone.value.code, alone.value.message)
-    assert np.array_equal(_frame(decoder, pictures["PNG"]), before)
+    assert _alike(_frame(decoder, pictures["PNG"]), before)
 
 
 @pytest.mark.usefixtures("hostile_server")
@@ -118,7 +151,7 @@ def test_a_hostile_one_costs_itself_alone(
     with pytest.raises(MediaRejected) as caught:
         list(decoder.decode(attack))
     assert caught.value.code == code
-    assert np.array_equal(_frame(decoder, pictures["JPEG"]), before)
+    assert _alike(_frame(decoder, pictures["JPEG"]), before)
     assert len(_children()) == 1
 
 
@@ -132,7 +165,7 @@ def test_a_decoder_taken_over_by_another_kind_changes_nothing_after_it(
         attack.write_bytes(pictures[kind].read_bytes() + hostile("blacken"))
         assert not _frame(decoder, attack).any()
         for other in KINDS:
-            assert np.array_equal(_frame(decoder, pictures[other]), before[other])
+            assert _alike(_frame(decoder, pictures[other]), before[other])
 
 
 @pytest.mark.usefixtures("hostile_server")
@@ -145,11 +178,11 @@ def test_a_common_kind_taken_over_reaches_nothing_outside_its_child(
     decoder = SandboxDecoder(DecodeSettings(objects_per_child=3))
     attack = tmp_path / "attack.jpg"
     attack.write_bytes(pictures["JPEG"].read_bytes() + hostile("escape", str(pictures["PNG"])))
-    assert np.array_equal(_frame(decoder, pictures["PNG"]), before)
+    assert _alike(_frame(decoder, pictures["PNG"]), before)
     _frame(decoder, attack)  # it would have died of a signal, had it got out
     attack.write_bytes(pictures["JPEG"].read_bytes() + hostile("blacken"))
     _frame(decoder, attack)
-    assert np.array_equal(_frame(decoder, pictures["PNG"]), before)
+    assert _alike(_frame(decoder, pictures["PNG"]), before)
     decoder.close()
 
 
@@ -157,6 +190,13 @@ def _frame(decoder: SandboxDecoder, path: Path) -> NDArray[np.uint8]:
     [window] = [item for item in decoder.decode(path) if isinstance(item, Window)]
     assert window.frames is not None
     return window.frames
+
+
+def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    """To one level, in a few values of a thousand: a shared child's pictures are resized elsewhere,
+    and one that took too long, on a busy machine, had a child of its own."""
+    apart = np.abs(a.astype(int) - b)
+    return bool(apart.max() <= 1 and (apart > 0).mean() < 0.01)
 
 
 def _children() -> list[int]:
