@@ -62,8 +62,9 @@ def test_the_same_pixels_as_alone(pictures: dict[str, Path], decoder: SandboxDec
 @pytest.mark.parametrize("size", [(2000, 1500), (100, 80), (300, 1000), (1000, 300), (449, 448)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_sizes_that_fit_the_shared_memory_and_others(
-    decoder: SandboxDecoder, tmp_path: Path, size: tuple[int, int], kind: str
+    tmp_path: Path, size: tuple[int, int], kind: str
 ) -> None:
+    decoder = SandboxDecoder(DecodeSettings())
     pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
     picture = Image.fromarray(pixels).resize(size)
     exif = picture.getexif()
@@ -75,6 +76,7 @@ def test_sizes_that_fit_the_shared_memory_and_others(
     assert alone.frames is not None
     assert len(_children()) == 1
     assert _alike(ours, alone.frames)
+    decoder.close()
 
 
 def test_the_shared_memory_is_this_sides() -> None:
