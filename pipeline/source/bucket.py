@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.records import FetchedObject, MediaObject
-from pipeline.s3.client import fetch_to_file, make_client
+from pipeline.s3.client import fetch_to_file, make_fetching_client
 from pipeline.s3.errors import first_contact
 from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
@@ -18,7 +18,7 @@ class BucketSource:
     def __init__(self, settings: SourceSettings) -> None:
         self._bucket = settings.bucket
         self._prefix = settings.prefix
-        self._client = make_client(settings)
+        self._client, self._quick = make_fetching_client(settings)
 
     def check(self) -> None:
         first_contact(self._client, self._bucket)
@@ -27,4 +27,4 @@ class BucketSource:
         return list_pages(self._client, self._bucket, self._prefix)
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
-        return fetch_to_file(self._client, obj, path)
+        return fetch_to_file(self._client, obj, path, self._quick)

@@ -33,3 +33,10 @@ KEYS = [
     "n4sty-26 \t\r\x00.jpg".replace("\x00", "\x01"),
     "n4sty-27 http:/x/?a=b&c#d.jpg",
 ]
+
+NO_KEYS_OF_SEAWEED = tuple(
+    key
+    for key in KEYS
+    if "../" in key or "//" in key or "\\" in key or key[:2] in ("./", "/n") or len(key) > 255
+)
+"""What SeaweedFS takes for a path, as no bucket of AWS does, and refuses or keeps under another."""
