@@ -28,6 +28,13 @@ class DecodeSettings(SettingsPart):
         description="Frames taken from each window, at the middles of equal parts; ImageBind's "
         "video takes 2. Another value embeds everything again.",
     )
+    sampling: Literal["exact", "keyframes", "keyframes_only"] = Field(
+        "exact",
+        description="exact takes the frames that are on screen at those times. keyframes takes a "
+        "window's key frames instead, where it has some, for a third of the CPU time or less; "
+        "keyframes_only goes on with the last one where it has none. Another value embeds "
+        "everything again. ffmpeg is always exact.",
+    )
     decoder: Literal["auto", "pyav", "ffmpeg"] = Field(
         "auto",
         description="pyav skips what no sample needs and is faster; ffmpeg reads every format. "

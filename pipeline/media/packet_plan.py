@@ -7,6 +7,9 @@ Two kinds are left out, both without a change to any sampled frame:
 - a frame that no frame refers to and no sample shows (the decoder itself leaves those out, told
   so packet by packet).
 
+Where key frames are to stand for their windows (`keyframes`), most frames are shown by no sample,
+and their groups fall away whole.
+
 Which frame a sample shows follows from the timestamps of neighbouring packets, in the order of
 presentation: that takes a short look ahead, as frames are stored up to 16 places out of order.
 """
@@ -22,8 +25,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from pipeline.media.grid import Ticks
+from pipeline.media.keyframes import KeyframeWindows
 
 LOOK_AHEAD = 40
+_MAX_PACKETS_AHEAD = 2000
 _MAX_PENDING_BYTES = 32 << 20
 
 UNREFERENCED_CODECS = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
@@ -50,7 +55,8 @@ class Step:
 
 
 class PacketPlan:
-    """Plans one stream; `end_pts` is where its last frame ends, as far as packets are read."""
+    """Plans one stream; `end_pts` is where its last frame ends, and `frames` how many there were,
+    as far as packets are read. `keyframes` is None where every window is sampled exactly."""
 
     def __init__(
         self,
@@ -59,14 +65,17 @@ class PacketPlan:
         ticks: Ticks,
         frame_ticks: int,
         has_pts: bool,
+        keyframes: KeyframeWindows | None = None,
     ) -> None:
         self._random_access = has_pts and codec in RANDOM_ACCESS_CODECS
         self._has_pts = has_pts
+        self.keyframes = keyframes if self._random_access else None
         self._codec = codec
         self._extradata = extradata or b""
         self._ticks = ticks
         self._frame_ticks = frame_ticks
         self.end_pts: int | None = None
+        self.frames = 0
         self.can_skip_unreferenced = codec in UNREFERENCED_CODECS or (
             codec == "hevc" and _has_one_temporal_layer(self._extradata)
         )
@@ -83,10 +92,12 @@ class PacketPlan:
         leading_before: int | None = None
         everything = not self._random_access
         while True:
-            while len(ahead) < LOOK_AHEAD and (packet := next(source, None)) is not None:
+            while self._wants_more(ahead) and (packet := next(source, None)) is not None:
                 ahead.append(packet)
+                self._note_keyframe(packet)
                 everything = everything or packet.pts is None
                 if not packet.is_discard:
+                    self.frames += 1
                     self._note_end(packet)
                     if packet.pts is not None:
                         bisect.insort(stamps, packet.pts)
@@ -117,6 +128,26 @@ class PacketPlan:
                     restart = False
                 pending, pending_bytes = [], 0
 
+    def _wants_more(self, ahead: deque[Packet[VideoStream]]) -> bool:
+        """Until order is certain; and, for key frames, until all of the window that comes after the
+        next packet's has been seen, where that does not take too much memory."""
+        if len(ahead) < LOOK_AHEAD:
+            return True
+        if self.keyframes is None or len(ahead) >= _MAX_PACKETS_AHEAD:
+            return False
+        next_dts, last_dts = ahead[0].dts, ahead[-1].dts
+        if next_dts is None or last_dts is None:
+            return False
+        window = self.keyframes.window_of(ahead[0].pts or next_dts)
+        if self.keyframes.window_of(last_dts) > window + 1:
+            return False
+        return sum(packet.size for packet in ahead) < _MAX_PENDING_BYTES
+
+    def _note_keyframe(self, packet: Packet[VideoStream]) -> None:
+        shows = packet.pts is not None and not packet.is_discard and not packet.is_corrupt
+        if self.keyframes is not None and shows and self._is_random_access(packet):
+            self.keyframes.note(packet.pts or 0)
+
     def _note_end(self, packet: Packet[VideoStream]) -> None:
         stamp = packet.pts if self._has_pts else None
         stamp = packet.dts if stamp is None else stamp
@@ -127,11 +158,16 @@ class PacketPlan:
     def _is_shown(self, packet: Packet[VideoStream], stamps: list[int], first: int | None) -> bool:
         if packet.is_discard or packet.pts is None:
             return False  # an edit list cuts it off: decoded where others need it, never shown
+        keyframes = self.keyframes
+        is_key = keyframes is not None and self._is_random_access(packet)
+        if keyframes is not None and is_key and keyframes.stands_for_a_sample(packet.pts):
+            return True
         after = bisect.bisect_right(stamps, packet.pts)
-        if after == len(stamps):
-            return True  # the last frame, as far as can be seen
+        if after == len(stamps):  # the last frame, as far as can be seen
+            return keyframes is None or not keyframes.stand_alone_at(packet.pts)
         begin = 0 if packet.pts == first else self._ticks.samples_before(packet.pts)
-        return self._ticks.samples_before(stamps[after]) > begin
+        end = self._ticks.samples_before(stamps[after])
+        return end > begin and (keyframes is None or not keyframes.all_stood_for(begin, end))
 
     def _is_random_access(self, packet: Packet[VideoStream]) -> bool:
         if not packet.is_keyframe:

@@ -18,6 +18,7 @@ from pipeline.media.av_graph import FrameConverter
 from pipeline.media.av_packets import BadDataError, bad_data_apart
 from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.grid import Grid, Ticks, milliseconds
+from pipeline.media.keyframes import KeyframeWindows
 from pipeline.media.packet_plan import PacketPlan, Step
 from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
@@ -59,8 +60,14 @@ class PyavPicture:
             context.options = {"max_pixels": str(self._settings.max_pixels)}
             frame_ticks = self._frame_ticks()
             plan = PacketPlan(
-                context.name, context.extradata, self._ticks, frame_ticks, self._track.has_pts
+                context.name,
+                context.extradata,
+                self._ticks,
+                frame_ticks,
+                self._track.has_pts,
+                self._keyframes(),
             )
+            choice = _Choice(plan.keyframes, self._grid.frames_per_window)
             packets = StreamPackets(container, stream)
             for frame in self._frames(stream, plan, packets):
                 pts = frame.pts if self._track.has_pts else None
@@ -74,11 +81,13 @@ class PyavPicture:
                     continue
                 else:
                     due = self._ticks.samples_before(pts)
-                    if given < due:
-                        array = converter.convert(shown)
                     while given < due:
-                        yield array
+                        chosen = choice.at(given, shown, frame, pts)
+                        if chosen is None:
+                            break
+                        yield converter.convert(chosen)
                         given += 1
+                choice.came(frame, pts)
                 shown, shown_pts = frame, pts
             if shown is None:
                 return
@@ -87,11 +96,18 @@ class PyavPicture:
                 end_pts = max(end_pts, plan.end_pts)
             self.joins = packets.joins
             self.end_ms = max(1, self._ms(end_pts))
-            self.is_single = shown_pts == first_pts and self._track.declared_frames <= 1
-            array = converter.convert(shown)
+            one_frame = plan.frames <= 1 if plan.keyframes else shown_pts == first_pts
+            self.is_single = one_frame and self._track.declared_frames <= 1
             due = self._grid.windows_over(self.end_ms) * self._grid.frames_per_window
-            for _ in range(given, due):
-                yield array
+            for sample in range(given, due):
+                yield converter.convert(choice.at(sample, shown) or shown)
+
+    def _keyframes(self) -> KeyframeWindows | None:
+        if self._settings.sampling == "exact":
+            return None
+        alone = self._settings.sampling == "keyframes_only"
+        base = self._track.time_base
+        return KeyframeWindows(self._grid, base, self._origin_s, only=alone)
 
     def _frames(
         self, stream: VideoStream, plan: PacketPlan, packets: Iterable[Packet[VideoStream]]
@@ -123,6 +139,38 @@ class PyavPicture:
 
     def _ms(self, pts: int) -> int:
         return milliseconds(pts * self._track.time_base - self._origin_s)
+
+
+class _Choice:
+    """Which of the frames that were decoded a sample shows: the last one, but where key frames
+    stand for its window, the last of these in it, or else the first."""
+
+    def __init__(self, keyframes: KeyframeWindows | None, frames_per_window: int) -> None:
+        self._keyframes = keyframes
+        self._per_window = frames_per_window
+        self._key: VideoFrame | None = None
+        self._key_window = -1
+
+    def at(
+        self, sample: int, last: VideoFrame, coming: VideoFrame | None = None, pts: int = 0
+    ) -> VideoFrame | None:
+        """None where its window's key frame is still to come; `coming`, at `pts`, is next."""
+        if self._keyframes is None:
+            return last
+        window = sample // self._per_window
+        if not self._keyframes.stand_for(window):
+            return last
+        if self._key_window == window:
+            return self._key
+        if coming is None or self._keyframes.window_of(pts) > window:
+            return last  # it could not be decoded
+        return coming if self._keyframes.holds(pts) else None
+
+    def came(self, frame: VideoFrame, pts: int) -> None:
+        """It is the last one now."""
+        if self._keyframes is not None and self._keyframes.holds(pts):
+            self._key, self._key_window = frame, self._keyframes.window_of(pts)
+            self._keyframes.forget_before(self._key_window - 1)
 
 
 def first_picture(path: Path, track: PictureTrack, settings: DecodeSettings) -> NDArray[np.uint8]:

@@ -79,13 +79,20 @@ def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
     return cards_of(settings)
 
 
+_SAMPLING_OF_RECIPES = {
+    "exact": "midpoints/",
+    "keyframes": "keyframes, midpoints/",
+    "keyframes_only": "keyframes alone/",
+}
+
+
 def recipe_of(settings: Settings, cards: Sequence[EncoderCard]) -> Recipe:
     """Everything that, when it changes, means that every object has to be embedded again."""
     decode = settings.decode
     return Recipe(
         tuple(card.fingerprint() for card in cards),
         f"window/{decode.window_ms}",
-        f"midpoints/{decode.frames_per_window}",
+        _SAMPLING_OF_RECIPES[decode.sampling] + str(decode.frames_per_window),
         settings.tags.model_dump_json(by_alias=True) if settings.tags.labels else "",
     )
 
