@@ -18,7 +18,7 @@ from pathlib import Path
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
-        "start yardsticks planning decode small_objects encode precision load server_load "
+        "start yardsticks planning decode sampling small_objects encode precision load server_load "
         "payload_indexes rebuild recall "
         "verify pipeline protocol faults"
     ).split()

@@ -149,6 +149,15 @@ def test_other_labels_are_another_recipe() -> None:
     assert len({digest(), tagged, digest(**{"tags.labels": ["cat"]})}) == 3
 
 
+def test_other_sampling_is_another_recipe_and_exact_is_that_of_before() -> None:
+    recipes = [
+        recipe_of(load_settings(None, {"decode.sampling": sampling}), [CARD])
+        for sampling in ("exact", "keyframes", "keyframes_only")
+    ]
+    assert recipes[0].sampling == "midpoints/2"
+    assert len({recipe.digest() for recipe in recipes}) == 3
+
+
 def test_vectors_cross_the_tables_unchanged() -> None:
     encode = EncodeStage(lambda: [Picky()], SPACES, ignore)
     frames = np.full((1, 224, 224, 3), 9, np.uint8)
