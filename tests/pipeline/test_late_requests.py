@@ -13,7 +13,7 @@ from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
 from pipeline.index.updates import IDS_PER_REQUEST
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.lease import LeaseLost
 from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import SPACES, live, load, whole
