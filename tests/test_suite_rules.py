@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.waiting_apart import SHARING
+from tests.support.waiting_apart import LONGEST, SHARING, TOGETHER
 
 REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an imported fixture
 
@@ -79,6 +79,13 @@ def test_what_shares_ray_and_prefect_keeps_to_one_worker(root_dir: Path) -> None
         and ("ray_running" in path.read_text() or "prefect_running" in path.read_text())
     ]
     assert sorted(asking) == sorted(SHARING)
+
+
+def test_what_is_told_where_to_run_is_there(root_dir: Path) -> None:
+    """A file that got another name would run anywhere, and last."""
+    told = [*LONGEST, *(file for files in TOGETHER for file in files)]
+    assert [file for file in told if not (root_dir / file).is_file()] == []
+    assert len(set(told)) == len(told)
 
 
 def test_the_rules_see_a_breach(tmp_path: Path) -> None:
