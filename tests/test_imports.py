@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.parsed import parsed
+
 PACKAGES = ("encoders", "pipeline", "flows")
 FORBIDDEN = {
     "encoders": {"pipeline", "flows", "ray", "prefect", "qdrant_client", "boto3", "botocore"},
@@ -42,7 +44,7 @@ def modules(root: Path) -> Iterator[Path]:
 def imports(path: Path) -> set[str]:
     """Every module that the file names in an import, wherever in the file, in full."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -99,7 +101,7 @@ def test_a_module_says_what_it_is(root_dir: Path) -> None:
     asking = [
         path.relative_to(root_dir).as_posix()
         for path in modules(root_dir)
-        if (ast.get_docstring(ast.parse(path.read_text())) or "What").split()[0] in openings
+        if (ast.get_docstring(parsed(path)) or "What").split()[0] in openings
     ]
     assert asking == []
 
@@ -108,7 +110,7 @@ def test_public_names_have_docstrings(root_dir: Path) -> None:
     missing = [
         f"{path.relative_to(root_dir).as_posix()}:{node.lineno} {node.name}"
         for path in modules(root_dir)
-        for node in ast.parse(path.read_text()).body
+        for node in parsed(path).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
         if ast.get_docstring(node) is None
     ]

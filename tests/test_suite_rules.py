@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.parsed import parsed
 from tests.support.waiting_apart import LONGEST, SHARING, TOGETHER
 
 REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an imported fixture
@@ -13,7 +14,7 @@ REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an impor
 
 def imported(path: Path) -> Iterator[str]:
     """Every module of tests/ that the file may mean by its imports, with dots."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -42,7 +43,7 @@ def defined(folder: Path, name: str) -> list[str]:
     return [
         path.relative_to(folder.parent).as_posix()
         for path in sorted(folder.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if (isinstance(node, ast.FunctionDef) and node.name == name)
         or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
     ]
