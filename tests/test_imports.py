@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,19 @@ def test_modules_are_pages_not_books(root_dir: Path) -> None:
         if (count := len(path.read_text().splitlines())) > 300
     }
     assert long == {}
+
+
+def test_a_small_module_has_a_reason(root_dir: Path) -> None:
+    """docs/architecture.md has a row for each of fewer than 40 lines, and for no other."""
+    small = [
+        path.relative_to(root_dir).as_posix()
+        for path in modules(root_dir)
+        if path.name != "__init__.py" and len(path.read_text().splitlines()) < 40
+    ]
+    document = (root_dir / "docs/architecture.md").read_text()
+    _, _, table = document.partition("| module | why it is on its own |")
+    rows = re.findall(r"^\| `(\S+\.py)` \| \S.* \|$", table.partition("\n\n")[0], flags=re.M)
+    assert sorted(rows) == sorted(small)
 
 
 def test_a_module_says_what_it_is(root_dir: Path) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
-from pipeline.cores import usable_cores
+from pipeline.embed.engine import usable_cores
 from pipeline.embed.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
