@@ -21,7 +21,7 @@ from encoders.inputs import check_finite, check_ids, check_shape, unit_length
 if TYPE_CHECKING:
     from transformers import DistilBertModel
 
-Sense = Literal["video", "text"]
+Tower = Literal["video", "text"]
 TEMPORAL = "video_model.temporal_embed"
 
 
@@ -37,7 +37,7 @@ class FrozenInTime(nn.Module):
         self.txt_proj = nn.Sequential(nn.ReLU(), nn.Linear(config.text.width, config.dimension))
         self.vid_proj = nn.Sequential(nn.Linear(config.width, config.dimension))
 
-    def embed(self, modality: Sense, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def embed(self, modality: Tower, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """(N, D) unit-length float32.
 
         batch: video (N,F,3,224,224), F from 1 (an image) to `config.frames`; text a pair of token
@@ -45,7 +45,7 @@ class FrozenInTime(nn.Module):
         """
         return unit_length(self.reference(modality, batch), "Frozen in Time")
 
-    def reference(self, modality: Sense, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def reference(self, modality: Tower, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """(N, D) as the published code projects it, not normalised."""
         if modality == "video":
             return self._video(cast("Tensor", batch))
