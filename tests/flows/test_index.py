@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
 settings_of = partial(small_run_settings, embed__engine="ray")
 in_loop = partial(small_run_settings, embed__engine="loop")
-"""For what a graph has no part in: each of Ray's starts four processes that import torch."""
+"""For what a graph has no part in: each of Ray's starts four processes."""
 
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
 
