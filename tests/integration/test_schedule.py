@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Scheduled
+from prefect.workers.process import ProcessWorker
 
 from flows.automations import heartbeat_seconds, wanted_automations
 from flows.deployments import find_deployments_file, read_deployments
@@ -89,7 +90,9 @@ def test_what_was_made_can_be_changed_and_undone(
         with scene.client() as client:
             before = _objects(client)
         with scene.client() as client:  # as `prefect work-pool create` does
-            client.create_work_pool(WorkPoolCreate(name="media", type="process"))
+            template = ProcessWorker.get_default_base_job_template()
+            pool = WorkPoolCreate(name="media", type="process", base_job_template=template)
+            client.create_work_pool(pool)
         made = scene.deploy("--bucket", "films")
         assert made[0].split() == ["unchanged", "work", "pool", "media"]
         assert sum(line.startswith("created") for line in made) == len(DEPLOYMENTS) + AUTOMATIONS
