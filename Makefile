@@ -18,7 +18,7 @@ IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py 
 	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
 
 SIDE_BY_SIDE := --dist=loadfile --no-loadscope-reorder
-WORKERS := $(shell [ "$$(nproc 2>/dev/null)" = 1 ] && echo 2 || echo 3)
+WORKERS := $(shell [ "$$(nproc 2>/dev/null)" = 1 ] && echo 3 || echo 4)
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start some hundred processes, and each would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check lint eval chaos bench setup clean help
+.PHONY: demo test suite types-and-bf16 check lint style types eval chaos bench setup clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -8
@@ -42,20 +42,36 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	@$(BIN)/sensedex demo $(ARGS)
 
-lint: $(READY)
+lint: style types
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/mypy
 
-# Two files at a time (one, where there is one core), and beside them what mostly waits for a clock
-# (tests/support/waiting_apart.py).
-# Then once more what depends on the precision, forced to bf16.
-test: lint
-	$(BIN)/python -m pytest $(or $(ARGS),-n$(WORKERS) $(SIDE_BY_SIDE) --durations=20)
-	$(if $(ARGS),,SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest -n2 $(SIDE_BY_SIDE) $(IN_BF16))
+# Two files at a time (one, where there is one core), and beside them, on two more workers, what
+# mostly waits for a clock (tests/support/waiting_apart.py). Types are checked meanwhile, and what
+# depends on the precision runs once more, forced to bf16: what they say comes at their end.
+test: style
+ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory -j2 suite types-and-bf16
+else
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+endif
+
+suite:
+	$(BIN)/python -m pytest -n$(WORKERS) $(SIDE_BY_SIDE) --durations=20
+
+types-and-bf16:
+	@mkdir -p build
+	@{ $(BIN)/mypy && SENSEDEX_ENCODE__PRECISION=bf16 $(BIN)/python -m pytest $(IN_BF16); } \
+	  > build/types-and-bf16.txt 2>&1; status=$$?; cat build/types-and-bf16.txt; exit $$status
 
 # Processes share the cores: threads of torch that wait for work must not spin meanwhile.
-test check: export OMP_WAIT_POLICY := passive
+test check suite types-and-bf16: export OMP_WAIT_POLICY := passive
 
 # What a contributor runs before each commit: two cores, one minute. What each marker means stands in
 # pyproject.toml.

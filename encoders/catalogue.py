@@ -10,7 +10,7 @@ from encoders.errors import UnknownEncoder, WeightsError
 from encoders.modality import Modality
 from encoders.pretrained.folder import shape_of
 
-SENSES = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
+IN_MEDIA = (Modality.VISION, Modality.AUDIO, Modality.TEXT)
 OWN_LICENCE = "as stated by whoever published the folder; read its LICENSE before use"
 
 CARDS = {
@@ -20,7 +20,7 @@ CARDS = {
             name="sensedex-mini",
             family="imagebind",
             title="ImageBind's architecture made small, trained on 813 captioned pictures",
-            modalities=SENSES,
+            modalities=IN_MEDIA,
             dimension=192,
             licence="Weights: GPL-2.0-or-later, as the Tux Paint stamps that "
             "they were trained on. The code that runs and makes them is Apache-2.0.",
@@ -36,7 +36,7 @@ CARDS = {
             name="imagebind-demo",
             family="imagebind",
             title="ImageBind's architecture made small; seeded weights, never trained",
-            modalities=SENSES,
+            modalities=IN_MEDIA,
             dimension=256,
             licence="Apache-2.0: the code here makes the weights from a seed.",
             source="made at load time",
@@ -95,7 +95,7 @@ CARDS = {
             name="pe-av",
             family="pe-av",
             title="Perception Encoder Audio-Visual from a folder, by the transformers library",
-            modalities=SENSES,
+            modalities=IN_MEDIA,
             dimension=1024,
             licence=f"{OWN_LICENCE} (Meta's PE-AV: Apache-2.0).",
             source="a folder as the model's hub has it: config.json, *.safetensors, tokenizer",

@@ -29,15 +29,9 @@ from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
-from pipeline.settings import (
-    IndexSettings,
-    SearchSettings,
-    Settings,
-    SourceSettings,
-    StateSettings,
-    load_settings,
-)
+from pipeline.settings import SearchSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
+from pipeline.settings_index import IndexSettings
 
 
 @flow(

@@ -9,26 +9,29 @@ from contextlib import contextmanager
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 
+from pipeline.embed.ray_session import leaves_at_once
+
 
 @contextmanager
 def own_server() -> Iterator[None]:
     """Starts it where none is named; it ends with this process.
 
     A terminal sends Ctrl-C to it as well: the signal is blocked in who is started here, since a
-    flow that is stopped would try for more than a minute to tell it so. After an error it is
-    stopped here: a process that has given up its Ray session leaves without the handlers at exit
-    that would do it.
+    flow that is stopped would try for more than a minute to tell it so. It is stopped here after an
+    error, and after a run that was done and has given up its Ray session: such a process leaves
+    without the handlers at exit that would do it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         client = get_client(sync_client=True)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    done = False
     try:
         yield
-    except BaseException:
-        if client.server_type == ServerType.EPHEMERAL:
+        done = True
+    finally:
+        if client.server_type == ServerType.EPHEMERAL and (not done or leaves_at_once()):
             from prefect.server.api.server import SubprocessASGIServer
 
             SubprocessASGIServer().stop()  # the one that the client has started
-        raise

@@ -19,8 +19,9 @@ from flows.index import given_fields, run_in_flow
 from pipeline.errors import IndexUnavailable, Permanent, StoreUnavailable
 from pipeline.progress import ProgressReporter
 from pipeline.served_recall import recall_sentences
-from pipeline.settings import IndexSettings, Settings, SourceSettings, StateSettings, load_settings
+from pipeline.settings import Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.verify.audit import RECALL_QUERIES, SAMPLE_SEGMENTS, AuditOptions, verify
 from pipeline.verify.findings import VERDICTS, Verdict, VerifyReport
 from pipeline.verify.repair import Round, repair_round, rounds_of

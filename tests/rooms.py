@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.parsed import parsed
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("encoders", "pipeline", "flows")
 DOCUMENT = ROOT / "docs" / "architecture.md"
@@ -82,7 +84,7 @@ def arrows(root: Path, rooms: Mapping[str, Room]) -> Iterator[Arrow]:
 
 def _imported(root: Path, path: Path) -> set[Path]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests.support.parsed import parsed
+
 PAGE = "docs/dependencies.md"
 # What a release may take away without a word: held below the next minor version.
 HELD = ("boto3", "prefect", "qdrant-client", "ray", "torch")
@@ -34,7 +36,7 @@ def test_each_canary_stands_on_the_page(root_dir: Path) -> None:
 
 def private_names(path: Path) -> Iterator[str]:
     """Attributes and modules with a leading underscore that are not the file's own."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     own = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _of_self(n.value)}
     own |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     for node in ast.walk(tree):

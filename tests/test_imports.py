@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.parsed import parsed
 
 PACKAGES = ("encoders", "pipeline", "flows")
 FORBIDDEN = {
@@ -42,7 +45,7 @@ def modules(root: Path) -> Iterator[Path]:
 def imports(path: Path) -> set[str]:
     """Every module that the file names in an import, wherever in the file, in full."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -93,13 +96,26 @@ def test_modules_are_pages_not_books(root_dir: Path) -> None:
     assert long == {}
 
 
+def test_a_small_module_has_a_reason(root_dir: Path) -> None:
+    """docs/architecture.md has a row for each of fewer than 40 lines, and for no other."""
+    small = [
+        path.relative_to(root_dir).as_posix()
+        for path in modules(root_dir)
+        if path.name != "__init__.py" and len(path.read_text().splitlines()) < 40
+    ]
+    document = (root_dir / "docs/architecture.md").read_text()
+    _, _, table = document.partition("| module | why it is on its own |")
+    rows = re.findall(r"^\| `(\S+\.py)` \| \S.* \|$", table.partition("\n\n")[0], flags=re.M)
+    assert sorted(rows) == sorted(small)
+
+
 def test_a_module_says_what_it_is(root_dir: Path) -> None:
     """Its docstring opens with a noun or with what it does, not with What, Where or How."""
     openings = ("What", "Where", "How", "Whether", "Why", "That")
     asking = [
         path.relative_to(root_dir).as_posix()
         for path in modules(root_dir)
-        if (ast.get_docstring(ast.parse(path.read_text())) or "What").split()[0] in openings
+        if (ast.get_docstring(parsed(path)) or "What").split()[0] in openings
     ]
     assert asking == []
 
@@ -108,7 +124,7 @@ def test_public_names_have_docstrings(root_dir: Path) -> None:
     missing = [
         f"{path.relative_to(root_dir).as_posix()}:{node.lineno} {node.name}"
         for path in modules(root_dir)
-        for node in ast.parse(path.read_text()).body
+        for node in parsed(path).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
         if ast.get_docstring(node) is None
     ]

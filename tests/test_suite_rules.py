@@ -6,14 +6,15 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.waiting_apart import SHARING
+from tests.support.parsed import parsed
+from tests.support.waiting_apart import LONGEST, SHARING, TOGETHER
 
 REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an imported fixture
 
 
 def imported(path: Path) -> Iterator[str]:
     """Every module of tests/ that the file may mean by its imports, with dots."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -42,7 +43,7 @@ def defined(folder: Path, name: str) -> list[str]:
     return [
         path.relative_to(folder.parent).as_posix()
         for path in sorted(folder.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if (isinstance(node, ast.FunctionDef) and node.name == name)
         or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
     ]
@@ -79,6 +80,13 @@ def test_what_shares_ray_and_prefect_keeps_to_one_worker(root_dir: Path) -> None
         and ("ray_running" in path.read_text() or "prefect_running" in path.read_text())
     ]
     assert sorted(asking) == sorted(SHARING)
+
+
+def test_what_is_told_where_to_run_is_there(root_dir: Path) -> None:
+    """A file that got another name would run anywhere, and last."""
+    told = [*LONGEST, *(file for files in TOGETHER for file in files)]
+    assert [file for file in told if not (root_dir / file).is_file()] == []
+    assert len(set(told)) == len(told)
 
 
 def test_the_rules_see_a_breach(tmp_path: Path) -> None:

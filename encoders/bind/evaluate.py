@@ -42,7 +42,7 @@ def evaluate(
     random: Generator | None = None,
     ks: Sequence[int] = (1, 5, 10),
 ) -> tuple[Retrieval, ...]:
-    """Every sense of the pairs against every other. Pictures, each once, and what stands beside
+    """Every modality of the pairs against every other. Pictures, each once, and what stands beside
     them are taken plain, or augmented where a generator is given. A query without an answer in the
     other modality is left out."""
     things, rows = _embedded(model, pairs, inputs, random)

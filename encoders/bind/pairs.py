@@ -15,7 +15,7 @@ from encoders.errors import InputError
 from encoders.modality import Modality
 
 IMAGE = "image"
-SENSES = {str(m): m for m in Modality if m is not Modality.VISION}
+MODALITY_BY_COLUMN = {str(m): m for m in Modality if m is not Modality.VISION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ def read_pairs(table: Path) -> list[Pair]:
     rows = _parquet(table) if table.suffix == ".parquet" else _csv(table)
     if not rows or IMAGE not in rows[0]:
         raise InputError(f"{table} has no column {IMAGE!r}, or no row.", remedy="Give both.")
-    modalities = [name for name in rows[0] if name in SENSES]
+    modalities = [name for name in rows[0] if name in MODALITY_BY_COLUMN]
     if not modalities:
         raise InputError(
             f"{table} has the columns {', '.join(rows[0])}.",
-            remedy=f"Add one of {', '.join(SENSES)}.",
+            remedy=f"Add one of {', '.join(MODALITY_BY_COLUMN)}.",
         )
     things: dict[str, int] = {}
     pairs = []
@@ -49,7 +49,7 @@ def read_pairs(table: Path) -> list[Pair]:
             cell = (row[name] or "").strip()
             if not cell:
                 continue
-            modality = SENSES[name]
+            modality = MODALITY_BY_COLUMN[name]
             if modality is not Modality.TEXT:
                 _must_be(table.parent / cell, table, number)
                 cell = str(table.parent / cell)

@@ -8,18 +8,20 @@ of unit length, so the paper's matrix of cosine similarities is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import DistilBertConfig, DistilBertModel
 
 from encoders.errors import InputError
 from encoders.frozen_in_time.config import IMAGE_SIZE, FrozenInTimeConfig, TextConfig
 from encoders.frozen_in_time.video import SpaceTimeTransformer
 from encoders.inputs import check_finite, check_ids, check_shape, unit_length
 
-Sense = Literal["video", "text"]
+if TYPE_CHECKING:
+    from transformers import DistilBertModel
+
+Tower = Literal["video", "text"]
 TEMPORAL = "video_model.temporal_embed"
 
 
@@ -29,13 +31,13 @@ class FrozenInTime(nn.Module):
     def __init__(self, config: FrozenInTimeConfig) -> None:
         super().__init__()
         self.config = config
-        self.text_model = DistilBertModel(_distilbert(config.text))
+        self.text_model = _distilbert(config.text)
         self.video_model = SpaceTimeTransformer(config)
         # The reference keeps a ReLU before the text's projection; it has no weights.
         self.txt_proj = nn.Sequential(nn.ReLU(), nn.Linear(config.text.width, config.dimension))
         self.vid_proj = nn.Sequential(nn.Linear(config.width, config.dimension))
 
-    def embed(self, modality: Sense, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def embed(self, modality: Tower, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """(N, D) unit-length float32.
 
         batch: video (N,F,3,224,224), F from 1 (an image) to `config.frames`; text a pair of token
@@ -43,7 +45,7 @@ class FrozenInTime(nn.Module):
         """
         return unit_length(self.reference(modality, batch), "Frozen in Time")
 
-    def reference(self, modality: Sense, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def reference(self, modality: Tower, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """(N, D) as the published code projects it, not normalised."""
         if modality == "video":
             return self._video(cast("Tensor", batch))
@@ -114,8 +116,11 @@ def fit_frames(
     return fitted
 
 
-def _distilbert(text: TextConfig) -> DistilBertConfig:
-    return DistilBertConfig(
+def _distilbert(text: TextConfig) -> DistilBertModel:
+    # Seconds to import, which whoever builds no network need not wait.
+    from transformers import DistilBertConfig, DistilBertModel
+
+    config = DistilBertConfig(
         vocab_size=text.vocabulary,
         max_position_embeddings=text.positions,
         dim=text.width,
@@ -123,3 +128,4 @@ def _distilbert(text: TextConfig) -> DistilBertConfig:
         n_heads=text.heads,
         hidden_dim=text.hidden,
     )
+    return DistilBertModel(config)

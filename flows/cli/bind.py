@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,12 @@ from rich.console import Console
 from encoders.modality import Modality
 from flows.cli import options as o
 from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.settings_embedding import DecodeSettings
 
 out = Console(highlight=False)
 # The mean cosine between different things at which a network says the same of everything.
@@ -25,7 +31,8 @@ def bind(
     start: Annotated[str, typer.Option("--from", help="Encoder to begin with.")] = "sensedex-mini",
     weights: o.Weights = None,
     modality: Annotated[
-        list[Modality] | None, typer.Option(help="Senses to bind; all of the table's by default.")
+        list[Modality] | None,
+        typer.Option(help="Those to bind; all of the table's by default."),
     ] = None,
     held_out: Annotated[
         Path | None, typer.Option(help="Pairs to measure on; those of the training by default.")
@@ -58,7 +65,6 @@ def bind(
     from encoders.bind.train import BindSettings, Training
     from encoders.digest import file_digest
     from encoders.weights import to_safetensors
-    from pipeline.media.sandbox.sound_file import load_sound
     from pipeline.models.spaces import load_imagebind
 
     table = read_pairs(pairs)
@@ -101,3 +107,18 @@ def bind(
     state.unlink()
     out.print(f"{target}: {file_digest(target)}", soft_wrap=True)
     out.print(f"Use it: sensedex run --encoder {start} --weights {target}", soft_wrap=True)
+
+
+def load_sound(path: Path, decode: DecodeSettings) -> NDArray[np.int16]:
+    """(samples,) of 16 kHz mono. Raises MediaRejected where it is not media, SettingsError where
+    there is no sound in it."""
+    import numpy as np
+
+    from pipeline.media.sandbox.client import decode_in_child
+    from pipeline.media.window import Window
+
+    windows = [item for item in decode_in_child(path, decode) if isinstance(item, Window)]
+    pieces = [window.sound for window in windows if window.sound is not None]
+    if not pieces:
+        raise SettingsError(f"{path} has no sound.", remedy="Leave its pair out.")
+    return np.concatenate(pieces)

@@ -8,6 +8,7 @@ asked for.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.cores import usable_cores
 from pipeline.progress import ProgressReporter
 from pipeline.settings import Settings
 from pipeline.settings_embedding import EmbedSettings
 
 _GPU_DEVICES = (Path("/dev/nvidia0"), Path("/dev/kfd"))  # to ask torch would be to import it
+_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +80,16 @@ def engine_for(settings: Settings, objects: int, size_bytes: int) -> Engine:
     """The engine for so many objects and bytes, by the settings and RAY_ADDRESS."""
     machine = Machine(usable_cores(), any(device.exists() for device in _GPU_DEVICES))
     return choose_engine(settings.embed, objects, size_bytes, os.environ, machine)
+
+
+def usable_cores(quota_file: Path = _QUOTA_FILE) -> int:
+    """Those that it may run on (taskset), and no more than its container's share of time allows;
+    at least one."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = quota_file.read_text().split()
+    except (OSError, ValueError):  # not a container's, or an older kernel's
+        return allowed
+    if quota == "max":
+        return allowed
+    return max(1, min(allowed, math.ceil(int(quota) / int(period))))

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 
 from pipeline.ahead import ahead
-from pipeline.cores import usable_cores
+from pipeline.embed.engine import usable_cores
 from pipeline.embed.fetch import Fetched
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table

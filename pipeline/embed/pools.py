@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import ray
 
-from pipeline.embed.progress_actor import ProgressBoard
 from pipeline.embed.rounds import GraphBroken
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.embed.progress_actor import ProgressBoard
 
 LOOK_EVERY_S = 2.0
 # So long an actor may be without a node before the graph is begun anew with fewer of them.

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
-from pipeline.cores import usable_cores
+from pipeline.embed.engine import usable_cores
 from pipeline.embed.ray_processes import kill_marked_children, marked_children, own_sigterm
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
@@ -251,9 +251,15 @@ def _abandon() -> None:
     kill_marked_children()
 
 
+def leaves_at_once() -> bool:
+    """Whether `exit_with` ends this process without the handlers at exit: its session was
+    abandoned. What others would stop in such a handler is to be stopped before."""
+    return _abandoned.is_set()
+
+
 def exit_with(status: int) -> NoReturn:
     """As `sys.exit`, and with that status even where the session was abandoned."""
-    if _abandoned.is_set():
+    if leaves_at_once():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -26,7 +26,7 @@ from pipeline.index.new_collection import (
 )
 from pipeline.index.strict_mode import strict_mode
 from pipeline.records import VectorSpace
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pipeline.first_contact import why_silent, without_secrets
 from pipeline.index.embedded import EngineFolder
 from pipeline.index.errors import SENTENCES, IndexRefused, completed, mapped_errors, place_of
 from pipeline.index.refusals import Refusal
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 TIMED_OUT = SENTENCES[Refusal.TIMED_OUT].code
 NO_POINT = "00000000-0000-0000-0000-000000000000"

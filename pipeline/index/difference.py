@@ -14,7 +14,7 @@ from qdrant_client import models as q
 from pipeline.index.new_collection import DISTANCES, INDEXED_FIELDS, graph_of, quantization_of
 from pipeline.index.strict_mode import LIMITS
 from pipeline.records import VectorSpace
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 
 @dataclass(frozen=True, slots=True)

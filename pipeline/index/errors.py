@@ -28,7 +28,7 @@ from pipeline.errors import (
 )
 from pipeline.first_contact import tls_reason, without_secrets
 from pipeline.index.refusals import Refusal, by_code, by_status, grpc_tls_reason
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 LONGEST_WORDS = 300
 _FOREIGN = (ApiException, QdrantException, grpc.RpcError, httpx.HTTPError, ConnectionError)

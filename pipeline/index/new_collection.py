@@ -13,7 +13,7 @@ from pipeline.index.refusals import Refusal
 from pipeline.payload_fields import IndexKind
 from pipeline.payload_schema import FIELDS
 from pipeline.records import VectorSpace
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 Version = tuple[int, ...]
 IndexParams = q.KeywordIndexParams | q.BoolIndexParams | q.IntegerIndexParams

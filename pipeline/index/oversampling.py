@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from qdrant_client import models as q
 
 from pipeline.index.connection import Connection
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 # The least that found 0.99 of the nearest in measurements; without quantization it does nothing.
 FITTING: Mapping[str, float] = {

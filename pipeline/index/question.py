@@ -9,7 +9,7 @@ from typing import Any
 
 from qdrant_client import models as q
 
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 
 def matching(fields: Sequence[tuple[str, Any]], among: Sequence[str] = ()) -> q.Filter:

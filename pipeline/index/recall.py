@@ -31,7 +31,7 @@ from pipeline.served_recall import (
     propose,
     share_found,
 )
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 # Fewer are no figure, unless there are no more; the last third of the time is for other settings.
 FEWEST_QUERIES = 10

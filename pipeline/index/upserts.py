@@ -17,7 +17,7 @@ from pipeline.index.connection import Connection
 from pipeline.index.errors import completed
 from pipeline.index.packed_points import PointPacker, upsert_request
 from pipeline.index.updates import unless_later
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
 
 # Of vectors in a request. Larger ones gain nothing, and two of them wait in the server's memory.

@@ -35,7 +35,7 @@ from pipeline.index.updates import (
 )
 from pipeline.index.upserts import Upserts, upserting
 from pipeline.records import VectorSpace
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The encoders of a run, and the named vectors that each of them fills.
 
-The first encoder's vectors are called by their sense (`vision`); those of the others, which stand
-beside them on the same points, by their name and sense (`frozen_in_time_vision`).
+The first encoder's vectors are called by their modality (`vision`); those of the others, which
+stand beside them on the same points, by their name and modality (`frozen_in_time_vision`).
 """
 
 from __future__ import annotations

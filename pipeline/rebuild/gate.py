@@ -18,7 +18,7 @@ from pipeline.index.recall import Question, nearest_to, share_of
 from pipeline.index.vector_index import VectorIndex
 from pipeline.rebuild.live_set import LiveFile, LivePlan
 from pipeline.served_recall import NEIGHBOURS
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import count_row_groups, read_segments
 from pipeline.state.store import Store
 

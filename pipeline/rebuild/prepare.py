@@ -23,7 +23,8 @@ from pipeline.rebuild.record import (
     read_records,
     receipts_of,
 )
-from pipeline.settings import IndexSettings, Settings
+from pipeline.settings import Settings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.objects import read_state
 from pipeline.state.store import Store, open_store
 

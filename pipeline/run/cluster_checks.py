@@ -22,7 +22,7 @@ from pipeline.progress import ProgressReporter
 from pipeline.records import MediaObject
 from pipeline.run.node_checks import NodeCheck, NodeFacts, Trouble, check_node, versions_here
 from pipeline.settings import Settings
-from pipeline.source.reach import check_object
+from pipeline.source.source import check_object
 from pipeline.state.shared_folder import token_in
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.models.weights import local_weights
 from pipeline.records import MediaObject
 from pipeline.settings import Settings
-from pipeline.source.reach import check_object
+from pipeline.source.source import check_object
 from pipeline.state.objects import CURRENT
 from pipeline.state.shared_folder import Token, see_token
 from pipeline.state.store import VersionConflict, open_store

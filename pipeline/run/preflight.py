@@ -17,7 +17,8 @@ from pipeline.errors import Permanent
 from pipeline.models.spaces import spaces_of
 from pipeline.planning.plan import RunPlan, check_source_and_encoders
 from pipeline.records import Action, VectorSpace
-from pipeline.settings import IndexSettings, Settings
+from pipeline.settings import Settings
+from pipeline.settings_index import IndexSettings
 
 
 class IndexLost(Permanent):

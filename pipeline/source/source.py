@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.errors import ObjectChanged, ObjectDenied, printable
 from pipeline.records import FetchedObject, MediaObject
 from pipeline.settings import SourceSettings
 
@@ -41,3 +42,32 @@ def open_source(settings: SourceSettings) -> Source:
     from pipeline.source.bucket import BucketSource  # boto3 takes half a second
 
     return BucketSource(settings)
+
+
+def check_object(settings: SourceSettings, obj: MediaObject) -> None:
+    """Asks for nothing of its content. Raises what a fetch would raise before its first byte:
+    ObjectDenied, ObjectChanged, CredentialsMissing, SettingsError, StoreUnavailable."""
+    if settings.folder is not None:
+        _check_file(obj)
+        return
+    from pipeline.s3.client import head, make_client  # boto3 takes half a second
+    from pipeline.s3.errors import first_contact
+
+    client = make_client(settings)
+    first_contact(client, obj.bucket)
+    head(client, obj)
+
+
+def _check_file(obj: MediaObject) -> None:
+    uri = printable(obj.uri)
+    try:
+        with Path(obj.bucket, obj.key).open("rb"):
+            return
+    except PermissionError as error:
+        raise ObjectDenied(f"{uri} may not be read.", remedy="Change its permissions.") from error
+    except OSError as error:
+        raise ObjectChanged(
+            f"{uri} is not there ({error.strerror}).",
+            code="object_gone",
+            remedy="Mount the source's folder at the same path on every node, or index a bucket.",
+        ) from error

@@ -33,7 +33,7 @@ from ray_qdrant import QdrantDatasink
 from encoders.modality import Modality
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import VectorSpace
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
 
 DIMENSION = 1024

@@ -26,7 +26,7 @@ from pipeline.index.connection import open_connection
 from pipeline.index.new_collection import INDEXED_FIELDS
 from pipeline.index.vector_index import VectorIndex
 from pipeline.payload_schema import FIELDS
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import read_segments
 from tests.bench.server_load import NO_SERVER, cpu_s, served, shard_files, spaces_of
 from tests.support.real_qdrant import named_binary

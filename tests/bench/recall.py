@@ -36,7 +36,7 @@ from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex
 from pipeline.records import VectorSpace
 from pipeline.served_recall import NEIGHBOURS
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
 from tests.support.real_qdrant import QdrantNode, named_binary, named_grpc_port, named_url
 

@@ -28,7 +28,7 @@ from pipeline.index.connection import open_connection
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import VectorIndex
 from pipeline.records import SegmentRow
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch, read_segments, write_segments
 from tests.support.invented_assets import SPACES, outcome, rows_of
 from tests.support.real_qdrant import QdrantNodes, named_binary

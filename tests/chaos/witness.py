@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.chaos.reading import Live, live_now
 
 # Two cores have a run to do, too.

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    PeAudioVideoConfig,
-    PeAudioVideoModel,
-    PreTrainedTokenizerFast,
-    Siglip2Config,
-    Siglip2Model,
-    SiglipConfig,
-    SiglipModel,
-)
 
 from encoders.catalogue import CARDS
 from encoders.frozen_in_time.config import TINY
@@ -26,6 +15,9 @@ from encoders.frozen_in_time.encode import FrozenInTimeEncoder
 from encoders.frozen_in_time.load import read_vocabulary
 from encoders.frozen_in_time.model import FrozenInTime
 from tests.encoders.standin import give_standin_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # Some of the words of `bert-base-uncased`, each in a place of its own.
 KNOWN = ["a", "dog", "bark", "##s", "!", "two", "people", "on", "beach"]
@@ -48,6 +40,15 @@ TEXT = {**TOWER, "vocab_size": len(WORDS), "pad_token_id": 0, "bos_token_id": 1,
 
 def clip_folder(folder: Path, kind: str) -> Path:
     """`kind`: clip, siglip or siglip2."""
+    from transformers import (
+        CLIPConfig,
+        CLIPModel,
+        Siglip2Config,
+        Siglip2Model,
+        SiglipConfig,
+        SiglipModel,
+    )
+
     torch.manual_seed(0)
     vision = {**TOWER, "image_size": 64, "patch_size": 16}
     if kind == "clip":
@@ -90,6 +91,8 @@ def frozen_in_time(folder: Path, dtype: torch.dtype) -> FrozenInTimeEncoder:
 
 
 def pe_av_folder(folder: Path) -> Path:
+    from transformers import PeAudioVideoConfig, PeAudioVideoModel
+
     torch.manual_seed(0)
     small = {**TOWER, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 16}
     dac = {
@@ -140,6 +143,8 @@ def _spread(model: Any) -> None:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
     numbers = {word: number for number, word in enumerate(WORDS)}
     fast = Tokenizer(models.WordLevel(numbers, unk_token="<unk>"))
     fast.pre_tokenizer = pre_tokenizers.Whitespace()

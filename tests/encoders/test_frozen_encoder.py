@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BertTokenizer
 
 from encoders.errors import InputError, WeightsError
 from encoders.frozen_in_time.config import BASE, TINY
@@ -44,6 +43,8 @@ def test_windows_in_unit_vectors_out(tiny: FrozenInTimeEncoder, frames: int) -> 
 
 
 def test_words_are_cut_as_bert_does(tiny: FrozenInTimeEncoder, tmp_path: Path) -> None:
+    from transformers import BertTokenizer
+
     path = bert_vocabulary(tmp_path)
     theirs = BertTokenizer(str(path))(TEXTS, padding=True, return_tensors="pt")
     mine = read_vocabulary(path, 30_522)

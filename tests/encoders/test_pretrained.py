@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoTokenizer, CLIPModel, PeAudioVideoModel
 
 from encoders.catalogue import card_for
 from encoders.errors import InputError, WeightsError
@@ -75,6 +74,8 @@ def refused(encoder: Encoder) -> None:
 
 
 def test_clip_is_what_the_library_computes(folders: Callable[[str], Path]) -> None:
+    from transformers import AutoTokenizer, CLIPModel
+
     folder = folders("clip")
     encoder = load_encoder("clip", folder, device="cpu", precision="fp32")
     assert encoder.card.dimension == 24
@@ -92,6 +93,8 @@ def test_clip_is_what_the_library_computes(folders: Callable[[str], Path]) -> No
 
 @pytest.mark.slow("two networks with six towers, 4 s")
 def test_pe_av_is_what_the_library_computes(folders: Callable[[str], Path]) -> None:
+    from transformers import PeAudioVideoModel
+
     folder = folders("pe-av")
     encoder = load_encoder("pe-av", folder, device="cpu", precision="fp32")
     model: Any = PeAudioVideoModel.from_pretrained(folder, local_files_only=True).eval()

@@ -1,7 +1,8 @@
 """The command `sensedex` as a process of its own, forked from one that has imported what it needs.
 
-An import of torch and of the clients takes longer than most errors do. What is forked has not begun
-anything: its arguments, environment, folder and screen are those of the call.
+An import of torch and of the clients takes longer than most errors do, and so does making typer's
+commands of our functions. What is forked has not begun anything: its arguments, environment, folder
+and screen are those of the call.
 
     python -m tests.flows.forked   reads a call a line, as JSON, and answers with its exit status
 """
@@ -19,8 +20,11 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from tests.support.preloaded import preload
 
@@ -72,10 +76,15 @@ def commands(root: Path) -> Iterator[Commands]:
 
 
 def _serve() -> None:
+    # The command's consoles are made here, and what they write goes to files.
+    os.environ["TTY_COMPATIBLE"] = "0"
     preload()
-    for name in ("flows.cli.render", "flows.cli.doctor", "pipeline.verify.repair",
-                 "pipeline.rebuild.rebuild", "pipeline.report.html"):  # fmt: skip
+    for name in ("flows.cli.main", "flows.cli.render", "flows.cli.doctor", "flows.cli.error_output",
+                 "pipeline.verify.repair", "pipeline.rebuild.rebuild",
+                 "pipeline.report.html"):  # fmt: skip
         importlib.import_module(name)
+    typer.main.get_command = cache(typer.main.get_command)  # whoever calls the app calls it
+    typer.main.get_command(importlib.import_module("flows.cli.main").app)
     for line in sys.stdin:
         call = json.loads(line)
         child = os.fork()

@@ -97,6 +97,7 @@ def test_help_loads_nothing_heavy(root_dir: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow("a process for each, 9 s of these")
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

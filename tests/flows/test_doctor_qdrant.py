@@ -9,7 +9,8 @@ from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
 from flows.cli.finding import Verdict
 from pipeline.index.vector_index import open_index
 from pipeline.models.spaces import cards_of, spaces_of
-from pipeline.settings import IndexSettings, Settings
+from pipeline.settings import Settings
+from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import SPACES
 

@@ -44,6 +44,8 @@ from tests.support.stopped_runs import stop_before
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
 
 settings_of = partial(small_run_settings, embed__engine="ray")
+in_loop = partial(small_run_settings, embed__engine="loop")
+"""For what a graph has no part in: each of Ray's starts four processes."""
 
 SRT = b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n"
 
@@ -181,12 +183,16 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
     with open_index(settings.index) as index:
         assert index.count(live_only=False) == index.count(), "an orphan was left"
 
-    # Content that turned bad goes from the index, and `retry` names it.
+    # Content that turned bad goes from the index, and `retry` names it. The loop goes on with what
+    # Ray began.
+    assert (report.engine, third.engine) == ("ray", "ray")
     client.put_object(Bucket="media", Key="pictures/2.jpg", Body=b"no longer a picture")
-    run_in_flow(settings, RunOptions(), lambda _: None)
+    looped = in_loop(tmp_path, bucket.url, search__queries=queries)
+    fourth = run_in_flow(looped, RunOptions(), lambda _: None)
+    assert (fourth.engine, fourth.objects_by_action["changed"]) == ("loop", 1)
     assert "pictures/2.jpg" not in keys_live(settings)
     assert "pictures/2.jpg" in {failure.key for failure in read_failures(settings)}
-    retried = run_in_flow(settings, RunOptions(retry_keys=("bad/text.mp4",)), lambda _: None)
+    retried = run_in_flow(looped, RunOptions(retry_keys=("bad/text.mp4",)), lambda _: None)
     assert retried.objects_by_action["retry"] == 1
     status = read_status(settings)
     assert status.objects_by_status == {"indexed": 8, "rejected": 4}
@@ -208,8 +214,8 @@ def _wav_of(samples: bytes) -> bytes:
 
 
 def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) -> None:
-    """All shards are committed and loaded, nothing is written to the state; then it stops, and what
-    one shard had is lost."""
+    """All shards are committed and loaded by Ray, nothing is written to the state; then it stops,
+    and what one shard had is lost. The loop makes that alone."""
     settings = settings_of(tmp_path, bucket.url)
     stop_before(STATE, settings)
     store = open_store(settings.state.location, settings.source)
@@ -218,7 +224,7 @@ def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) 
     lost = next(r for r in receipts if r.shard == 2)
     Path(settings.state.location, RunFolder(lost.sequence, lost.run_id).receipt(2)).unlink()
     bucket.requests.clear()
-    report = run_in_flow(settings, RunOptions(), lambda _: None)
+    report = run_in_flow(in_loop(tmp_path, bucket.url), RunOptions(), lambda _: None)
     assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
     assert report.recovered_objects == 8
     fetched = {p.removeprefix("/media/") for v, p in bucket.requests if v == "GET" and p[7:]}
@@ -226,8 +232,8 @@ def test_a_run_that_was_stopped_is_taken_over(bucket: S3Server, tmp_path: Path) 
     assert fetched == embedded_again, "more than the lost shard was embedded again"
 
     # The same as a clean run gives, point for point, without Ray and Prefect.
-    clean = settings_of(tmp_path / "clean", bucket.url, embed__engine="loop")
-    assert (report.engine, run_index(clean).engine) == ("ray", "loop")
+    clean = in_loop(tmp_path / "clean", bucket.url)
+    run_index(clean)
     assert points_of(settings) == points_of(clean)
 
 
@@ -251,20 +257,20 @@ def test_what_is_wrong_is_named_before_anything_is_written(
 ) -> None:
     with pytest.raises(BucketNotFound, match="nowhere"):
         run_in_flow(
-            settings_of(tmp_path, bucket.url, source__bucket="nowhere"),
+            in_loop(tmp_path, bucket.url, source__bucket="nowhere"),
             RunOptions(),
             lambda _: None,
         )
-    settings = settings_of(tmp_path, bucket.url)
+    settings = in_loop(tmp_path, bucket.url)
     run_in_flow(settings, RunOptions(), lambda _: None)
-    other = settings_of(tmp_path, bucket.url, encode__seed=1, state__location=str(tmp_path / "b"))
+    other = in_loop(tmp_path, bucket.url, encode__seed=1, state__location=str(tmp_path / "b"))
     run_in_flow(other, RunOptions(), lambda _: None)  # the same dimension: another generation
     client = bucket.client()
     for number in range(5):
         client.delete_object(Bucket="media", Key=f"pictures/{number}.jpg")
     with pytest.raises(PlanRefused, match="--allow-removals"):
         run_in_flow(
-            settings_of(tmp_path, bucket.url, state__max_removed_share=0.2),
+            in_loop(tmp_path, bucket.url, state__max_removed_share=0.2),
             RunOptions(),
             lambda _: None,
         )

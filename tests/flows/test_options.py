@@ -41,6 +41,10 @@ GIVEN = {
 }
 
 
+# As `app(...)` makes it for every call, which takes longer than most of these do.
+COMMAND: Any = typer.main.get_command(app)
+
+
 class _SettingsMade(Exception):
     """The command is stopped where it has made its settings."""
 
@@ -59,7 +63,7 @@ def settings_of(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(*words: str) -> Settings:
         with pytest.raises(_SettingsMade):
-            app(list(words), standalone_mode=False)
+            COMMAND(list(words), standalone_mode=False)
         return made[-1]
 
     return run
@@ -71,7 +75,7 @@ def field(settings: Settings, name: str) -> Any:
 
 
 def commands_of_the_app() -> dict[str, Any]:
-    return typer.main.get_command(app).commands  # type: ignore[attr-defined,no-any-return]
+    return COMMAND.commands  # type: ignore[no-any-return]
 
 
 def test_no_command_with_these_options_is_forgotten() -> None:
@@ -131,7 +135,7 @@ def test_a_source_is_a_folder_or_a_bucket(command: str, settings_of: Any, tmp_pa
     source = settings_of(*words, "--source", "s3://films/2026/").source
     assert (source.bucket, source.prefix, source.folder) == ("films", "2026/", None)
     with pytest.raises(SettingsError, match=r"source\.bucket and source\.folder"):
-        app([*words, "--bucket", "films", "--source", "videos"], standalone_mode=False)
+        COMMAND([*words, "--bucket", "films", "--source", "videos"], standalone_mode=False)
 
 
 def test_a_rebuilds_own_options_are_settings(settings_of: Any) -> None:

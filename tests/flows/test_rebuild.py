@@ -30,7 +30,8 @@ from tests.support.s3_server import S3Server
 from tests.support.small_runs import run_of
 
 ASSETS = {f"{n}.mp4": ("g1", 2) for n in range(12)}
-settings_of = partial(small_run_settings, embed__engine="ray")
+# A rebuild reads a collection, whichever engine filled it; Ray would be started for every run here.
+settings_of = partial(small_run_settings, embed__engine="loop")
 
 
 def sensedex(*words: str) -> tuple[int, str, str]:

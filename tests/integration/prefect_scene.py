@@ -31,6 +31,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from pipeline.settings import Settings
 from tests.support.free_port import free_port
+from tests.support.marked_processes import heeds_interrupts
 from tests.support.run_settings import settings_for
 
 T = TypeVar("T")
@@ -50,8 +51,9 @@ def running(
     """A process in a group of its own, which is ended with all that it started."""
     with log.open("ab") as file:
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True
-        )
+            command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True,
+            preexec_fn=heeds_interrupts,
+        )  # fmt: skip
     try:
         yield process
     finally:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.demo import read_examples
-from tests.support.marked_processes import left_over, marked_environment
+from tests.support.marked_processes import heeds_interrupts, left_over, marked_environment
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
 
@@ -76,6 +77,7 @@ def test_the_demo(root_dir: Path, tmp_path: Path, wheel: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=heeds_interrupts,
     ) as first:
         assert first.stdout is not None
         seen = ""
@@ -187,9 +189,14 @@ main()
 
 
 @pytest.mark.timeout(600)
-def test_a_demo_that_gives_ray_up_leaves_no_server(tmp_path: Path, wheel: Path) -> None:
+def test_a_demo_that_gives_ray_up_leaves_no_server(
+    tmp_path: Path, wheel: Path, prefect_database: Path
+) -> None:
     """Its process ends without the handlers at exit, by which Prefect stops its server."""
     mark = f"given-up-{tmp_path}"
+    home = tmp_path / "demo/prefect"  # as a demo before it has left it
+    home.mkdir(parents=True)
+    shutil.copy(prefect_database, home / "prefect.db")
     with subprocess.Popen(
         [sys.executable, "-c", GIVEN_UP, "demo", "--folder", str(tmp_path / "demo")],
         cwd=tmp_path,
@@ -198,6 +205,7 @@ def test_a_demo_that_gives_ray_up_leaves_no_server(tmp_path: Path, wheel: Path) 
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=heeds_interrupts,
     ) as demo:
         assert demo.stdout is not None
         assert any(line.startswith("embedding") for line in demo.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -37,8 +38,8 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.prefect
-def test_prefect_wants_its_password(tmp_path: Path, root_dir: Path) -> None:
+def test_prefect_wants_its_password(tmp_path: Path, root_dir: Path, prefect_database: Path) -> None:
+    shutil.copy(prefect_database, tmp_path / "prefect.db")
     port = free_port()
     env = {**os.environ, "PREFECT_HOME": str(tmp_path), "DO_NOT_TRACK": "1"}
     env["PREFECT_SERVER_API_AUTH_STRING"] = PASSWORD

@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Scheduled
+from prefect.workers.process import ProcessWorker
 
 from flows.automations import heartbeat_seconds, wanted_automations
 from flows.deployments import find_deployments_file, read_deployments
@@ -87,7 +89,10 @@ def test_what_was_made_can_be_changed_and_undone(
     with scene.server():
         with scene.client() as client:
             before = _objects(client)
-        scene.run([*PREFECT, "work-pool", "create", "--type", "process", "media"])
+        with scene.client() as client:  # as `prefect work-pool create` does
+            template = ProcessWorker.get_default_base_job_template()
+            pool = WorkPoolCreate(name="media", type="process", base_job_template=template)
+            client.create_work_pool(pool)
         made = scene.deploy("--bucket", "films")
         assert made[0].split() == ["unchanged", "work", "pool", "media"]
         assert sum(line.startswith("created") for line in made) == len(DEPLOYMENTS) + AUTOMATIONS
@@ -110,8 +115,8 @@ def test_what_was_made_can_be_changed_and_undone(
         assert [line for line in would if not line.startswith("would be removed")] == []
         assert [line for line in removed if not line.startswith("removed")] == []
         # What was there before is left.
-        scene.run([*PREFECT, "work-pool", "delete", "--no-prompt", "media"])
         with scene.client() as client:
+            client.delete_work_pool("media")
             assert _objects(client) == before
         assert scene.deploy("--remove") == ["Nothing here was made by `sensedex deploy`."]
     assert scene.lines_at_error() == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 
 if TYPE_CHECKING:
     from pipeline.index.vector_index import VectorIndex

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cores import usable_cores
+from pipeline.embed.engine import usable_cores
 
 
 def test_one_core_where_the_process_is_held_to_one(root_dir: Path) -> None:
     core = min(os.sched_getaffinity(0))
-    script = f"import os; os.sched_setaffinity(0, [{core}]); from pipeline.cores import *; "
+    script = f"import os; os.sched_setaffinity(0, [{core}]); from pipeline.embed.engine import *; "
     told = subprocess.run(
         [sys.executable, "-c", script + "print(usable_cores())"],
         cwd=root_dir, check=True, capture_output=True, text=True,

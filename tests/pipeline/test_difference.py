@@ -11,7 +11,7 @@ from qdrant_client import models as q
 from pipeline.index.difference import Difference, differences, summary
 from pipeline.index.new_collection import INDEXED_FIELDS, quantization_of
 from pipeline.index.strict_mode import strict_mode
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.invented_assets import SPACES
 
 WANTED = IndexSettings(url="http://127.0.0.1:1")

@@ -20,7 +20,7 @@ from pipeline.index.updates import IDS_PER_REQUEST
 from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.live_hits import live_hits
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import live, load, rows_of, unit, upsert, whole
 

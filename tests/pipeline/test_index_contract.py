@@ -16,7 +16,7 @@ from pipeline.index.collections import open_collections
 from pipeline.index.errors import IndexRefused
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import Status
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support import qdrant_grpc, qdrant_server
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES, bad, live, load, rows_of, unit, whole

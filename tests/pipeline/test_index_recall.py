@@ -18,7 +18,7 @@ from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.served_recall import IN_A_FOLDER, Looking
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support import qdrant_points
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES, load, rows_of, unit, upsert

@@ -13,7 +13,7 @@ from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
 from pipeline.index.updates import IDS_PER_REQUEST
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.lease import LeaseLost
 from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import SPACES, live, load, whole
@@ -67,8 +67,15 @@ def is_as_the_later_run_left_it(index: VectorIndex, key: str) -> None:
     assert live(index)[key] == whole("g3", 4)
 
 
-@pytest.mark.parametrize("old", [0, 2], ids=["a new asset", "one that is replaced"])
-@pytest.mark.parametrize("segments", [130, IDS_PER_REQUEST + 5], ids=["small", "long"])
+@pytest.mark.parametrize(
+    ("segments", "old"),
+    [
+        pytest.param(130, 0, id="a new asset"),
+        pytest.param(130, 2, id="one that is replaced"),
+        # Longer than one request of ids may be; a new one's would be no others.
+        pytest.param(IDS_PER_REQUEST + 5, 2, id="a long one that is replaced"),
+    ],
+)
 def test_one_late_request_shows_nothing(
     served: Served, tmp_path: Path, segments: int, old: int
 ) -> None:

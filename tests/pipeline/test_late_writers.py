@@ -19,7 +19,8 @@ from pipeline.index.embedded import JOURNAL
 from pipeline.index.load import load_shard
 from pipeline.index.types import Anchor
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.settings import IndexSettings, StateSettings
+from pipeline.settings import StateSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.lease import LEASE, LeaseLost, acquire, hold_lease, lease_bytes
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import FolderStore

@@ -17,7 +17,7 @@ from pipeline.index.points import StoredPoint
 from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import Status
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
 from tests.support.invented_assets import (
     SPACES,

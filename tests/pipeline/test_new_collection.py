@@ -15,7 +15,8 @@ from pipeline.index.errors import IndexRefused
 from pipeline.index.new_collection import payload_indexes
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.payload_schema import FIELDS
-from pipeline.settings import IndexSettings, load_settings
+from pipeline.settings import load_settings
+from pipeline.settings_index import IndexSettings
 from tests.support import qdrant_grpc, qdrant_server
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES, live, load, unit, whole

@@ -28,8 +28,9 @@ from pipeline.payload_fields import (
 )
 from pipeline.payload_schema import FIELDS, _each_once, fields_on
 from pipeline.run.whole_run import run_index
-from pipeline.settings import IndexSettings, Settings
+from pipeline.settings import Settings
 from pipeline.settings_fields import OptionalField
+from pipeline.settings_index import IndexSettings
 from tests.older_state import BEFORE_ROOMS, BUCKET, content, older_settings, stored_points
 from tests.payload_docs import (
     DOCUMENT,

@@ -21,7 +21,7 @@ from pipeline.index.errors import SENTENCES, IndexRefused
 from pipeline.index.refusals import Refusal
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, plain_runner
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.refusing_qdrant import Refusing, refusing_grpc, refusing_rest
 
 pytestmark = pytest.mark.server

@@ -12,8 +12,9 @@ from encoders.catalogue import CARDS
 from pipeline.errors import SettingsError
 from pipeline.planning.plan import recipe_of
 from pipeline.renamed_settings import RENAMED, warn_renamed
-from pipeline.settings import IndexSettings, Settings, load_settings
+from pipeline.settings import Settings, load_settings
 from pipeline.settings_embedding import TagSettings
+from pipeline.settings_index import IndexSettings
 
 VALUES: dict[str, Any] = {
     "encode.also": [{"encoder": "clip", "weights": "clip/"}],

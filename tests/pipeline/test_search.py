@@ -19,7 +19,7 @@ from pipeline.records import MediaType
 from pipeline.search.moments import Moment
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.searcher import search_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.invented_assets import SPACES, load, unit
 
 KEYS = ("a.mp4", "b.mp4", "c.mp4")

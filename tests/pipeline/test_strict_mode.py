@@ -24,7 +24,7 @@ from pipeline.payload_schema import FIELDS
 from pipeline.run import steps
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.searcher import HITS_PER_MOMENT, search_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import Served
 from tests.support.index_damage import engine
 from tests.support.invented_assets import SPACES, live, load, rows_of, unit, whole

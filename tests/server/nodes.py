@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.real_qdrant import QdrantNodes, named_binary
 
 

@@ -21,7 +21,7 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import SegmentRow
 from pipeline.search.generations import newest_generations
 from pipeline.search.live_hits import live_hits
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
 from tests.support.invented_assets import SPACES, outcome, rows_of, unit
 

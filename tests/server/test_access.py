@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pipeline.errors import IndexUnavailable, SensedexError, SettingsError
 from pipeline.index.errors import IndexRefused
 from pipeline.index.vector_index import open_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.server.nodes import settings_of, started
 from tests.support.invented_assets import SPACES, live, load, whole
 from tests.support.real_qdrant import QdrantNodes

@@ -14,7 +14,7 @@ from pipeline.errors import IndexUnavailable, SensedexError
 from pipeline.ids import asset_id
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.run.step_runner import LOAD, plain_runner
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.server.nodes import settings_of
 from tests.support.invented_assets import SPACES, live, load, whole
 from tests.support.path_proxy import under_path

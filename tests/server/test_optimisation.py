@@ -12,7 +12,7 @@ from pipeline.errors import IndexUnavailable
 from pipeline.index.building import Progress
 from pipeline.index.collections import Collections, open_collections
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.server.nodes import settings_of
 from tests.server.readers import load_alike
 from tests.support.invented_assets import SPACES, unit

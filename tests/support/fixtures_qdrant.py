@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.settings import IndexSettings
+from pipeline.settings_index import IndexSettings
 from tests.support.real_qdrant import (
     QdrantNodes,
     emptied,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import psutil
@@ -17,6 +18,12 @@ def marked_environment(mark: str) -> dict[str, str]:
     """
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("RAY_", "PREFECT_"))}
     return {**kept, MARK: mark}
+
+
+def heeds_interrupts() -> None:
+    """For `preexec_fn`: what a shell starts in the background has Ctrl-C ignored, and so would all
+    that a suite which runs there starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def marked(mark: str) -> list[str]:

@@ -1,13 +1,16 @@
-"""Pytest plugin: where tests run side by side, those that mostly wait keep to one worker, and those
-that share a Ray session and Prefect's server to another.
+"""Pytest plugin: where tests run side by side, it says which files keep to one worker, and which
+come first.
 
 A run that comes by its schedule, or a worker that is missed by its heartbeats, takes minutes in
-which nothing is computed. Spread over all the workers such tests would leave the cores idle; one
-after the other beside the rest they cost next to nothing. So they come first, and `make test` has a
-worker for them beside one for each of two cores.
+which little is computed. Spread over all the workers such tests would leave the cores idle; one
+after the other beside the rest they cost next to nothing. Two workers have them, so that neither
+is busy for longer than the rest is, and `make test` has one more for each of two cores.
 
 A Ray session and a Prefect server are of one worker's process, and each takes half a minute of a
-core to start: the files that use them follow one another, so that one of each is started.
+core to start: the files that use them follow one another, so that one of each is started. What
+imports transformers keeps together for the same reason: that is four seconds of a core.
+
+After them come the files that compute for the longest, so that none of them is begun last.
 """
 
 from __future__ import annotations
@@ -16,9 +19,14 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-MOSTLY_WAITING = tuple(
-    f"tests/integration/test_{name}.py"
-    for name in ("cancel", "killed_worker", "schedule", "server_restart")
+WAITING_FOR_PREFECT = (
+    "tests/integration/test_cancelled_and_killed.py",
+    "tests/integration/test_schedule.py",
+)
+WAITING_FOR_PROCESSES = (
+    "tests/integration/test_demo.py",
+    "tests/integration/test_server_restart.py",
+    "tests/integration/test_cluster.py",
 )
 
 SHARING = (
@@ -42,25 +50,44 @@ SHARING = (
 )
 """Those that ask for `ray_running` or `prefect_running`; tests/test_suite_rules.py knows them."""
 
+WITH_TRANSFORMERS = tuple(
+    f"tests/encoders/test_{name}.py"
+    for name in ("precision", "pretrained", "frozen_encoder", "frozen_in_time")
+)
+TOGETHER = (WAITING_FOR_PREFECT, WAITING_FOR_PROCESSES, SHARING, WITH_TRANSFORMERS)
+LONGEST = (
+    "tests/flows/test_error_messages.py",
+    "tests/encoders/test_imagebind.py",
+    "tests/pipeline/media/test_odd_media.py",
+    "tests/pipeline/media/test_bombs.py",
+    "tests/test_chaos.py",
+    "tests/pipeline/test_rebuild.py",
+    "tests/pipeline/test_late_requests.py",
+    "tests/flows/test_cli.py",
+    "tests/pipeline/test_flip_readers.py",
+    "tests/test_disasters.py",
+)
+
+_ORDER = [file for files in TOGETHER[:3] for file in files]
+_ORDER += [*LONGEST, *WITH_TRANSFORMERS]
+_PLACES = {file: place for place, file in enumerate(_ORDER)}
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
 
 class WaitingApart(LoadFileScheduling):
-    """A worker takes a whole file at a time, or all the files that wait, or all that share."""
+    """A worker takes a whole file at a time, or all the files that keep together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        if file in MOSTLY_WAITING:
-            return "what mostly waits"
-        return "what shares Ray and Prefect" if file in SHARING else file
+        return next((" ".join(files) for files in TOGETHER if file in files), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: what waits, and then what shares."""
-    items.sort(
-        key=lambda item: (
-            not item.nodeid.startswith(MOSTLY_WAITING),
-            not item.nodeid.startswith(SHARING),
-        )
-    )
+    """What waits, what shares, what takes long, and then the rest as it came."""
+    items.sort(key=lambda item: _PLACES.get(file_of(item.nodeid), len(_PLACES)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:

@@ -57,6 +57,7 @@ def test_the_same_as_in_this_process(clip: Path) -> None:
     assert there[-1].cpu_seconds > 0
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 def test_a_killed_child_costs_one_object(clip: Path, endless: Path) -> None:
     items = decode_in_child(endless, DecodeSettings())
     next(items)
@@ -69,6 +70,7 @@ def test_a_killed_child_costs_one_object(clip: Path, endless: Path) -> None:
     assert len(list(decode_in_child(clip, DecodeSettings()))) == 4
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 def test_a_killed_server_is_replaced(clip: Path, endless: Path) -> None:
     items = decode_in_child(endless, DecodeSettings())
     next(items)
@@ -82,6 +84,7 @@ def test_a_killed_server_is_replaced(clip: Path, endless: Path) -> None:
     assert len(list(decode_in_child(clip, DecodeSettings()))) == 4
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 def test_closing_early_leaves_no_child(endless: Path) -> None:
     for decoder in ("pyav", "ffmpeg"):
         items = decode_in_child(endless, DecodeSettings(decoder=decoder))  # type: ignore[arg-type]
@@ -93,6 +96,7 @@ def test_closing_early_leaves_no_child(endless: Path) -> None:
         assert _wait_for(lambda: not any(_runs(child) for child in descendants)), decoder  # noqa: B023
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 @pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
 def test_killing_the_parent_leaves_no_child(endless: Path, decoder: str, root_dir: Path) -> None:
     script = textwrap.dedent(f"""
@@ -119,10 +123,12 @@ def test_killing_the_parent_leaves_no_child(endless: Path, decoder: str, root_di
     assert _wait_for(lambda: not any(_runs(p) for p in descendants))
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 def test_limits(endless: Path) -> None:
     assert _code(endless, max_cpu_s=1, window_ms=100, frames_per_window=2) == "too_much_time"
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 def test_the_wall_counts_only_our_waiting(endless: Path) -> None:
     items = decode_in_child(endless, DecodeSettings(max_wall_s=1))
     next(items)
@@ -181,6 +187,7 @@ def test_a_child_has_no_secret_and_few_files(clip: Path, monkeypatch: pytest.Mon
     assert not _runs(server)
 
 
+@pytest.mark.slow("decodes a film of an hour until it is stopped: 8 s of these")
 def test_the_kernel_holds_the_limits(endless: Path) -> None:
     """Of a child at its work; in a folder, and with files, of nobody else's."""
     settings = DecodeSettings()

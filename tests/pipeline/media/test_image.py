@@ -171,6 +171,7 @@ def test_too_many_pixels_costs_nothing(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
+@pytest.mark.slow("encodes large pictures, 3 s")
 @pytest.mark.parametrize("side", [900, 1800])
 def test_a_large_jpeg_read_at_a_reduced_size_keeps_its_vector(
     tmp_path: Path, root_dir: Path, side: int

@@ -133,6 +133,7 @@ def test_a_broken_one_is_rejected_as_alone(
     assert _alike(_frame(decoder, pictures["PNG"]), before)
 
 
+@pytest.mark.slow("a fork server for each, 8 s of these")
 @pytest.mark.usefixtures("hostile_server")
 @pytest.mark.parametrize(
     ("deed", "code"),
@@ -157,6 +158,7 @@ def test_a_hostile_one_costs_itself_alone(
     assert len(_children()) == 1
 
 
+@pytest.mark.slow("a fork server for each, 8 s of these")
 @pytest.mark.usefixtures("hostile_server")
 def test_a_decoder_taken_over_by_another_kind_changes_nothing_after_it(
     pictures: dict[str, Path], decoder: SandboxDecoder, tmp_path: Path
@@ -170,6 +172,7 @@ def test_a_decoder_taken_over_by_another_kind_changes_nothing_after_it(
             assert _alike(_frame(decoder, pictures[other]), before[other])
 
 
+@pytest.mark.slow("a fork server for each, 8 s of these")
 @pytest.mark.usefixtures("hostile_server")
 def test_a_common_kind_taken_over_reaches_nothing_outside_its_child(
     pictures: dict[str, Path], tmp_path: Path

@@ -1,8 +1,9 @@
-"""A worker is killed with all that it started: noticed without a hand, and healed by the next run
-that the schedule brings."""
+"""A run is cancelled in its middle; the next one is killed there, with its worker and all that it
+started. Each leaves nothing behind but committed shards, and what the schedule brings goes on."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,30 +12,38 @@ import pytest
 
 from flows.cli.exit_codes import Exit, status_of
 from pipeline import codec
+from pipeline.embed.ray_processes import marked_processes
 from pipeline.index.vector_index import open_index
+from pipeline.report.read import read_status
 from pipeline.report.record import RunReport
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
+from pipeline.state.receipts import open_receipts
+from pipeline.state.store import open_store
 from tests.chaos.reading import Points, everything, same
 from tests.integration.prefect_scene import (
+    PREFECT,
     Gate,
     PrefectScene,
     family,
-    fill_bucket,
     flags_of,
     settings_of,
     until,
 )
+from tests.support import media_files
 from tests.support.s3_server import S3Server
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
 
-OBJECTS = 24  # a decoder takes sixteen at a time: some are committed, some are not begun
+# A decoder takes sixteen at a time: each of the two that are stopped has committed some, has some
+# in its hands and some not begun.
+OBJECTS = 56
+A_DECODERS = 16
 OF_THE_RUN = {"run_id", "sequence"}
 
 
 @pytest.mark.timeout(1800)
-def test_the_next_scheduled_run_goes_on(
+def test_what_stops_a_run_costs_the_next_one_nothing_that_was_committed(
     root_dir: Path,
     tmp_path: Path,
     prefect_database: Path,
@@ -44,20 +53,49 @@ def test_the_next_scheduled_run_goes_on(
     settings = settings_of(
         tmp_path, s3_server.url, state__shard_objects=4, embed__engine="ray", encode__batch_size=4
     )
-    fill_bucket(s3_server.client(), root_dir / "infra/demo/media", "photos/*.jpg", OBJECTS)
-    gate = Gate(let_by=18)
+    client = s3_server.client()
+    client.create_bucket(Bucket="demo")
+    for number in range(OBJECTS):
+        client.put_object(Bucket="demo", Key=f"{number:02d}.jpg", Body=media_files.jpeg(number))
+    gate = Gate(let_by=A_DECODERS + 2)
     s3_server.before_object_get = gate
 
     with scene.server():
-        scene.deploy(*flags_of(settings), "--cron", "* * * * *")
+        scene.deploy(*flags_of(settings))
         with scene.worker() as worker:
-            committed = lambda: list(tmp_path.glob("state/runs/*/receipts/*"))  # noqa: E731
-            until("a committed shard", committed, 480, scene.worker_log)
+            # Cancelled: the lease is given back, and of all that was started the worker is left.
+            scene.ask_for_a_run()
+            until("a committed shard", lambda: committed(settings), 480, scene.worker_log)
+            at_work = family(worker.pid)
+            engine = next(one for one in at_work if "prefect.engine" in one.cmdline())
+            assert len(marked_processes(engine.pid)) > 5
+            (run,) = scene.in_state("Running")
+            scene.run([*PREFECT, "flow-run", "cancel", str(run.id)])
+            until("Cancelled", lambda: scene.in_state("Cancelled"), 240, scene.worker_log)
+            assert json.loads((tmp_path / "state/lease.json").read_text())["expires_at"] == 0
+            assert marked_processes(engine.pid) == []
+            left = [one for one in at_work if one.pid != worker.pid and one.is_running()]
+            assert [one for one in left if one.status() != psutil.STATUS_ZOMBIE] == []
+            by_the_first = committed(settings)
+            assert 4 <= len(by_the_first) < OBJECTS // 2
+
+            # The next one goes on, and is killed with its worker.
+            gate.open()
+            gate = Gate(let_by=A_DECODERS + 2)
+            s3_server.before_object_get = gate
+            s3_server.requests.clear()
+            scene.ask_for_a_run()
+            more = lambda: len(committed(settings)) > len(by_the_first)  # noqa: E731
+            until("a shard more", more, 480, scene.worker_log)
+            assert fetched(s3_server).isdisjoint(by_the_first)
+            scene.deploy(*flags_of(settings), "--cron", "* * * * *")
             (dead,) = scene.in_state("Running")
             killed_at = datetime.now(UTC)
             kill_all_of(worker.pid)
-        assert len(committed()) < OBJECTS // 4
+        by_both = committed(settings)
+        assert len(by_both) < OBJECTS - 4
         gate.open()
+        s3_server.requests.clear()
 
         with scene.worker():  # whatever supervises workers starts another
             until("Crashed", lambda: scene.in_state("Crashed"), 240, scene.server_log)
@@ -77,10 +115,31 @@ def test_the_next_scheduled_run_goes_on(
     print(f"Crashed {noticed_s:.0f} s after the kill, the next run began {begun_s:.0f} s later")
 
     report = first_report(tmp_path)
-    assert report.recovered_objects > 0
+    assert report.recovered_objects == len(by_both)
+    assert fetched(s3_server) == keys_of_all() - by_both
     assert report.objects_by_status == {"indexed": OBJECTS}
     assert status_of(report) == Exit.OK
+    assert read_status(settings).objects_by_status == {"indexed": OBJECTS}
     assert same(points_of(settings), points_of_a_quiet_run(s3_server.url, tmp_path / "quiet"))
+
+
+def keys_of_all() -> set[str]:
+    return {f"{number:02d}.jpg" for number in range(OBJECTS)}
+
+
+def committed(settings: Settings) -> set[str]:
+    """Keys of the objects that runs which were stopped have committed."""
+    store = open_store(settings.state.location, settings.source)
+    return {outcome.key for receipt in open_receipts(store, 0) for outcome in receipt.outcomes}
+
+
+def fetched(server: S3Server) -> set[str]:
+    prefix = "/demo/"
+    return {
+        path.removeprefix(prefix)
+        for verb, path in list(server.requests)
+        if verb == "GET" and path.removeprefix(prefix) in keys_of_all()
+    }
 
 
 def kill_all_of(pid: int) -> None:

@@ -1,0 +1,51 @@
+"""Prefect's temporary server ends with the process that started it, however that leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.marked_processes import left_over, marked, marked_environment
+
+# A process that only waits takes the server's place, by Prefect's own class.
+STARTED = """
+import os, subprocess, sys
+os.environ["PREFECT_HOME"] = os.getcwd()
+from prefect.server.api.server import SubprocessASGIServer
+from flows.own_server import own_server
+from pipeline.embed import ray_session
+
+server = SubprocessASGIServer()
+server.server_process = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
+server.port, server.running = 9, True
+with own_server():
+    print("started", flush=True)
+    sys.stdin.readline()
+    # As where a process of Ray's died after the last item.
+    ray_session._abandoned.set()
+ray_session.exit_with(0)
+"""
+
+
+@pytest.mark.slow("a process that imports Prefect's server, 4 s")
+def test_a_run_that_was_done_and_gave_ray_up_leaves_no_server(
+    root_dir: Path, tmp_path: Path
+) -> None:
+    mark = f"own-server-{tmp_path}"
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTED],
+        cwd=tmp_path,
+        env={**marked_environment(mark), "PYTHONPATH": str(root_dir)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "started\n"
+        assert "sleep 600" in marked(mark)
+        run.communicate("go on\n", timeout=120)
+    assert run.returncode == 0
+    assert left_over(mark) == []
