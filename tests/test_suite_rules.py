@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +82,24 @@ def test_what_shares_ray_and_prefect_keeps_to_one_worker(root_dir: Path) -> None
         and ("ray_running" in path.read_text() or "prefect_running" in path.read_text())
     ]
     assert sorted(asking) == sorted(SHARING)
+
+
+def test_what_wants_a_real_server_is_marked_so(root_dir: Path) -> None:
+    """`-m "not qdrant_server"` leaves all of tests/server out, wherever a server is named."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/server"]
+    told = [
+        subprocess.run(
+            [*command, "-m", marked],
+            cwd=root_dir,
+            env={**os.environ, "SENSEDEX_TEST_QDRANT_BIN": sys.executable},  # not started
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.splitlines()[-1]
+        for marked in ("qdrant_server", "not qdrant_server")
+    ]
+    assert "tests collected" in told[0] and "deselected" not in told[0]
+    assert "no tests collected" in told[1]
 
 
 def test_the_rules_see_a_breach(tmp_path: Path) -> None:
