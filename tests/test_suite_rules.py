@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.waiting_apart import SHARING
 
 REDEFINED = "noqa: " + "F811"  # ruff's word for an argument that hides an imported fixture
@@ -84,6 +86,7 @@ def test_what_shares_ray_and_prefect_keeps_to_one_worker(root_dir: Path) -> None
     assert sorted(asking) == sorted(SHARING)
 
 
+@pytest.mark.slow("collects a folder twice, in processes of their own")
 def test_what_wants_a_real_server_is_marked_so(root_dir: Path) -> None:
     """`-m "not qdrant_server"` leaves all of tests/server out, wherever a server is named."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/server"]
@@ -98,7 +101,8 @@ def test_what_wants_a_real_server_is_marked_so(root_dir: Path) -> None:
         ).stdout.splitlines()[-1]
         for marked in ("qdrant_server", "not qdrant_server")
     ]
-    assert "tests collected" in told[0] and "deselected" not in told[0]
+    assert "tests collected" in told[0]
+    assert "deselected" not in told[0]
     assert "no tests collected" in told[1]
 
 
