@@ -44,27 +44,27 @@ NO_SERVER = (
 )
 # A point that is passed, and at which passing.
 KILLS = (
-    ("between upsert batches", 3),
+    ("between upsert batches", 2),
     ("upsert on its way", 3),
-    ("after count", 2),
+    ("after count", 1),
     ("flip on its way", 1),
     ("in the flip", 1),
-    ("after flip", 2),
+    ("after flip", 1),
     ("after load receipt", 1),
     ("before removal", 1),
     ("after removal", 1),
     ("before the state write", 1),
 )
 SLEEPS = (
-    ("between upsert batches", 3),
+    ("between upsert batches", 2),
     ("upsert on its way", 3),
-    ("after count", 2),
-    ("flip on its way", 2),
+    ("after count", 1),
+    ("flip on its way", 1),
     ("after flip", 1),
     ("before removal", 1),
 )
 SERVER_AWAY = (
-    ("between upsert batches", 3, "kill"),
+    ("between upsert batches", 2, "kill"),
     ("after count", 1, "kill"),
     ("flip on its way", 1, "kill"),
     ("before removal", 1, "kill"),

@@ -6,6 +6,7 @@ python -m tests.chaos.table [build/chaos/chaos.json ...]
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -19,6 +20,7 @@ HEAD = (
 )
 
 
+ON_SERVER = re.compile(r"^(one node|\d+ nodes), (gRPC|REST): ")
 SCREEN_HEAD = (
     f"{'what':<44}{'passing':>9}{'seed':>6}{'ended':>11}{'again':>7}{'reads':>8}{'lost':>6}"
     f"{'doubled':>9}{'half':>6}"
@@ -38,8 +40,8 @@ def screen_line(done: Attempt) -> str:
 
 
 def kind_of(what: str) -> str:
-    """Double kills are drawn by the seed: one row for all of them."""
-    return "double kills" if ", then " in what else what
+    """Double kills are drawn by the seed: one row for all of them. On a server, one for all ways."""
+    return "double kills" if ", then " in what else ON_SERVER.sub("", what)
 
 
 def table(attempts: Sequence[Attempt]) -> list[str]:
