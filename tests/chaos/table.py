@@ -40,7 +40,7 @@ def screen_line(done: Attempt) -> str:
 
 
 def kind_of(what: str) -> str:
-    """Double kills are drawn by the seed: one row for all of them. On a server, one for all ways."""
+    """Double kills are drawn by the seed: one row for all of them; on a server, for all ways."""
     return "double kills" if ", then " in what else ON_SERVER.sub("", what)
 
 
