@@ -171,7 +171,9 @@ class Place:
             "index.upsert_points": 4,
             "state.location": state,
             "state.shard_objects": SHARD_OBJECTS,
-            "state.lease_ttl_s": 5,
+            # A killed run's is free at once; a sleeper's has to end, and a busy machine must not end
+            # another's.
+            "state.lease_ttl_s": 5 if self.way.on_server else 60,
             "search.recall_queries": 0,  # after the state is written there is nothing to kill
         }
         values |= {f"index.{name}": value for name, value in self._index.items()}
