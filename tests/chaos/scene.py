@@ -171,8 +171,8 @@ class Place:
             "index.upsert_points": 4,
             "state.location": state,
             "state.shard_objects": SHARD_OBJECTS,
-            # A killed run's is free at once; a sleeper's has to end, and a busy machine must not end
-            # another's.
+            # A killed run's is free at once. A sleeper's has to end; no other's may, however busy
+            # the machine is.
             "state.lease_ttl_s": 5 if self.way.on_server else 60,
             "search.recall_queries": 0,  # after the state is written there is nothing to kill
         }
