@@ -124,14 +124,17 @@ def gone_after_a_kill(scene: Scene, seed: int, killed: str) -> Attempt:
     place = scene.begin()
     keys = scene.bucket.new[-3:]  # the last by name, and so in the last shard
     kept = {key: scene.bucket.read(key) for key in keys}
-    fine = place.run(point.name, last).killed
-    for key in keys:
-        scene.bucket.delete(key)
-    fine = place.run().status == 0 and fine
-    left = [payload["key"] for payload, _ in place.everything().values() if payload["key"] in keys]
-    for key, body in kept.items():
-        scene.bucket.put(key, body)
-    fine = place.run().status == 0 and fine and not left
+    with place.watched():
+        fine = place.run(point.name, last).killed
+        for key in keys:
+            scene.bucket.delete(key)
+        fine = place.run().status == 0 and fine
+        left = [
+            payload["key"] for payload, _ in place.everything().values() if payload["key"] in keys
+        ]
+        for key, body in kept.items():
+            scene.bucket.put(key, body)
+        fine = place.run().status == 0 and fine and not left
     note = f"left: {left}"
     return judged(
         scene, place, f"objects go after a kill {killed}", seed, fine, [place.live()], note
