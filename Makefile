@@ -84,6 +84,7 @@ eval: $(READY)
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m tests.chaos.on_server)
 	@$(if $(ARGS),,$(BIN)/python -m tests.chaos.disasters)
 
 bench: $(READY)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.parsed import parsed
 from tests.support.waiting_apart import LONGEST, SHARING, TOGETHER
@@ -87,6 +92,26 @@ def test_what_is_told_where_to_run_is_there(root_dir: Path) -> None:
     told = [*LONGEST, *(file for files in TOGETHER for file in files)]
     assert [file for file in told if not (root_dir / file).is_file()] == []
     assert len(set(told)) == len(told)
+
+
+@pytest.mark.slow("collects a folder twice, in processes of their own")
+def test_what_wants_a_real_server_is_marked_so(root_dir: Path) -> None:
+    """`-m "not qdrant_server"` leaves all of tests/server out, wherever a server is named."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/server"]
+    told = [
+        subprocess.run(
+            [*command, "-m", marked],
+            cwd=root_dir,
+            env={**os.environ, "SENSEDEX_TEST_QDRANT_BIN": sys.executable},  # not started
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.splitlines()[-1]
+        for marked in ("qdrant_server", "not qdrant_server")
+    ]
+    assert "tests collected" in told[0]
+    assert "deselected" not in told[0]
+    assert "no tests collected" in told[1]
 
 
 def test_the_rules_see_a_breach(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from flows.cli.finding import Finding, Verdict
 from pipeline.index.collections import open_collections
+from pipeline.index.connection import RECOMMENDED_SERVER
 from pipeline.index.difference import Difference, differences, summary
-from pipeline.index.vector_index import open_index
+from pipeline.index.vector_index import VectorIndex
 from pipeline.models.spaces import cards_of, spaces_of
 from pipeline.settings import Settings
 
@@ -19,11 +20,27 @@ def qdrant_finding(settings: Settings) -> Finding:
     index = settings.index
     if index.url is None and not index.path.exists():
         return Finding("qdrant", Verdict.OK, f"local mode, in {index.path} from the first run on")
-    with open_index(index) as opened:
+    with open_collections(index) as collections:
+        version = collections.connection.version()
+        opened = VectorIndex(collections.connection, index)
         there = opened.exists()
         points = f"{opened.count(exact=False)} live segments" if there else "no collection yet"
     where = index.url or f"local mode in {index.path}"
-    return Finding("qdrant", Verdict.OK, f"{where}: {index.collection}, {points}")
+    found = f"{where}: {index.collection}, {points}"
+    if version is not None and version < RECOMMENDED_SERVER:
+        told, wanted = _told(version), _told(RECOMMENDED_SERVER)
+        return Finding(
+            "qdrant",
+            Verdict.WARN,
+            f"{found}; Qdrant {told}",
+            f"Runs go with it. {wanted} or newer is recommended: it is the one that sensedex was "
+            "tried with, killed and restarted; before 1.18 there is no turbo quantization.",
+        )
+    return Finding("qdrant", Verdict.OK, found)
+
+
+def _told(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
 
 
 def collection_finding(settings: Settings) -> Finding:

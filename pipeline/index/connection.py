@@ -26,6 +26,7 @@ TIMED_OUT = SENTENCES[Refusal.TIMED_OUT].code
 NO_POINT = "00000000-0000-0000-0000-000000000000"
 REST_PORT = 6333  # the client's own default
 OLDEST_SERVER = (1, 16)
+RECOMMENDED_SERVER = (1, 19)  # what was tried with it is in docs/reliability.md
 # A server that comes back is found within this; the library's own two minutes are shared by all
 # channels of a process, new ones too.
 GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qdrant_client import QdrantClient
 from qdrant_client import grpc as g
 from qdrant_client import models as q
 
@@ -89,6 +90,12 @@ def upsert_request(
         later = g.FieldCondition(key="sequence", range=g.Range(gt=unless_later))
         request.update_filter.must_not.append(g.Condition(field=later))
     return request
+
+
+def send_upsert(client: QdrantClient, request: g.UpsertPoints, timeout_s: int) -> g.UpdateResult:
+    """Past what the client would make of the points; its errors are gRPC's own."""
+    answer: g.PointsOperationResponse = client.grpc_points.Upsert(request, timeout=timeout_s)
+    return answer.result
 
 
 def _before_numbers(name: str, length: int) -> bytes:

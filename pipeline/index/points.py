@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from qdrant_client import models as q
 
 from pipeline.index.connection import Connection
-from pipeline.index.errors import completed
 
 POINTS_PER_PAGE = 2_000
 # Local mode sorts and filters the whole collection anew for every page.
@@ -34,9 +34,8 @@ class CollectionPoints:
     """Every method raises IndexUnavailable."""
 
     def __init__(self, connection: Connection, collection: str) -> None:
+        self._connection = connection
         self._call = connection.call
-        self._change = connection.change
-        self._ordering = connection.ordering
         self._collection = collection
         self._page = POINTS_A_PAGE_LOCAL if connection.local else POINTS_PER_PAGE
 
@@ -96,14 +95,18 @@ class CollectionPoints:
         return list(points.values())
 
     def delete(self, point_ids: Sequence[PointId]) -> None:
-        """Of points that are not there, too."""
+        """Of points that are not there, too. One that takes longer than `index.timeout_s` is waited
+        for, and is done where none of its points is left."""
         for start in range(0, len(point_ids), POINTS_PER_DELETE):
-            chosen = q.PointIdsList(points=list(point_ids[start : start + POINTS_PER_DELETE]))
-            with self._change("deleting points") as client:
-                answer = client.delete(
-                    self._collection, points_selector=chosen, wait=True, ordering=self._ordering
-                )
-            completed(answer, "deleting points")
+            some = list(point_ids[start : start + POINTS_PER_DELETE])
+            steps = [q.DeleteOperation(delete=q.PointIdsList(points=some))]
+            self._connection.update(
+                self._collection, steps, "deleting points", done=partial(self._gone, some)
+            )
+
+    def _gone(self, point_ids: Sequence[PointId]) -> bool:
+        with self._call("looking for deleted points") as client:
+            return not client.retrieve(self._collection, list(point_ids), with_payload=False)
 
     def datatypes(self) -> dict[str, str]:
         """In which precision each named vector is kept: `float32`, `float16` or `uint8`."""

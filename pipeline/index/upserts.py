@@ -15,7 +15,7 @@ from qdrant_client import models as q
 
 from pipeline.index.connection import Connection
 from pipeline.index.errors import completed
-from pipeline.index.packed_points import PointPacker, upsert_request
+from pipeline.index.packed_points import PointPacker, send_upsert, upsert_request
 from pipeline.index.updates import unless_later
 from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
@@ -124,8 +124,8 @@ class Upserts:
 
     def _by_grpc(self, request: g.UpsertPoints) -> None:
         with self._connection.change("upserting points") as client:
-            answer = client.grpc_points.Upsert(request, timeout=self._settings.timeout_s)
-        completed(answer.result, "upserting points")
+            answer = send_upsert(client, request, self._settings.timeout_s)
+        completed(answer, "upserting points")
 
     def _by_client(self, points: Sequence[q.PointStruct]) -> None:
         condition = None if self._unless_later is None else unless_later(self._unless_later)

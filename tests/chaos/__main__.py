@@ -30,6 +30,7 @@ from tests.chaos.host import Host
 from tests.chaos.kills import Attempt, attempt, hits_of
 from tests.chaos.points import Kind, point_named, points_of
 from tests.chaos.scene import Scene, Way
+from tests.chaos.table import SCREEN_HEAD, screen_line
 from tests.support.s3_server import S3Server, reset_moto
 
 DOUBLE_KILLS = 8
@@ -49,10 +50,7 @@ def main() -> int:
         print("full disks are left out: only root may mount one")
     started = time.perf_counter()
     attempts: list[Attempt] = []
-    print(
-        f"{'what':<44}{'passing':>9}{'seed':>6}{'ended':>11}{'again':>7}{'reads':>8}{'lost':>6}"
-        f"{'doubled':>9}{'half':>6}"
-    )
+    print(SCREEN_HEAD)
     with tempfile.TemporaryDirectory() as folder, Host() as host:
         server = S3Server()
         for seed in range(options.seeds):
@@ -62,7 +60,7 @@ def main() -> int:
             scene = Scene(server, host, place, objects=options.objects, seed=seed)
             for done in _all_of(scene, seed, options.only):
                 attempts.append(done)
-                print(_line(done), flush=True)
+                print(screen_line(done), flush=True)
                 written = json.dumps([asdict(one) for one in attempts], indent=1)
                 (options.out / "chaos.json").write_text(written)
     reads = sum(one.reads for one in attempts)
@@ -112,17 +110,6 @@ def _all_of(scene: Scene, seed: int, only: str) -> Iterator[Attempt]:
     for which in ROOM_BYTES:
         if only in f"full disk: {which}" and may_mount():
             yield full_disk(scene, which, seed)
-
-
-def _line(done: Attempt) -> str:
-    ended = "as clean" if done.converged else "OTHERWISE"
-    told = (
-        "" if done.clean else f"  NOT CLEAN {'' if done.happened else 'did not happen'} {done.note}"
-    )
-    return (
-        f"{done.what:<44}{f'{done.hit}/{done.of_hits}':>9}{done.seed:>6}{ended:>11}{done.again:>7}"
-        f"{done.reads:>8}{done.lost:>6}{done.doubled:>9}{done.half:>6}{told}"
-    )
 
 
 if __name__ == "__main__":

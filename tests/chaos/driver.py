@@ -31,7 +31,8 @@ def main(
     settings = load_settings(None, json.loads((folder / "settings.json").read_text()))
     if point:
         kind = Kind.BUCKET if settings.state.location.startswith("s3:") else Kind.FOLDER
-        arm(point_named(point, kind), hit, folder / "passed", action)
+        grpc = settings.index.url is not None and settings.index.prefer_grpc
+        arm(point_named(point, kind, grpc=grpc), hit, folder / "passed", action)
     _note_embedded(folder / "embedded")
     if settings.index.url is None:
         # A server has a reader of its own; the embedded engine is open to this process alone.

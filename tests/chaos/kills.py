@@ -51,16 +51,17 @@ def attempt(
 ) -> Attempt:
     """Kill a run at the `hit`-th passing of the point; `then` kills the next run, too."""
     place = scene.begin(way)
-    first = place.run(point.name, hit)
-    again = place.embedded_in_vain()
-    reads, seen = place.reads()
-    seen.append(place.live())
-    killed = first.killed
-    if then is not None:
-        killed = place.run(then[0].name, then[1]).killed and killed
-        seen += place.reads()[1]
+    with place.watched():
+        first = place.run(point.name, hit)
+        again = place.embedded_in_vain()
+        reads, seen = place.reads()
         seen.append(place.live())
-    last = place.run()
+        killed = first.killed
+        if then is not None:
+            killed = place.run(then[0].name, then[1]).killed and killed
+            seen += place.reads()[1]
+            seen.append(place.live())
+        last = place.run()
     reads, later = place.reads()
     seen += later
     seen.append(place.live())

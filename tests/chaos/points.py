@@ -66,9 +66,17 @@ POINTS = (
 )
 
 
-def points_of(kind: Kind) -> tuple[Point, ...]:
-    """In a bucket nothing is half written, and who is killed while sending has sent nothing."""
-    return POINTS if kind is Kind.FOLDER else tuple(_in_bucket(point) for point in POINTS)
+def points_of(kind: Kind, *, grpc: bool = False) -> tuple[Point, ...]:
+    """In a bucket nothing is half written, and who is killed while sending has sent nothing. By
+    gRPC segments do not go through the client's own upsert."""
+    points = POINTS if kind is Kind.FOLDER else tuple(_in_bucket(point) for point in POINTS)
+    return tuple(_by_grpc(point) for point in points) if grpc else points
+
+
+def _by_grpc(point: Point) -> Point:
+    if point.name != "upsert on its way":
+        return point
+    return replace(point, where="pipeline.index.upserts:send_upsert")
 
 
 def _in_bucket(point: Point) -> Point:
@@ -81,8 +89,8 @@ def _in_bucket(point: Point) -> Point:
     return replace(point, where=f"pipeline.state.store:S3Store.{name}", when="before")
 
 
-def point_named(name: str, kind: Kind = Kind.FOLDER) -> Point:
-    return next(point for point in points_of(kind) if point.name == name)
+def point_named(name: str, kind: Kind = Kind.FOLDER, *, grpc: bool = False) -> Point:
+    return next(point for point in points_of(kind, grpc=grpc) if point.name == name)
 
 
 def arm(point: Point, hit: int, passed: Path, action: str = "kill") -> None:

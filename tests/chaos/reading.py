@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
+from pipeline.errors import IndexUnavailable
 from pipeline.index.types import Hit
 from pipeline.index.vector_index import VectorIndex
 from pipeline.search.live_hits import live_hits
@@ -51,8 +52,9 @@ def live_now(index: VectorIndex) -> Live:
 
 
 @contextmanager
-def reading(index: VectorIndex, log: Path) -> Iterator[None]:
-    """Read what is live all along, and write down what was seen; a line a change, a dot a read."""
+def reading(index: VectorIndex, log: Path, *, may_be_away: bool = False) -> Iterator[None]:
+    """Read what is live all along, and write down what was seen; a line a change, a dot a read.
+    With `may_be_away`, a read that a server did not answer is none."""
     done = threading.Event()
 
     def read() -> None:
@@ -60,7 +62,12 @@ def reading(index: VectorIndex, log: Path) -> Iterator[None]:
         with log.open("ab", buffering=0) as file:
             # A breath between two: a reader that never rests takes the run's own time.
             while not done.wait(0.004):
-                seen = json.dumps(live_now(index), sort_keys=True)
+                try:
+                    seen = json.dumps(live_now(index), sort_keys=True)
+                except IndexUnavailable:
+                    if may_be_away:
+                        continue
+                    raise
                 file.write(b"." if seen == last else f"\n{seen}".encode())
                 last = seen
 
@@ -120,9 +127,16 @@ class Verdict:
         return not (self.lost or self.doubled or self.half)
 
 
-def judge(reads: Iterable[Live], whole: Mapping[str, Mapping[str, int]], kept: set[str]) -> Verdict:
+def judge(
+    reads: Iterable[Live],
+    whole: Mapping[str, Mapping[str, int]],
+    kept: set[str],
+    *,
+    bit_by_bit: bool = False,
+) -> Verdict:
     """`whole` has the segments of every generation that may be seen; `kept` are assets that exist
-    before and after."""
+    before and after. `bit_by_bit`: the others may come and go a segment at a time, as they do on a
+    server (docs/metadata.md)."""
     verdict = Verdict()
     for read in reads:
         verdict.lost += sorted(kept - read.keys())
@@ -130,7 +144,9 @@ def judge(reads: Iterable[Live], whole: Mapping[str, Mapping[str, int]], kept: s
             if len(generations) > 1:
                 verdict.doubled.append(asset)
             for generation, count in generations.items():
-                if whole.get(asset, {}).get(generation) != count:
+                wanted = whole.get(asset, {}).get(generation, 0)
+                comes_or_goes = bit_by_bit and asset not in kept and count < wanted
+                if count != wanted and not comes_or_goes:
                     verdict.half.append(asset)
     return verdict
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient
 
 from pipeline.index.vector_index import open_index
 from pipeline.records import ShardReceipt
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import IndexSettings, Settings, load_settings
 from pipeline.state.receipts import receipt_at
 from pipeline.state.store import open_store
 from tests.chaos.bucket import Bucket
@@ -32,6 +32,7 @@ from tests.chaos.reading import (
     reading,
     same,
 )
+from tests.chaos.server_collection import ServerCollection
 from tests.support.qdrant_server import StandIn, qdrant_server
 from tests.support.s3_server import S3Server
 
@@ -49,12 +50,22 @@ class Way:
 
 
 class Scene:
-    """`before` and `after` are what a reader sees of the two states of the bucket."""
+    """`before` and `after` are what a reader sees of the two states of the bucket. `index`: a real
+    server to which all runs write, in place of the embedded engine; what is in its collection goes
+    before each of them."""
 
     def __init__(
-        self, server: S3Server, host: Host, folder: Path, *, objects: int = 64, seed: int = 0
+        self,
+        server: S3Server,
+        host: Host,
+        folder: Path,
+        *,
+        objects: int = 64,
+        seed: int = 0,
+        index: IndexSettings | None = None,
     ) -> None:
         self._server = server
+        self._index = None if index is None else ServerCollection(index)
         self._folder = folder
         self._client = server.client()
         self.host = host
@@ -62,23 +73,32 @@ class Scene:
         self._client.create_bucket(Bucket=STATE_BUCKET)
         self.bucket = Bucket(self._client, objects, seed)
         self.bucket.fill()
+        if self._index is not None:
+            self._index.drop()
         before = self._new("before", Way())
         self.before = before.live()
+        if self._index is not None:
+            self._index.keep()
         self.bucket.change()
         clean = self._copy("clean", Way())
         assert clean.run().status == 0
         self.after = clean.live()
         self.wanted = clean.everything()
 
+    @property
+    def by_grpc(self) -> bool:
+        return self._index is not None and self._index.settings.prefer_grpc
+
     def begin(self, way: Way = Way()) -> Place:
         """A folder in which the first run has been and the second has not."""
         return self._copy("work", way)
 
     def judged(self, seen: list[Live]) -> Verdict:
-        return judge(seen, self._whole(), set(self.before) & set(self.after))
+        kept = set(self.before) & set(self.after)
+        return judge(seen, self._whole(), kept, bit_by_bit=self._index is not None)
 
     def _new(self, name: str, way: Way) -> Place:
-        place = Place(self._server, self.host, self._folder / name, way)
+        place = self._place(name, way)
         place.folder.mkdir()
         place.write_settings()
         ended = place.run()
@@ -87,7 +107,9 @@ class Scene:
 
     def _copy(self, name: str, way: Way) -> Place:
         """What stands in a bucket is copied, too, if the state is to be there."""
-        place = Place(self._server, self.host, self._folder / name, way)
+        place = self._place(name, way)
+        if self._index is not None:
+            self._index.restore()
         shutil.rmtree(place.folder, ignore_errors=True)
         shutil.copytree(self._folder / "before", place.folder)
         for file in ("reads", "passed", "embedded"):
@@ -105,6 +127,10 @@ class Scene:
         place.write_settings()
         return place
 
+    def _place(self, name: str, way: Way) -> Place:
+        settings = None if self._index is None else self._index.settings
+        return Place(self._server, self.host, self._folder / name, way, settings)
+
     def _whole(self) -> Mapping[str, Mapping[str, int]]:
         whole: dict[str, dict[str, int]] = {}
         for live in (self.before, self.after):
@@ -114,13 +140,21 @@ class Scene:
 
 
 class Place:
-    """One folder with state, index and settings."""
+    """One folder with state, settings, and the index, unless that is on a server."""
 
-    def __init__(self, server: S3Server, host: Host, folder: Path, way: Way) -> None:
+    def __init__(
+        self,
+        server: S3Server,
+        host: Host,
+        folder: Path,
+        way: Way,
+        index: IndexSettings | None = None,
+    ) -> None:
         self._server = server
         self._host = host
         self.folder = folder
         self.way = way
+        self._index = {} if index is None else index.model_dump(mode="json", exclude_defaults=True)
 
     def write_settings(self, **more: Any) -> None:
         state = str(self.folder / "state")
@@ -137,28 +171,41 @@ class Place:
             "index.upsert_points": 4,
             "state.location": state,
             "state.shard_objects": SHARD_OBJECTS,
-            "state.lease_ttl_s": 5,
+            # A killed run's is free at once. A sleeper's has to end; no other's may, however busy
+            # the machine is.
+            "state.lease_ttl_s": 5 if self.way.on_server else 60,
             "search.recall_queries": 0,  # after the state is written there is nothing to kill
         }
+        values |= {f"index.{name}": value for name, value in self._index.items()}
         (self.folder / "settings.json").write_text(json.dumps(values | more))
 
     def settings(self) -> Settings:
         return load_settings(None, json.loads((self.folder / "settings.json").read_text()))
 
     @contextmanager
-    def served(self) -> Iterator[StandIn]:
-        """The folder's collection behind a server, with a reader that polls it all along."""
+    def watched(self, *, may_be_away: bool = False) -> Iterator[None]:
+        """With a reader that polls the collection all along, where that is behind a server; the
+        embedded engine is open to a run alone, which has a reader of its own."""
+        if not self._index and not self.way.on_server:
+            yield
+            return
+        with (
+            nullcontext() if self._index else self._served(),
+            open_index(self.settings().index) as index,
+            reading(index, self.folder / "reads", may_be_away=may_be_away),
+        ):
+            yield
+
+    @contextmanager
+    def _served(self) -> Iterator[None]:
+        """The folder's collection behind a stand-in."""
         engine = QdrantClient(
             path=str(self.folder / "qdrant"), force_disable_check_same_thread=True
         )
         try:
             with qdrant_server(StandIn(engine=engine)) as server:
                 self.write_settings(**{"index.url": server.url, "index.prefer_grpc": False})
-                with (
-                    open_index(self.settings().index) as index,
-                    reading(index, self.folder / "reads"),
-                ):
-                    yield server
+                yield
         finally:
             engine.close()
             self.write_settings()

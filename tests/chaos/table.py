@@ -6,6 +6,7 @@ python -m tests.chaos.table [build/chaos/chaos.json ...]
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -19,9 +20,28 @@ HEAD = (
 )
 
 
+ON_SERVER = re.compile(r"^(one node|\d+ nodes), (gRPC|REST): ")
+SCREEN_HEAD = (
+    f"{'what':<44}{'passing':>9}{'seed':>6}{'ended':>11}{'again':>7}{'reads':>8}{'lost':>6}"
+    f"{'doubled':>9}{'half':>6}"
+)
+
+
+def screen_line(done: Attempt) -> str:
+    """One attempt, under `SCREEN_HEAD`."""
+    ended = "as clean" if done.converged else "OTHERWISE"
+    told = (
+        "" if done.clean else f"  NOT CLEAN {'' if done.happened else 'did not happen'} {done.note}"
+    )
+    return (
+        f"{done.what:<44}{f'{done.hit}/{done.of_hits}':>9}{done.seed:>6}{ended:>11}{done.again:>7}"
+        f"{done.reads:>8}{done.lost:>6}{done.doubled:>9}{done.half:>6}{told}"
+    )
+
+
 def kind_of(what: str) -> str:
-    """Double kills are drawn by the seed: one row for all of them."""
-    return "double kills" if ", then " in what else what
+    """Double kills are drawn by the seed: one row for all of them; on a server, for all ways."""
+    return "double kills" if ", then " in what else ON_SERVER.sub("", what)
 
 
 def table(attempts: Sequence[Attempt]) -> list[str]:

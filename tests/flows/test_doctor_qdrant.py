@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from flows.cli.doctor import render_findings
 from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
 from flows.cli.finding import Verdict
@@ -11,7 +13,8 @@ from pipeline.index.vector_index import open_index
 from pipeline.models.spaces import cards_of, spaces_of
 from pipeline.settings import Settings
 from pipeline.settings_index import IndexSettings
-from tests.support.fixtures_qdrant import Served
+from tests.support import qdrant_grpc, qdrant_server
+from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import SPACES
 
 
@@ -50,6 +53,20 @@ def test_each_difference_is_a_line_and_a_warning(served: Served) -> None:
     assert "`sensedex rebuild` would change quantization, strict_mode, without" in found.remedy
     assert "It cannot change vector vision, vector audio, vector text:" in found.remedy
     assert render_findings([found])
+
+
+@only_stand_ins
+def test_a_server_older_than_is_recommended_is_a_warning(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_with(served.settings)
+    assert qdrant_finding(settings).verdict is Verdict.OK
+    for module in (qdrant_server, qdrant_grpc):
+        monkeypatch.setattr(module, "VERSION", "1.17.3")
+    found = qdrant_finding(settings)
+    assert found.verdict is Verdict.WARN
+    assert found.detail.endswith("no collection yet; Qdrant 1.17")
+    assert "1.19 or newer is recommended" in found.remedy
 
 
 def test_a_folder_has_nothing_to_compare(tmp_path: Path) -> None:

@@ -132,8 +132,9 @@ def test_a_flip_that_outlasts_its_client_is_waited_for_and_not_sent_again(
     [
         lambda index: index.remove([asset_id("media", "gone.mp4")], 3),
         lambda index: index.sweep_leftovers([asset_id("media", "a.mp4")], 3),
+        lambda index: index.points().delete([row.point_id for row in rows_of("gone.mp4", "g1", 2)]),
     ],
-    ids=["removal", "sweep"],
+    ids=["removal", "sweep", "by ids"],
 )
 def test_a_deletion_that_outlasts_its_client_is_waited_for_and_looked_at(
     served: Served,

@@ -42,6 +42,24 @@ def test_assets_come_change_and_go(on_server: VectorIndex, tmp_path: Path) -> No
     assert live(on_server) == {"b.mp4": whole("g1", 2)}
 
 
+def test_tenants_with_a_collection_each_do_not_meet(served: Served, tmp_path: Path) -> None:
+    other = served.settings.model_copy(update={"collection": "others"})
+    with open_index(served.settings) as ours, open_index(other) as theirs:
+        for index, generation in ((ours, "g1"), (theirs, "g2")):
+            index.ensure_collection(SPACES)
+            load(index, tmp_path, [("a.mp4", generation, 3)], 1)
+        theirs.remove([A], 2)
+        assert (live(ours), live(theirs)) == ({"a.mp4": whole("g1", 3)}, {})
+        assert [hit.payload["generation"] for hit in ours.query("vision", unit("any"), 9)] == (
+            ["g1"] * 3
+        )
+        assert theirs.query("vision", unit("any"), 9) == []
+    with open_collections(other) as collections:
+        collections.drop("others-1")
+    with open_index(served.settings) as ours:
+        assert live(ours) == {"a.mp4": whole("g1", 3)}
+
+
 def test_a_query_finds_the_nearest_with_its_payload(on_server: VectorIndex, tmp_path: Path) -> None:
     load(on_server, tmp_path, [("a.mp4", "g1", 4), ("b.mp4", "g1", 4)], 1)
     wanted = rows_of("b.mp4", "g1", 4)[2]

@@ -16,6 +16,15 @@ from tests.support.real_qdrant import QdrantNodes, named_binary
 
 if named_binary() is None:
     collect_ignore_glob = ["test_*.py"]
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("qdrant_server")
+            item.add_marker("server")
 
 
 @pytest.fixture(params=["grpc", "rest"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.errors import IndexUnavailable, SensedexError
-from pipeline.ids import asset_id
+from pipeline.ids import anchor_id, asset_id
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.run.step_runner import LOAD, plain_runner
 from pipeline.settings_index import IndexSettings
 from tests.server.nodes import settings_of
-from tests.support.invented_assets import SPACES, live, load, whole
+from tests.support.invented_assets import SPACES, live, load, rows_of, whole
 from tests.support.path_proxy import under_path
 from tests.support.real_qdrant import QdrantNodes
 from tests.support.server_door import Door, door_before
@@ -120,8 +120,19 @@ def test_a_server_that_is_slow_for_a_while_is_tried_again(
     all_is_there_once(node, "g2")
 
 
-def test_a_removal_whose_answer_comes_late_is_done_once(
-    node: QdrantNodes, grpc: bool, tmp_path: Path
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: index.remove([asset_id("media", "gone.mp4")], 3),
+        lambda index: index.points().delete(
+            [anchor_id(asset_id("media", "gone.mp4"))]
+            + [row.point_id for row in rows_of("gone.mp4", "g1", 3)]
+        ),
+    ],
+    ids=["removal", "by ids"],
+)
+def test_a_deletion_whose_answer_comes_late_is_done_once(
+    node: QdrantNodes, grpc: bool, tmp_path: Path, change: Callable[[VectorIndex], None]
 ) -> None:
     with by_way_of_a_door(node, grpc=grpc) as (door, settings), open_index(settings) as index:
         index.ensure_collection(SPACES)
@@ -134,7 +145,7 @@ def test_a_removal_whose_answer_comes_late_is_done_once(
 
         timer = threading.Timer(1.5 * TIMEOUT_S, quick_again)
         timer.start()
-        index.remove([asset_id("media", "gone.mp4")], 3)
+        change(index)
         timer.join()
     all_is_there_once(node, "g1")
 

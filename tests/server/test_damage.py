@@ -26,11 +26,11 @@ from tests.support.s3_server import S3Server, fill
 WHOLE = AuditOptions(seed=1, recall_queries=0)
 
 
-def _of_every_kind(folder: Path) -> dict[str, bytes]:
+def _of_every_kind() -> dict[str, bytes]:
     objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(3)}
     objects |= {f"sounds/{n}.wav": media_files.wav(n) for n in range(2)}
     return objects | {
-        FILM: media_files.mp4(folder, 7),
+        FILM: media_files.mp4(7),
         "films/one.srt": b"1\n00:00:02,000 --> 00:00:04,000\nthe second picture\n",
         "bad/text.mp4": b"not a film at all\n" * 30,
     }
@@ -47,7 +47,7 @@ def test_damage_is_named_and_mended(
     there = settings_of(node, grpc=grpc).model_dump(exclude_defaults=True)
     fields: dict[str, Any] = {f"index__{name}": value for name, value in there.items()}
     settings = small_run_settings(tmp_path, s3_server.url, embed__engine="loop", **fields)
-    fill(s3_server, _of_every_kind(tmp_path))
+    fill(s3_server, _of_every_kind())
     run_index(settings, RunOptions())
 
     def look() -> VerifyReport:
