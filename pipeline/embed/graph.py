@@ -1,6 +1,6 @@
 """The main path as one Ray Data graph: planned objects in, receipts of committed shards out.
 
-    plan rows -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
+    ranges of the plan -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
 
 One execution a run, streaming: the model loads once, windows of all objects share full batches,
 and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed.local`
@@ -15,8 +15,9 @@ node. Where that does not help, another graph takes up what has no receipt
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -28,29 +29,31 @@ from ray.data import ActorPoolStrategy, DataContext
 from encoders.errors import EncoderError
 from pipeline import codec
 from pipeline.embed.cluster import NODE_LABEL, own_node
+from pipeline.embed.decode_tasks import DecodeTask, decode_tasks, size_of_plan, task_size
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
+from pipeline.embed.plan_feeder import PlanFeeder
 from pipeline.embed.pools import Pools, StrandedActors, pools_for, wait_for_room
 from pipeline.embed.progress_actor import ProgressBoard
 from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rounds import GraphBroken, until_committed
 from pipeline.embed.stage_actors import RayDecode, RayEncode, RayWrite
 from pipeline.errors import SensedexError
-from pipeline.planning.file import plan_table
+from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import PlanRow, ShardReceipt
+from pipeline.records import ShardReceipt
 from pipeline.state.receipts import commit_receipt, read_receipts
 
 BLOCK_BYTES = 16 * 2**20
-# Small objects go to a decoder many at a time, large ones alone: no worker is left with all.
-OBJECTS_PER_TASK = 16
-BYTES_PER_TASK = 32 * 2**20
 SEEN_EVERY_S = 0.5
-RowsOf = Callable[[Collection[int]], Iterator[PlanRow]]
 
 
 def run_graph(
-    job: EmbedJob, rows: Iterator[PlanRow], board: ProgressBoard, pools: Pools
+    job: EmbedJob,
+    tasks: Iterable[DecodeTask],
+    board: ProgressBoard,
+    feeder: PlanFeeder,
+    pools: Pools,
 ) -> Iterator[ShardReceipt]:
     """The same receipts as `run_in_loop`, from one Ray Data execution on the current session.
 
@@ -59,7 +62,7 @@ def run_graph(
     """
     _configure()
     encode = job.settings.encode
-    blocks = [plan_table(chunk) for chunk in _tasks(rows)]
+    blocks = [pa.table({"first": [task.first], "count": [task.count]}) for task in tasks]
     receipts = (
         ray.data.from_arrow(blocks)
         .map_batches(
@@ -68,7 +71,7 @@ def run_graph(
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=pools.decoders),
             num_cpus=pools.cpus_each,
-            fn_constructor_args=(job, board.handle),
+            fn_constructor_args=(job, board.handle, feeder.handle),
         )
         .map_batches(
             RayEncode,
@@ -128,10 +131,10 @@ def _own_error(error: BaseException) -> SensedexError | EncoderError | None:
 
 
 def receipts_by_ray(
-    job: EmbedJob, rows_of: RowsOf, reporter: ProgressReporter
+    job: EmbedJob, plan: Path, reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
     """A receipt for every shard of the job; what a lost worker or node cost is embedded again.
-    `rows_of` gives the planned rows of some shards, as often as it is asked.
+    `plan` is the plan's file, as the run has stored it.
 
     Raises GraphBroken and ShardsMissing where the cluster cannot do it, and RayDied.
     """
@@ -145,7 +148,7 @@ def receipts_by_ray(
             reporter.embedding_began()
         reporter.update(stages)
 
-    rounds = _RayRounds(job, rows_of, board, reporter)
+    rounds = _RayRounds(job, plan, board, reporter)
     with board.followed_by(see, SEEN_EVERY_S):
         yield from until_committed(tuple(job.objects_by_shard), rounds, reporter.phase)
 
@@ -154,10 +157,11 @@ class _RayRounds:
     """A graph a round. The counts of what is done again are taken back first."""
 
     def __init__(
-        self, job: EmbedJob, rows_of: RowsOf, board: ProgressBoard, reporter: ProgressReporter
+        self, job: EmbedJob, plan: Path, board: ProgressBoard, reporter: ProgressReporter
     ) -> None:
         self._job = job
-        self._rows_of = rows_of
+        self._plan = plan
+        self._feeder = PlanFeeder(job)
         self._board = board
         self._reporter = reporter
         self._done = StageProgress()
@@ -168,9 +172,10 @@ class _RayRounds:
             {Stage.DECODE: self._done, Stage.ENCODE: without_bytes, Stage.WRITE: without_bytes}
         )
         wait_for_room(self._job.settings, self._reporter.phase)
-        graph = run_graph(
-            self._job, self._rows_of(shards), self._board, pools_for(self._job.settings)
-        )
+        pools = pools_for(self._job.settings)
+        most = task_size(*size_of_plan(self._plan, shards), pools.decoders)
+        tasks = decode_tasks(self._plan, shards, most)
+        graph = run_graph(self._job, tasks, self._board, self._feeder, pools)
         with closing(cast("Any", graph)):
             for receipt in graph:
                 self._count(receipt)
@@ -187,7 +192,8 @@ class _RayRounds:
 
     def fail(self, shard: int, why: GraphBroken | None) -> ShardReceipt:
         failure = killed_workers("graph" if why is None else "embed")
-        given_up = failed_shard(self._job.run, shard, self._rows_of((shard,)), failure)
+        rows = (row for row in read_plan(self._plan) if row.shard == shard)
+        given_up = failed_shard(self._job.run, shard, rows, failure)
         return commit_receipt(self._job.open_store(), given_up)
 
     def _count(self, receipt: ShardReceipt) -> None:
@@ -215,18 +221,3 @@ def _configure() -> None:
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)
-
-
-def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:
-    task: list[PlanRow] = []
-    size = 0
-    for row in rows:
-        if task and (
-            len(task) >= OBJECTS_PER_TASK or size + row.object.size_bytes > BYTES_PER_TASK
-        ):
-            yield task
-            task, size = [], 0
-        task.append(row)
-        size += row.object.size_bytes
-    if task:
-        yield task

@@ -13,6 +13,7 @@ from pipeline import codec
 from pipeline.embed.attempts import MOST_KILLS
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.left_out import failed_outcome, killed_workers
+from pipeline.embed.plan_feeder import rows_for
 from pipeline.embed.progress_actor import Ledger, Reporter
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.server_process import prepare_children
@@ -25,17 +26,22 @@ WINDOWS_PER_BLOCK = 16
 
 
 class RayDecode:
-    """Planned objects in, tables of `rows.DECODED` out."""
+    """Tasks of `pipeline.embed.decode_tasks` in, a row each, tables of `rows.DECODED` out."""
 
-    def __init__(self, job: EmbedJob, board: Any) -> None:
+    def __init__(self, job: EmbedJob, board: Any, feeder: Any) -> None:
         self._job = job
+        self._feeder = feeder
         self._ledger = Ledger(board)
         self._reporter = Reporter(board)
         self._stage = job.decode_stage(self._reporter.add)
         prepare_children()  # half a second, while the encoder loads its model
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        planned = list(rows_of_table(table))
+    def __call__(self, tasks: pa.Table) -> Iterator[pa.Table]:
+        for task in tasks.to_pylist():
+            yield from self._decoded(rows_for(self._feeder, task["first"], task["count"]))
+
+    def _decoded(self, table: pa.Table) -> Iterator[pa.Table]:
+        planned = [row for row in rows_of_table(table) if row.shard >= 0]
         piece = f"decode {planned[0].asset_id} {planned[-1].asset_id}" if planned else "decode"
         shards = frozenset(row.shard for row in planned)
         verdict = self._ledger.begin(piece, shards=shards)

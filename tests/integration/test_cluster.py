@@ -17,6 +17,9 @@ from flows.cli.exit_codes import Exit
 from pipeline.index.vector_index import open_index
 from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings, load_settings
+from pipeline.state.lease import read_lease
+from pipeline.state.receipts import RunFolder, read_loads
+from pipeline.state.store import open_store
 from tests.chaos.reading import Points, everything, same
 from tests.chaos.real_run import RealRun
 from tests.support import media_files
@@ -188,6 +191,11 @@ def test_a_killed_driver_and_two_lost_nodes_cost_time_alone(
         assert ended.left == ()
         assert ended.report["objects_by_status"] == {"indexed": OBJECTS}
         assert ended.report["recovered_objects"] > 0
+        struck_state = open_store("s3://state/struck", load_settings(file).source)
+        lease = read_lease(struck_state)
+        assert lease is not None
+        loads = read_loads(struck_state, RunFolder(lease.sequence, lease.run_id))
+        assert {facts["process"] for facts in loads.values()}.isdisjoint({lease.holder})
 
         url = f"http://127.0.0.1:{quiet.port}"
         clean = settings_file(tmp_path / "clean", filled, url, "s3://state/clean")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.embed.decode_tasks import DecodeTask, TaskSize, decode_tasks
 from pipeline.models.spaces import spaces_of
-from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import PlanRow, Status
+from pipeline.records import Status
 from pipeline.state.receipts import RunFolder
 from tests.support import media_files
 from tests.support.deadly_job import CARD, DeadlyJob
@@ -59,14 +59,16 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     made = planned(settings, tmp_path)
     job = DeadlyJob(settings, RunFolder(1, "r"), spaces_of([CARD]), dict(made.objects_by_shard))
 
-    def rows_of(shards: Collection[int]) -> Iterator[PlanRow]:
+    job.open_store().put_file(job.run.plan, made.path)
+
+    def of_two(plan: Path, shards: Collection[int], _: TaskSize) -> Iterator[DecodeTask]:
         asked.append(sorted(shards))
-        return (row for row in read_plan(made.path) if row.shard in shards)
+        return decode_tasks(plan, shards, TaskSize(2, 2**30))
 
     # The writer gets two objects at a time: with the second pair it dies, and has the first.
-    monkeypatch.setattr(graph, "OBJECTS_PER_TASK", 2)
+    monkeypatch.setattr(graph, "decode_tasks", of_two)
     asked: list[list[int]] = []
-    receipts = list(graph.receipts_by_ray(job, rows_of, ProgressReporter()))
+    receipts = list(graph.receipts_by_ray(job, made.path, ProgressReporter()))
     assert sorted(receipt.shard for receipt in receipts) == [0, 1]
     outcomes = {o.key: o for receipt in receipts for o in receipt.outcomes}
     assert {key for key, o in outcomes.items() if o.status is Status.INDEXED} == {
