@@ -1,13 +1,13 @@
 """The main path as one Ray Data graph: planned objects in, receipts of committed shards out.
 
-    ranges of the plan -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
+    ranges of the plan -> decode (CPU) -> encode (GPU where there is one) -> write -> receipts
 
 One execution a run, streaming: the model loads once, windows of all objects share full batches,
 and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed.local`
 runs the same three stages without Ray.
 
 What is lost: an actor is started again by Ray and given what it had; a node's blocks are made
-again from what they were made of. The writer, which alone remembers anything, is on the driver's
+again from what they were made of. The writers, which alone remember anything, are on the driver's
 node. Where that does not help, another graph takes up what has no receipt
 (`pipeline.embed.rounds`).
 """
@@ -38,6 +38,7 @@ from pipeline.embed.progress_actor import ProgressBoard
 from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rounds import GraphBroken, until_committed
 from pipeline.embed.stage_actors import RayDecode, RayEncode, RayWrite
+from pipeline.embed.writer_pool import writer_pool
 from pipeline.errors import SensedexError
 from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
@@ -61,11 +62,24 @@ def run_graph(
     of ours that no retry can help comes as it is.
     """
     _configure()
-    encode = job.settings.encode
     blocks = [pa.table({"first": [task.first], "count": [task.count]}) for task in tasks]
-    receipts = (
-        ray.data.from_arrow(blocks)
-        .map_batches(
+    several = pools.writers if pools.writers > 1 else 0
+    with writer_pool(job, board.handle, several) as writers:
+        receipts = _stages(job, ray.data.from_arrow(blocks), board, feeder, pools, writers)
+        yield from _drawn(receipts, board)
+
+
+def _stages(
+    job: EmbedJob,
+    tasks: ray.data.Dataset,
+    board: ProgressBoard,
+    feeder: PlanFeeder,
+    pools: Pools,
+    writers: tuple[Any, ...],
+) -> ray.data.Dataset:
+    encode = job.settings.encode
+    return (
+        tasks.map_batches(
             RayDecode,
             batch_size=None,
             batch_format="pyarrow",
@@ -86,13 +100,16 @@ def run_graph(
             RayWrite,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=1),
+            compute=ActorPoolStrategy(size=pools.writers),
             num_cpus=0,
             # What it has gathered is lost with it: it lives as long as the driver's node does.
             label_selector={NODE_LABEL: own_node()},
-            fn_constructor_args=(job, board.handle),
+            fn_constructor_args=(job, board.handle, writers),
         )
     )
+
+
+def _drawn(receipts: ray.data.Dataset, board: ProgressBoard) -> Iterator[ShardReceipt]:
     stranded = StrandedActors(board)
     try:
         batches = receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

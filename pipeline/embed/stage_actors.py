@@ -16,10 +16,10 @@ from pipeline.embed.left_out import failed_outcome, killed_workers
 from pipeline.embed.plan_feeder import rows_for
 from pipeline.embed.progress_actor import Ledger, Reporter
 from pipeline.embed.rows import DecodedRow, decoded_table
+from pipeline.embed.writer_pool import ShardWriter, receipts_of
 from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.planning.file import rows_of_table
 from pipeline.records import PlanRow
-from pipeline.state.receipts import receipt_bytes
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_PER_BLOCK = 16
@@ -114,13 +114,16 @@ def _named(table: pa.Table) -> str:
 
 
 class RayWrite:
-    """Encoded rows in, receipts of the shards that they fill out."""
+    """Encoded rows in, receipts of the shards that they fill out. Where there are several
+    `writers`, they write, and this hands them their rows."""
 
-    def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._reporter = Reporter(board)
-        self._stage = job.write_stage(self._reporter.add)
+    def __init__(self, job: EmbedJob, board: Any, writers: tuple[Any, ...]) -> None:
+        self._writers = writers
+        self._here = ShardWriter(job, board) if not writers else None
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        receipts = [receipt_bytes(receipt) for receipt in self._stage.receipts(table)]
-        self._reporter.tell()
+        if self._here is not None:
+            receipts = self._here.receipts(table)
+        else:
+            receipts = receipts_of(self._writers, table)
         yield pa.table({"receipt": pa.array(receipts, type=pa.binary())})
