@@ -1,13 +1,13 @@
 """The main path as one Ray Data graph: planned objects in, receipts of committed shards out.
 
-    plan rows -> decode (CPU) -> encode (GPU where there is one) -> write (one) -> receipts
+    ranges of the plan -> decode (CPU) -> encode (GPU where there is one) -> write -> receipts
 
 One execution a run, streaming: the model loads once, windows of all objects share full batches,
 and a shard's receipt comes out while later shards are still being decoded. `pipeline.embed.local`
 runs the same three stages without Ray.
 
 What is lost: an actor is started again by Ray and given what it had; a node's blocks are made
-again from what they were made of. The writer, which alone remembers anything, is on the driver's
+again from what they were made of. The writers, which alone remember anything, are on the driver's
 node. Where that does not help, another graph takes up what has no receipt
 (`pipeline.embed.rounds`).
 """
@@ -15,8 +15,9 @@ node. Where that does not help, another graph takes up what has no receipt
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -28,29 +29,32 @@ from ray.data import ActorPoolStrategy, DataContext
 from encoders.errors import EncoderError
 from pipeline import codec
 from pipeline.embed.cluster import NODE_LABEL, own_node
+from pipeline.embed.decode_tasks import DecodeTask, decode_tasks, size_of_plan, task_size
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
+from pipeline.embed.plan_feeder import PlanFeeder
 from pipeline.embed.pools import Pools, StrandedActors, pools_for, wait_for_room
 from pipeline.embed.progress_actor import ProgressBoard
 from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rounds import GraphBroken, until_committed
 from pipeline.embed.stage_actors import RayDecode, RayEncode, RayWrite
+from pipeline.embed.writer_pool import writer_pool
 from pipeline.errors import SensedexError
-from pipeline.planning.file import plan_table
+from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import PlanRow, ShardReceipt
+from pipeline.records import ShardReceipt
 from pipeline.state.receipts import commit_receipt, read_receipts
 
 BLOCK_BYTES = 16 * 2**20
-# Small objects go to a decoder many at a time, large ones alone: no worker is left with all.
-OBJECTS_PER_TASK = 16
-BYTES_PER_TASK = 32 * 2**20
 SEEN_EVERY_S = 0.5
-RowsOf = Callable[[Collection[int]], Iterator[PlanRow]]
 
 
 def run_graph(
-    job: EmbedJob, rows: Iterator[PlanRow], board: ProgressBoard, pools: Pools
+    job: EmbedJob,
+    tasks: Iterable[DecodeTask],
+    board: ProgressBoard,
+    feeder: PlanFeeder,
+    pools: Pools,
 ) -> Iterator[ShardReceipt]:
     """The same receipts as `run_in_loop`, from one Ray Data execution on the current session.
 
@@ -58,17 +62,30 @@ def run_graph(
     of ours that no retry can help comes as it is.
     """
     _configure()
+    blocks = [pa.table({"first": [task.first], "count": [task.count]}) for task in tasks]
+    several = pools.writers if pools.writers > 1 else 0
+    with writer_pool(job, board.handle, several) as writers:
+        receipts = _stages(job, ray.data.from_arrow(blocks), board, feeder, pools, writers)
+        yield from _drawn(receipts, board)
+
+
+def _stages(
+    job: EmbedJob,
+    tasks: ray.data.Dataset,
+    board: ProgressBoard,
+    feeder: PlanFeeder,
+    pools: Pools,
+    writers: tuple[Any, ...],
+) -> ray.data.Dataset:
     encode = job.settings.encode
-    blocks = [plan_table(chunk) for chunk in _tasks(rows)]
-    receipts = (
-        ray.data.from_arrow(blocks)
-        .map_batches(
+    return (
+        tasks.map_batches(
             RayDecode,
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=pools.decoders),
             num_cpus=pools.cpus_each,
-            fn_constructor_args=(job, board.handle),
+            fn_constructor_args=(job, board.handle, feeder.handle),
         )
         .map_batches(
             RayEncode,
@@ -83,13 +100,16 @@ def run_graph(
             RayWrite,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=1),
+            compute=ActorPoolStrategy(size=pools.writers),
             num_cpus=0,
             # What it has gathered is lost with it: it lives as long as the driver's node does.
             label_selector={NODE_LABEL: own_node()},
-            fn_constructor_args=(job, board.handle),
+            fn_constructor_args=(job, board.handle, writers),
         )
     )
+
+
+def _drawn(receipts: ray.data.Dataset, board: ProgressBoard) -> Iterator[ShardReceipt]:
     stranded = StrandedActors(board)
     try:
         batches = receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -128,10 +148,10 @@ def _own_error(error: BaseException) -> SensedexError | EncoderError | None:
 
 
 def receipts_by_ray(
-    job: EmbedJob, rows_of: RowsOf, reporter: ProgressReporter
+    job: EmbedJob, plan: Path, reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
     """A receipt for every shard of the job; what a lost worker or node cost is embedded again.
-    `rows_of` gives the planned rows of some shards, as often as it is asked.
+    `plan` is the plan's file, as the run has stored it.
 
     Raises GraphBroken and ShardsMissing where the cluster cannot do it, and RayDied.
     """
@@ -145,7 +165,7 @@ def receipts_by_ray(
             reporter.embedding_began()
         reporter.update(stages)
 
-    rounds = _RayRounds(job, rows_of, board, reporter)
+    rounds = _RayRounds(job, plan, board, reporter)
     with board.followed_by(see, SEEN_EVERY_S):
         yield from until_committed(tuple(job.objects_by_shard), rounds, reporter.phase)
 
@@ -154,10 +174,11 @@ class _RayRounds:
     """A graph a round. The counts of what is done again are taken back first."""
 
     def __init__(
-        self, job: EmbedJob, rows_of: RowsOf, board: ProgressBoard, reporter: ProgressReporter
+        self, job: EmbedJob, plan: Path, board: ProgressBoard, reporter: ProgressReporter
     ) -> None:
         self._job = job
-        self._rows_of = rows_of
+        self._plan = plan
+        self._feeder = PlanFeeder(job)
         self._board = board
         self._reporter = reporter
         self._done = StageProgress()
@@ -168,9 +189,10 @@ class _RayRounds:
             {Stage.DECODE: self._done, Stage.ENCODE: without_bytes, Stage.WRITE: without_bytes}
         )
         wait_for_room(self._job.settings, self._reporter.phase)
-        graph = run_graph(
-            self._job, self._rows_of(shards), self._board, pools_for(self._job.settings)
-        )
+        pools = pools_for(self._job.settings)
+        most = task_size(*size_of_plan(self._plan, shards), pools.decoders)
+        tasks = decode_tasks(self._plan, shards, most)
+        graph = run_graph(self._job, tasks, self._board, self._feeder, pools)
         with closing(cast("Any", graph)):
             for receipt in graph:
                 self._count(receipt)
@@ -187,7 +209,8 @@ class _RayRounds:
 
     def fail(self, shard: int, why: GraphBroken | None) -> ShardReceipt:
         failure = killed_workers("graph" if why is None else "embed")
-        given_up = failed_shard(self._job.run, shard, self._rows_of((shard,)), failure)
+        rows = (row for row in read_plan(self._plan) if row.shard == shard)
+        given_up = failed_shard(self._job.run, shard, rows, failure)
         return commit_receipt(self._job.open_store(), given_up)
 
     def _count(self, receipt: ShardReceipt) -> None:
@@ -215,18 +238,3 @@ def _configure() -> None:
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)
-
-
-def _tasks(rows: Iterator[PlanRow]) -> Iterator[list[PlanRow]]:
-    task: list[PlanRow] = []
-    size = 0
-    for row in rows:
-        if task and (
-            len(task) >= OBJECTS_PER_TASK or size + row.object.size_bytes > BYTES_PER_TASK
-        ):
-            yield task
-            task, size = [], 0
-        task.append(row)
-        size += row.object.size_bytes
-    if task:
-        yield task

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import ray
 
+from pipeline.embed.engine import usable_cores
 from pipeline.embed.rounds import GraphBroken
 from pipeline.settings import Settings
 
@@ -22,16 +23,21 @@ ROOM_WITHIN_S = 600.0
 # Without a GPU. Not measured on many cores: of video, decoding takes the most; and every encoder
 # holds its weights.
 CPUS_PER_ENCODER = 4
+# One writer takes what some six of the largest GPUs give (docs/performance.md); CPUs give it a
+# hundredth of that.
+GPUS_PER_WRITER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """The actors of a graph. `cpus_each` is less than one where not even two fit."""
+    """The actors of a graph. `cpus_each` is less than one where not even two fit; `writers` are
+    on the driver's node."""
 
     decoders: int
     encoders: int
     on_gpu: bool
     cpus_each: float = 1.0
+    writers: int = 1
 
 
 def pools_for(settings: Settings) -> Pools:
@@ -46,17 +52,23 @@ def pools_for(settings: Settings) -> Pools:
         encode.processes,
         cpus=resources.get("CPU", 0.0),
         gpus=gpus if on_gpu else None,
+        writer_cores=usable_cores(),
     )
 
 
-def fitting(decoders: int, encoders: int, *, cpus: float, gpus: int | None) -> Pools:
-    """`gpus` is None where encoders take a CPU each. 0 is for as many as there is room for."""
+def fitting(
+    decoders: int, encoders: int, *, cpus: float, gpus: int | None, writer_cores: int = 1
+) -> Pools:
+    """`gpus` is None where encoders take a CPU each. 0 is for as many as there is room for.
+    `writer_cores` are the driver's node's, where the writers are."""
     encoders = encoders or (gpus if gpus is not None else max(1, int(cpus) // CPUS_PER_ENCODER))
     decoders = decoders or max(1, int(cpus) - (0 if gpus is not None else encoders))
     if gpus is not None:
         each = 1.0 if cpus >= 1 else max(cpus, 0.01)
         decoders = max(1, min(decoders, int(cpus)))
-        return Pools(decoders, max(1, min(encoders, gpus)), True, each)
+        encoders = max(1, min(encoders, gpus))
+        writers = max(1, min(-(-encoders // GPUS_PER_WRITER), writer_cores))
+        return Pools(decoders, encoders, True, each, writers)
     if cpus >= decoders + encoders:
         return Pools(decoders, encoders, False)
     if cpus < 2:

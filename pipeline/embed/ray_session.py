@@ -217,6 +217,13 @@ def while_ray_lives(items: Iterable[T], look: Callable[[], None] = lambda: None)
         done.set()
 
 
+def head_answers() -> bool:
+    """Whether the head of a cluster that was joined takes a connection now."""
+    head = _Head()
+    head.why_lost()
+    return head.answers
+
+
 class _Head:
     """Of the cluster that was joined; of a private session the processes themselves are looked at.
     `answers` is of the moment of the last call."""

@@ -13,29 +13,35 @@ from pipeline import codec
 from pipeline.embed.attempts import MOST_KILLS
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.left_out import failed_outcome, killed_workers
+from pipeline.embed.plan_feeder import rows_for
 from pipeline.embed.progress_actor import Ledger, Reporter
 from pipeline.embed.rows import DecodedRow, decoded_table
+from pipeline.embed.writer_pool import ShardWriter, receipts_of
 from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.planning.file import rows_of_table
 from pipeline.records import PlanRow
-from pipeline.state.receipts import receipt_bytes
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
 WINDOWS_PER_BLOCK = 16
 
 
 class RayDecode:
-    """Planned objects in, tables of `rows.DECODED` out."""
+    """Tasks of `pipeline.embed.decode_tasks` in, a row each, tables of `rows.DECODED` out."""
 
-    def __init__(self, job: EmbedJob, board: Any) -> None:
+    def __init__(self, job: EmbedJob, board: Any, feeder: Any) -> None:
         self._job = job
+        self._feeder = feeder
         self._ledger = Ledger(board)
         self._reporter = Reporter(board)
         self._stage = job.decode_stage(self._reporter.add)
         prepare_children()  # half a second, while the encoder loads its model
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        planned = list(rows_of_table(table))
+    def __call__(self, tasks: pa.Table) -> Iterator[pa.Table]:
+        for task in tasks.to_pylist():
+            yield from self._decoded(rows_for(self._feeder, task["first"], task["count"]))
+
+    def _decoded(self, table: pa.Table) -> Iterator[pa.Table]:
+        planned = [row for row in rows_of_table(table) if row.shard >= 0]
         piece = f"decode {planned[0].asset_id} {planned[-1].asset_id}" if planned else "decode"
         shards = frozenset(row.shard for row in planned)
         verdict = self._ledger.begin(piece, shards=shards)
@@ -108,13 +114,16 @@ def _named(table: pa.Table) -> str:
 
 
 class RayWrite:
-    """Encoded rows in, receipts of the shards that they fill out."""
+    """Encoded rows in, receipts of the shards that they fill out. Where there are several
+    `writers`, they write, and this hands them their rows."""
 
-    def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._reporter = Reporter(board)
-        self._stage = job.write_stage(self._reporter.add)
+    def __init__(self, job: EmbedJob, board: Any, writers: tuple[Any, ...]) -> None:
+        self._writers = writers
+        self._here = ShardWriter(job, board) if not writers else None
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        receipts = [receipt_bytes(receipt) for receipt in self._stage.receipts(table)]
-        self._reporter.tell()
+        if self._here is not None:
+            receipts = self._here.receipts(table)
+        else:
+            receipts = receipts_of(self._writers, table)
         yield pa.table({"receipt": pa.array(receipts, type=pa.binary())})

@@ -34,10 +34,12 @@ from pipeline.state.store import Store
 
 @dataclass(slots=True)
 class _Asset:
-    """What has come of one object so far. `seen` counts windows, the failed ones too."""
+    """What has come of one object so far: rows by the number of their window, and all windows that
+    were `seen`, the failed ones too. One may come twice: a decoder or an encoder that was started
+    again after a death does what it had, and need not do it in the same order."""
 
-    rows: list[SegmentRow] = field(default_factory=list)
-    seen: int = 0
+    rows: dict[int, SegmentRow] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
     failure: Failure | None = None
     outcome: ObjectOutcome | None = None
 
@@ -46,7 +48,7 @@ class _Asset:
         if self.outcome is None:
             return False
         done = self.outcome.status in (Status.INDEXED, Status.PARTIAL)
-        return not done or self.seen >= self.outcome.segments
+        return not done or len(self.seen) >= self.outcome.segments
 
 
 class WriteStage:
@@ -80,13 +82,13 @@ class WriteStage:
             if row["outcome"] is not None:
                 asset.outcome = codec.from_bytes(ObjectOutcome, row["outcome"])
                 continue
-            asset.seen += 1
+            asset.seen.add(row["segment_index"])
             if row["failure"] is not None:
                 asset.failure = codec.from_bytes(Failure, row["failure"])
                 continue
             vectors = vectors_of(encoded, number, self._names)
             if vectors:
-                asset.rows.append(self._segment_row(row, vectors))
+                asset.rows[row["segment_index"]] = self._segment_row(row, vectors)
         for shard, objects in sizes.items():
             assets = self._shards[shard]
             if len(assets) == objects and all(asset.complete for asset in assets.values()):
@@ -111,7 +113,7 @@ class WriteStage:
             row
             for outcome in outcomes
             if outcome.segments
-            for row in sorted(assets[outcome.asset_id].rows, key=lambda r: r.segment.index)
+            for _, row in sorted(assets[outcome.asset_id].rows.items())
         ]
         data_file = digest = None
         if rows:

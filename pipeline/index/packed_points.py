@@ -81,14 +81,18 @@ def upsert_request(
     ordering: q.WriteOrdering | None = None,
 ) -> g.UpsertPoints:
     """Write the points and wait; those stay as they are that have a sequence above
-    `unless_later`."""
+    `unless_later`, or that sequence and are live: `updates.unless_later_or_shown`, packed."""
     request = g.UpsertPoints(collection_name=collection, points=points, wait=True)
     if ordering is not None:
         kind = g.WriteOrderingType.Value(ordering.value.capitalize())
         request.ordering.CopyFrom(g.WriteOrdering(type=kind))
     if unless_later is not None:
         later = g.FieldCondition(key="sequence", range=g.Range(gt=unless_later))
-        request.update_filter.must_not.append(g.Condition(field=later))
+        not_earlier = g.FieldCondition(key="sequence", range=g.Range(gte=unless_later))
+        live = g.FieldCondition(key="live", match=g.Match(boolean=True))
+        shown = g.Filter(must=[g.Condition(field=not_earlier), g.Condition(field=live)])
+        conditions = [g.Condition(field=later), g.Condition(filter=shown)]
+        request.update_filter.must_not.extend(conditions)
     return request
 
 

@@ -122,6 +122,14 @@ def unless_later(sequence: int) -> q.Filter:
     return q.Filter(must_not=[_later(sequence)])
 
 
+def unless_later_or_shown(sequence: int) -> q.Filter:
+    """As `unless_later`; and what this very run has shown stays, too. A load of it that was given
+    up for lost, and goes on beside the one that took its place, would hide it again."""
+    live = q.FieldCondition(key="live", match=q.MatchValue(value=True))
+    not_earlier = q.FieldCondition(key="sequence", range=q.Range(gte=sequence))
+    return q.Filter(must_not=[_later(sequence), q.Filter(must=[not_earlier, live])])
+
+
 def _up_to(sequence: int) -> q.FieldCondition:
     """What is known to be of no later run."""
     return q.FieldCondition(key="sequence", range=q.Range(lte=sequence))

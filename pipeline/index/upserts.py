@@ -16,7 +16,7 @@ from qdrant_client import models as q
 from pipeline.index.connection import Connection
 from pipeline.index.errors import completed
 from pipeline.index.packed_points import PointPacker, send_upsert, upsert_request
-from pipeline.index.updates import unless_later
+from pipeline.index.updates import unless_later_or_shown
 from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
 
@@ -31,7 +31,8 @@ def upserting(
     """`more` is added to each payload. All is written when the context has ended; with an error,
     nothing is on its way any longer, and some of it may be written.
 
-    On a server, points of a later sequence than that in `more` stay as they are.
+    On a server, points of a later sequence than that in `more` stay as they are, and live ones of
+    that sequence.
     """
     if connection.local:
         yield Upserts(connection, collection, settings, more, None)
@@ -128,7 +129,8 @@ class Upserts:
         completed(answer, "upserting points")
 
     def _by_client(self, points: Sequence[q.PointStruct]) -> None:
-        condition = None if self._unless_later is None else unless_later(self._unless_later)
+        sequence = self._unless_later
+        condition = None if sequence is None else unless_later_or_shown(sequence)
         with self._connection.change("upserting points") as client:
             answer = client.upsert(
                 self._collection,

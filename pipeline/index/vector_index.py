@@ -88,6 +88,11 @@ class VectorIndex:
             shown = {alias.alias_name for alias in client.get_aliases().aliases}
             return self._name in shown or client.collection_exists(self._name)
 
+    def shards(self) -> int:
+        """Of how many the collection is made, which a server fills side by side."""
+        with self._call("looking at the collection") as client:
+            return client.get_collection(self._name).config.params.shard_number or 1
+
     def upserting(self, more: Mapping[str, Any]) -> AbstractContextManager[Upserts]:
         """A context in which segments are written, several requests at a time."""
         return upserting(self._connection, self._name, self._settings, more)

@@ -8,10 +8,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.codec import Columns
 from pipeline.errors import StateCorrupt
@@ -19,6 +23,7 @@ from pipeline.planning.diff import PlanSummary
 from pipeline.records import Action, PlanRow
 
 ROWS_PER_BATCH = 4096
+GROUPS_KEPT = 8
 
 _OBJECT = pa.struct(
     [
@@ -59,6 +64,40 @@ def rows_of_table(table: pa.Table) -> Iterator[PlanRow]:
         yield from _COLUMNS.records(batch)
 
 
+def read_sizes(path: Path) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """(shards, sizes in bytes) of the rows in batches, and nothing else of them. Raises
+    StateCorrupt."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(ROWS_PER_BATCH * 16, columns=["shard", "object.size_bytes"]):
+            size = batch.column("object").field("size_bytes")
+            yield batch.column("shard").to_numpy(), size.to_numpy()
+
+
+class PlanFile:
+    """A plan's file, of which some rows are read at a time. It stays open, and its name may go. Row
+    groups that were read last are kept: who asks next mostly asks for what follows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _said_of(path):
+            self._file = pq.ParquetFile(path.open("rb"))
+            about = self._file.metadata
+            lengths = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+        self._begins = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self._group = lru_cache(GROUPS_KEPT)(self._read_group)
+
+    def rows(self, first: int, count: int) -> pa.Table:
+        """Rows `first` to `first + count`, in the columns of `plan_table`. Raises StateCorrupt."""
+        begin = int(np.searchsorted(self._begins, first, "right")) - 1
+        end = int(np.searchsorted(self._begins, first + count, "left"))
+        table = pa.concat_tables([self._group(group) for group in range(begin, end)])
+        return table.slice(first - int(self._begins[begin]), count)
+
+    def _read_group(self, group: int) -> pa.Table:
+        with _said_of(self._path):
+            return self._file.read_row_group(group)
+
+
 def write_plan(path: Path, rows: Iterable[PlanRow], summary: PlanSummary) -> None:
     """Write all rows but the unchanged ones, and the summary, which is complete with the last."""
     asked = (row for row in rows if row.action is not Action.UNCHANGED)
@@ -71,9 +110,20 @@ def write_plan(path: Path, rows: Iterable[PlanRow], summary: PlanSummary) -> Non
 
 def read_plan(path: Path) -> Iterator[PlanRow]:
     """The rows of a plan's file in their order. Raises StateCorrupt."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(ROWS_PER_BATCH):
+            yield from _COLUMNS.records(batch)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    with _said_of(path), pq.ParquetFile(path) as file:
+        yield file
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from _COLUMNS.records(batch)
+        yield
     except (ValueError, OSError) as error:  # Arrow's is a ValueError
         raise StateCorrupt(f"{path.name} is not a plan: {error}.", remedy="Run again.") from error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline import codec
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage
-from pipeline.records import Action, ShardReceipt, Status
+from pipeline.records import Action, Status
 from pipeline.report.record import OutcomeTotals, RunReport, StageTime
 from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import ServedRecall
@@ -19,7 +19,7 @@ from pipeline.state.store import Store
 def report_of(
     settings: Settings,
     planned: RunPlan,
-    receipts: Sequence[ShardReceipt],
+    totals: OutcomeTotals,
     reporter: ProgressReporter,
     *,
     run: RunFolder | None = None,
@@ -31,13 +31,8 @@ def report_of(
 ) -> RunReport:
     """The report of a run, or, without `run`, of one that found nothing to do. The collection has
     `points` live segments (None: it could not be asked), and the state knows of `known`; `engine`
-    is what embedded, `recall` what a server finds of what is nearest."""
-    totals = OutcomeTotals()
-    for receipt in receipts:
-        for outcome in receipt.outcomes:
-            own = run is not None and receipt.sequence == run.sequence
-            if own or planned.takes_over(receipt, outcome):
-                totals.add(outcome)
+    is what embedded, `recall` what a server finds of what is nearest. `totals` are of the outcomes,
+    and gain what the plan alone knows."""
     # A sidecar is an object of the bucket too, and ends as the media does that it describes.
     objects = planned.summary.objects + planned.summary.sidecars
     totals.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])

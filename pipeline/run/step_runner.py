@@ -17,7 +17,8 @@ from pipeline.errors import Transient
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-LOAD_THREADS = 4
+# Of which a cluster uses as many as its index takes (`pipeline.run.load_place`), one machine four.
+LOAD_THREADS = 16
 MAX_RETRY_AFTER_S = 120.0  # a server that asks for more is not waited for as long as it says
 
 

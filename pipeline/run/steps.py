@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from encoders.loading import check_weights
-from pipeline import codec
 from pipeline.embed.engine import Engine
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
 from pipeline.embed.ray_session import first_contact
 from pipeline.embed.rounds import ShardsMissing
-from pipeline.errors import SensedexError, StateCorrupt, TooManyDenied, Transient
-from pipeline.index.load import LoadReceipt, load_shard
+from pipeline.errors import SensedexError, TooManyDenied, Transient
+from pipeline.index.load import LoadReceipt
 from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.vector_index import VectorIndex
 from pipeline.media.ffmpeg import find_ffmpeg
@@ -31,14 +29,16 @@ from pipeline.models.weights import local_weights
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
+from pipeline.records import Action, ObjectOutcome, ShardReceipt, Status, VectorSpace
 from pipeline.run.cluster_checks import for_workers
+from pipeline.run.kept_receipts import KeptReceipts
+from pipeline.run.load_place import LoadPlace
+from pipeline.run.shard_load import ShardLoad, load_committed
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
-from pipeline.state.receipts import RunFolder, commit_load
-from pipeline.state.segments import file_sha256, read_segments
+from pipeline.state.receipts import RunFolder
 from pipeline.state.store import Store
 
 ASSETS_PER_REQUEST = 256
@@ -114,14 +114,12 @@ def embed(
 def _receipts(
     job: EmbedJob, planned: RunPlan, engine: Engine, reporter: ProgressReporter
 ) -> Iterator[ShardReceipt]:
-    def rows_of(shards: Collection[int]) -> Iterator[PlanRow]:
-        return (row for row in read_plan(planned.path) if row.shard in shards)
-
     if engine is Engine.LOOP:
-        return receipts_in_loop(job, rows_of(job.objects_by_shard), reporter)
+        rows = (row for row in read_plan(planned.path) if row.shard >= 0)
+        return receipts_in_loop(job, rows, reporter)
     from pipeline.embed.graph import receipts_by_ray  # after Ray's environment is set
 
-    return receipts_by_ray(job, rows_of, reporter)
+    return receipts_by_ray(job, planned.path, reporter)
 
 
 def check_denied(denied: int, planned: RunPlan) -> None:
@@ -135,44 +133,37 @@ def check_denied(denied: int, planned: RunPlan) -> None:
         )
 
 
+def outcomes_taken(run: Run, planned: RunPlan, receipt: ShardReceipt) -> list[ObjectOutcome]:
+    """All of an own shard; of a stopped run's, what is taken over."""
+    own = receipt.sequence == run.folder.sequence
+    return [o for o in receipt.outcomes if own or planned.takes_over(receipt, o)]
+
+
 def load(
     run: Run,
     planned: RunPlan,
     index: VectorIndex,
     receipt: ShardReceipt,
     reporter: ProgressReporter,
+    place: LoadPlace,
 ) -> LoadReceipt:
-    """Make a committed shard searchable. May be repeated: ids and the flip are idempotent."""
-    run.lease.confirm()
-    started = time.perf_counter()
-    own = receipt.sequence == run.folder.sequence
-    outcomes = [
-        outcome for outcome in receipt.outcomes if own or planned.takes_over(receipt, outcome)
-    ]
-    if receipt.data_file is None:
-        done = load_shard(index, (), outcomes, run.folder.sequence, run.folder.run_id)
-    else:
-        with run.store.local_copy(receipt.data_file) as path:
-            if file_sha256(path) != receipt.data_sha256:
-                raise StateCorrupt(
-                    f"{receipt.data_file} is not what its receipt says.",
-                    remedy="Remove its receipt and run again: its objects are embedded anew.",
-                )
-            done = load_shard(
-                index, read_segments(path), outcomes, run.folder.sequence, run.folder.run_id
-            )
-    if own:
-        commit_load(run.store, run.folder, receipt.shard, codec.to_json(done))
+    """Make a committed shard searchable, wherever `place` has it done. May be repeated: ids and the
+    flip are idempotent."""
+    outcomes = outcomes_taken(run, planned, receipt)
+    asked = ShardLoad(
+        for_workers(run.settings), run.folder, receipt, tuple(outcomes), run.lease.stored
+    )
+    done = place(asked, lambda: load_committed(asked, run.store, index, run.lease))
     reporter.add(
         Stage.LOAD,
         StageProgress(
             objects=len(outcomes),
-            segments=done.points,
+            segments=done.receipt.points,
             media_ms=sum(outcome.decoded_ms for outcome in outcomes),
-            busy_seconds=time.perf_counter() - started,
+            busy_seconds=done.seconds,
         ),
     )
-    return done
+    return done.receipt
 
 
 def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressReporter) -> int:
@@ -210,23 +201,18 @@ def live_segments(index: VectorIndex, expected: int) -> int | None:
         return None
 
 
-def commit(run: Run, planned: RunPlan, receipts: Sequence[ShardReceipt]) -> CurrentState:
-    """Write the state, last."""
+def commit(run: Run, planned: RunPlan, receipts: KeptReceipts) -> CurrentState:
+    """Write the state, last. A run's shards are cut from its plan in the order of the keys, so that
+    what each run committed is in that order, and all of them are merged as they are read."""
     run.lease.confirm()
     digest = planned.recipe.digest()
-    own = sorted((r for r in receipts if r.sequence == run.folder.sequence), key=lambda r: r.shard)
-    fresh = (_row(outcome, receipt, digest) for receipt in own for outcome in receipt.outcomes)
-    taken_over = sorted(
-        (
-            _row(outcome, receipt, digest)
-            for receipt in receipts
-            if receipt.sequence != run.folder.sequence
-            for outcome in receipt.outcomes
-            if planned.takes_over(receipt, outcome)
-        ),
-        key=lambda row: row.key,
-    )
-    merged = heapq.merge(fresh, taken_over, key=lambda row: row.key)
+
+    def rows_of_run(sequence: int) -> Iterator[StateRow]:
+        for receipt in receipts.of_run(sequence):
+            for outcome in outcomes_taken(run, planned, receipt):
+                yield _row(outcome, receipt, digest)
+
+    merged = heapq.merge(*map(rows_of_run, receipts.sequences()), key=lambda row: row.key)
     gone = (row.object.key for row in read_plan(planned.path) if row.action is Action.GONE)
     source = run.settings.source
     return commit_state(

@@ -8,6 +8,7 @@ command line, the Prefect flow, tests and benchmarks all call this.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from pipeline.local_files import scratch_folder
 from pipeline.planning.plan import RunPlan, plan
 from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
 from pipeline.report.build import keep_report, report_of
-from pipeline.report.record import RunReport
+from pipeline.report.record import OutcomeTotals, RunReport
+from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.preflight import check_index, check_queries
 from pipeline.run.step_runner import (
     CHECK,
@@ -37,10 +39,15 @@ from pipeline.settings import Settings
 from pipeline.state.receipts import new_run_id
 
 if TYPE_CHECKING:
-    from pipeline.index.load import LoadReceipt
     from pipeline.index.vector_index import VectorIndex
     from pipeline.records import ShardReceipt
+    from pipeline.run.load_place import LoadPlace
     from pipeline.run.steps import Run
+
+# So far loading may be behind before embedding waits for it: each load that waits is a kilobyte.
+MOST_LOADS_BEHIND = 1024
+# Of these so many have their receipt in memory; others read it again.
+MOST_HELD = 32
 
 
 def run_index(
@@ -73,12 +80,17 @@ def run_index(
         steps.call(CHECK, lambda: check_index(settings, planned))
         on_plan(planned)
         if planned.nothing_to_do:
-            return report_of(settings, planned, (), reporter)
-        return _write(settings, planned, reporter, steps)
+            return report_of(settings, planned, OutcomeTotals(), reporter)
+        with KeptReceipts(folder) as receipts:
+            return _write(settings, planned, reporter, steps, receipts)
 
 
 def _write(
-    settings: Settings, planned: RunPlan, reporter: ProgressReporter, steps: StepRunner
+    settings: Settings,
+    planned: RunPlan,
+    reporter: ProgressReporter,
+    steps: StepRunner,
+    receipts: KeptReceipts,
 ) -> RunReport:
     """Everything that changes something, under the lease."""
     from pipeline.index.writer import writing
@@ -95,7 +107,7 @@ def _write(
     ):
         run = protocol.start(settings, planned, lease)
         index.ensure_collection(run.spaces)
-        receipts = _embed_and_load(run, planned, index, reporter, steps, engine)
+        totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
         steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
         state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
         reporter.record_phase("write the state")
@@ -110,7 +122,7 @@ def _write(
         report = report_of(
             settings,
             planned,
-            receipts,
+            totals,
             reporter,
             run=run.folder,
             points=protocol.live_segments(index, known),
@@ -130,36 +142,48 @@ def _embed_and_load(
     reporter: ProgressReporter,
     steps: StepRunner,
     engine: Engine,
-) -> list[ShardReceipt]:
+    receipts: KeptReceipts,
+) -> OutcomeTotals:
     """Each shard is loaded once it is committed: beside the embedding of later ones where that goes
-    on elsewhere, between them where this process does it. The receipts, when all are loaded."""
+    on elsewhere, between them where this process does it. Sums over the outcomes, when all are
+    loaded; `receipts` has them then."""
     from pipeline.run import steps as protocol
+    from pipeline.run.load_place import load_place
 
-    receipts: list[ShardReceipt] = []
-    loads: list[Pending[LoadReceipt]] = []
+    totals = OutcomeTotals()
+    loads: deque[Pending[None]] = deque()
+    loading: set[int] = set()
 
-    def load(receipt: ShardReceipt) -> None:
-        def loaded() -> LoadReceipt:
-            return protocol.load(run, planned, index, receipt, reporter)
+    def load(receipt: ShardReceipt, place: LoadPlace) -> None:
+        for outcome in protocol.outcomes_taken(run, planned, receipt):
+            totals.add(outcome)
+        number = receipts.keep(receipt)
+        held = receipt if len(loading) < MOST_HELD else None
+        loading.add(number)
 
-        receipts.append(receipt)
+        def loaded() -> None:
+            known = receipts.read(number) if held is None else held
+            protocol.load(run, planned, index, known, reporter, place)
+            loading.discard(number)
+
         if engine is Engine.RAY:
             loads.append(steps.submit(LOAD, loaded, number=len(receipts)))
+            while len(loads) > MOST_LOADS_BEHIND:
+                loads.popleft().result()
         else:
             steps.call(LOAD, loaded)
 
-    for receipt in planned.recovered:
-        load(receipt)
-    if planned.to_embed:
-        with (
-            engine_session(engine, run.settings, reporter),
-            closing(protocol.embed(run, planned, engine, reporter)) as embedded,
-        ):
+    with (
+        engine_session(engine, run.settings, reporter) if planned.to_embed else nullcontext(),
+        load_place(run.settings, index, engine if planned.to_embed else Engine.LOOP) as place,
+        closing(protocol.embed(run, planned, engine, reporter)) as embedded,
+    ):
+        for receipt in planned.recovered:
+            load(receipt, place)
+        if planned.to_embed:
             for receipt in steps.stream(EMBED, lambda: embedded):
-                load(receipt)
-            reporter.phase("loading")
-            for pending in loads:
-                pending.result()
-    for pending in loads:
-        pending.result()
-    return receipts
+                load(receipt, place)
+        reporter.phase("loading")
+        while loads:
+            loads.popleft().result()
+    return totals

@@ -130,6 +130,11 @@ class LeaseHandle:
     def run_id(self) -> str:
         return self._lease.run_id
 
+    @property
+    def stored(self) -> Lease:
+        """As it was renewed last."""
+        return self._lease
+
     def renew(self, ttl_s: float) -> None:
         """Raises LeaseLost."""
         self._lease = renew(self._store, self._lease, ttl_s)

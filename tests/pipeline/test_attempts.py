@@ -134,6 +134,10 @@ def test_pools_fit_what_is_left(cpus: float, gpus: int | None, wanted: Pools) ->
     ("cpus", "gpus", "wanted"),
     [
         (16, None, Pools(12, 4, False)),
+        (64, 16, Pools(64, 16, True, 1.0, 4)),
+        (64, 64, Pools(64, 64, True, 1.0, 8)),
+        (64, 8, Pools(64, 8, True, 1.0, 2)),
+        (64, 4, Pools(64, 4, True)),
         (4, None, Pools(3, 1, False)),
         (2, None, Pools(1, 1, False)),
         (1, None, Pools(1, 1, False, 0.5)),
@@ -142,4 +146,4 @@ def test_pools_fit_what_is_left(cpus: float, gpus: int | None, wanted: Pools) ->
     ],
 )
 def test_pools_take_what_there_is(cpus: float, gpus: int | None, wanted: Pools) -> None:
-    assert fitting(0, 0, cpus=cpus, gpus=gpus) == wanted
+    assert fitting(0, 0, cpus=cpus, gpus=gpus, writer_cores=8) == wanted

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.embed.decode_tasks import DecodeTask, TaskSize, decode_tasks
 from pipeline.models.spaces import spaces_of
-from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import PlanRow, Status
+from pipeline.records import Status
 from pipeline.state.receipts import RunFolder
 from tests.support import media_files
 from tests.support.deadly_job import CARD, DeadlyJob
@@ -43,10 +43,12 @@ def test_a_lost_board_stops_the_telling_and_not_the_run() -> None:
 
 
 @pytest.mark.usefixtures("ray_running")
+@pytest.mark.parametrize(("writers", "lost"), [(1, 0), (2, 1)])
 def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_again(
-    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writers: int, lost: int
 ) -> None:
     from pipeline.embed import graph
+    from pipeline.embed.pools import Pools
 
     black = io.BytesIO()
     Image.new("RGB", (320, 240)).save(black, "JPEG")
@@ -59,14 +61,18 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     made = planned(settings, tmp_path)
     job = DeadlyJob(settings, RunFolder(1, "r"), spaces_of([CARD]), dict(made.objects_by_shard))
 
-    def rows_of(shards: Collection[int]) -> Iterator[PlanRow]:
-        asked.append(sorted(shards))
-        return (row for row in read_plan(made.path) if row.shard in shards)
+    job.open_store().put_file(job.run.plan, made.path)
 
-    # The writer gets two objects at a time: with the second pair it dies, and has the first.
-    monkeypatch.setattr(graph, "OBJECTS_PER_TASK", 2)
+    def of_two(plan: Path, shards: Collection[int], _: TaskSize) -> Iterator[DecodeTask]:
+        asked.append(sorted(shards))
+        return decode_tasks(plan, shards, TaskSize(2, 2**30))
+
+    # A writer gets two objects at a time, and dies when it has some and more come of shard 1: of
+    # one writer the first shard is lost then, of two the second.
+    monkeypatch.setattr(graph, "decode_tasks", of_two)
+    monkeypatch.setattr(graph, "pools_for", lambda _: Pools(1, 1, False, writers=writers))
     asked: list[list[int]] = []
-    receipts = list(graph.receipts_by_ray(job, rows_of, ProgressReporter()))
+    receipts = list(graph.receipts_by_ray(job, made.path, ProgressReporter()))
     assert sorted(receipt.shard for receipt in receipts) == [0, 1]
     outcomes = {o.key: o for receipt in receipts for o in receipt.outcomes}
     assert {key for key, o in outcomes.items() if o.status is Status.INDEXED} == {
@@ -75,7 +81,7 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     failure = outcomes["5.jpg"].failure
     assert failure is not None
     assert (failure.stage, failure.code, failure.retryable) == ("encode", "kills_worker", True)
-    assert asked == [[0, 1], [0]]
+    assert asked == [[0, 1], [lost]]
 
 
 def test_what_a_session_gives_and_raises_comes_through() -> None:

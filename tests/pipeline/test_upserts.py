@@ -14,7 +14,7 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from pipeline.errors import IndexUnavailable
 from pipeline.index import upserts as module
 from pipeline.index.packed_points import ENTRIES_KEPT, PointPacker, upsert_request
-from pipeline.index.updates import unless_later
+from pipeline.index.updates import unless_later_or_shown
 from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex
 from tests.support.fixtures_qdrant import Served, only_stand_ins
@@ -79,7 +79,7 @@ def test_a_payload_is_json() -> None:
 
 def test_the_condition_is_that_of_the_client() -> None:
     request = upsert_request("media", [], 7)
-    assert request.update_filter == RestToGrpc.convert_filter(unless_later(7))
+    assert request.update_filter == RestToGrpc.convert_filter(unless_later_or_shown(7))
     assert request.wait
     assert not request.HasField("ordering")
     for ordering in q.WriteOrdering:

@@ -45,6 +45,7 @@ SHARING = (
         )
     ),
     "tests/integration/test_guarded_servers.py",
+    "tests/pipeline/test_cluster_calls.py",
     "tests/pipeline/test_folder_source.py",
     "tests/pipeline/test_graph.py",
 )
