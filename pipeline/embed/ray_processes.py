@@ -54,3 +54,13 @@ def own_sigterm() -> Iterator[None]:
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+def dead_processes() -> list[str]:
+    """Which of the processes that a private session cannot do without are gone."""
+    from ray._private import worker
+
+    node = worker._global_node  # of a session that this process only joined, it knows none
+    if node is None:
+        return []
+    return sorted({str(name) for name, _ in node.dead_processes()} & {"raylet", "gcs_server"})

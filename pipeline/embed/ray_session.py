@@ -21,7 +21,12 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
 from pipeline.embed.engine import usable_cores
-from pipeline.embed.ray_processes import kill_marked_children, marked_children, own_sigterm
+from pipeline.embed.ray_processes import (
+    dead_processes,
+    kill_marked_children,
+    marked_children,
+    own_sigterm,
+)
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
 from pipeline.settings import Settings
@@ -271,16 +276,6 @@ def exit_with(status: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def dead_processes() -> list[str]:
-    """Which of the processes that a private session cannot do without are gone."""
-    from ray._private import worker
-
-    node = worker._global_node  # of a session that this process only joined, it knows none
-    if node is None:
-        return []
-    return sorted({str(name) for name, _ in node.dead_processes()} & {"raylet", "gcs_server"})
 
 
 def _wait_for_death() -> None:
