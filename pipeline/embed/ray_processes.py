@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,3 +65,10 @@ def dead_processes() -> list[str]:
     if node is None:
         return []
     return sorted({str(name) for name, _ in node.dead_processes()} & {"raylet", "gcs_server"})
+
+
+def wait_for_death(most_s: float) -> None:
+    """Until one of them is gone, and not for longer."""
+    until = time.monotonic() + most_s
+    while not dead_processes() and time.monotonic() < until:
+        time.sleep(0.1)

@@ -26,6 +26,7 @@ from pipeline.embed.ray_processes import (
     kill_marked_children,
     marked_children,
     own_sigterm,
+    wait_for_death,
 )
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
@@ -78,7 +79,7 @@ def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
     except BaseException:
         # Told to end. A signal to the whole group, as Prefect's worker sends it, has told Ray's
         # processes too, and they go at once.
-        _wait_for_death()
+        wait_for_death(DEATH_WITHIN_S)
         raise
     finally:
         # A thread that still draws calls Ray after its shutdown: that, too, ends the process.
@@ -276,12 +277,6 @@ def exit_with(status: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _wait_for_death() -> None:
-    until = time.monotonic() + DEATH_WITHIN_S
-    while not dead_processes() and time.monotonic() < until:
-        time.sleep(0.1)
 
 
 def _drawing_ended() -> bool:
