@@ -17,6 +17,7 @@ from prefect.artifacts import (
 from flows.away import if_prefect_answers
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import OnProgress, RunProgress, Stage
+from pipeline.report.pace import pace_of
 from pipeline.report.record import RunReport
 from pipeline.served_recall import recall_sentences
 
@@ -70,6 +71,7 @@ def report_markdown(report: RunReport) -> str:
             f"| {s.name} | {s.busy_seconds:.2f} | {s.items} {s.unit} | {s.items_per_second:.1f} |"
             for s in report.stages
         ),
+        *(["", coded(pace.sentence)] if (pace := pace_of(report)) else ()),
     ]
     if report.failures:
         lines += ["", "| key | status | code | what | remedy |", "| --- | --- | --- | --- | --- |"]

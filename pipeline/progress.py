@@ -15,8 +15,9 @@ COUNT_EVERY_S = 5.0
 
 
 class Stage(StrEnum):
-    """The stages of the graph in their order, then the load."""
+    """Fetching, the stages of the graph in their order, then the load."""
 
+    FETCH = "fetch"
     DECODE = "decode"
     ENCODE = "encode"
     WRITE = "write"
@@ -77,6 +78,7 @@ class ProgressReporter:
         self._mark = self._began = self._counted = time.perf_counter()
         self.started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.seconds: dict[str, float] = {}
+        self.workers: dict[Stage, int] = {}
         self.latest = RunProgress("starting")
 
     @property
@@ -110,6 +112,12 @@ class ProgressReporter:
         with self._lock:
             self.latest = replace(self.latest, total_objects=objects, total_shards=shards)
         self._on_progress(self.latest)
+
+    def set_workers(self, workers: Mapping[Stage, int]) -> None:
+        """How many work beside one another in each stage; the most that there were count."""
+        with self._lock:
+            for stage, count in workers.items():
+                self.workers[stage] = max(count, self.workers.get(stage, 1))
 
     def update(self, stages: Mapping[Stage, StageProgress]) -> None:
         """Take the graph's counts so far; what others add (the load) stays."""

@@ -180,9 +180,11 @@ REPORT = RunReport(
         seed=7,
         seconds=1.25,
     ),
+    workers_by_stage={"fetch": 4, "decode": 2, "encode": 1},
 )
-# What reports have had only since their second version, and since their first.
-SINCE_2: dict[str, Any] = {"recall": None}
+# What reports have had only since their third version, since their second, and since their first.
+SINCE_3: dict[str, Any] = {"workers_by_stage": {}}
+SINCE_2: dict[str, Any] = {"recall": None, **SINCE_3}
 SINCE_1: dict[str, Any] = {
     "search": (),
     "segments_known": 0,
@@ -454,14 +456,14 @@ STORED: tuple[StoredFormat, ...] = (
         _read_as(_RUN.load(0), lambda store: read_loads(store, _RUN)),
     ),
     StoredFormat(
-        "report", 2, "report.json", REPORT, _write_report, _read_as(_RUN.report, _read_report)
+        "report", 3, "report.json", REPORT, _write_report, _read_as(_RUN.report, _read_report)
     ),
     *(
         StoredFormat(
             "report", version, "report.json", replace(REPORT, **later),
             _write_report_without(later), _read_as(_RUN.report, _read_report),
         )
-        for version, later in ((1, SINCE_2), (0, SINCE_1))
+        for version, later in ((2, SINCE_3), (1, SINCE_2), (0, SINCE_1))
     ),
     _rebuild("rebuild.json", REBUILD),
     _rebuild("begun.json", NEW_REBUILD),

@@ -14,6 +14,7 @@ from encoders.precision import fall_back_lines
 from pipeline.planning.diff import PlanSummary
 from pipeline.progress import Stage
 from pipeline.records import PlanRow
+from pipeline.report.pace import pace_of
 from pipeline.report.read import RunStatus
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.search.moments import Moment, format_span
@@ -69,6 +70,8 @@ def render_report(report: RunReport) -> RenderableType:
         parts.append(_search_line(report.search))
     parts += render_recall(report.recall)
     parts.append(_phases(report))
+    if (pace := pace_of(report)) is not None:
+        parts.append(f"[dim]{escape(pace.sentence)}[/dim]")
     if report.failures:
         parts += ["", render_failures(report.failures)]
     return Group(*parts)
@@ -88,12 +91,12 @@ def render_recall(recall: ServedRecall | None) -> list[RenderableType]:
 
 
 def _stage_table(report: RunReport) -> Table:
-    table = Table("stage", "busy s", "windows", "a second", box=None, pad_edge=False)
+    table = Table("stage", "busy s", "items", "a second", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for stage in report.stages:
         rate = f"{stage.items_per_second:.0f}"
-        table.add_row(stage.name, f"{stage.busy_seconds:.1f}", str(stage.items), rate)
+        table.add_row(stage.name, f"{stage.busy_seconds:.1f}", f"{stage.items} {stage.unit}", rate)
     return table
 
 

@@ -48,7 +48,8 @@ class DecodeStage:
             yield self._end(planned, shard, fetched.verdict)
             self._add_progress(Stage.DECODE, StageProgress(objects=1))
             return
-        started = time.perf_counter() - fetched.seconds
+        began = time.perf_counter()
+        waited_s = 0.0  # for whoever takes the windows
         counts: Counter[str] = Counter()
         info: MediaInfo | None = None
         end: DecodeEnd | None = None
@@ -70,7 +71,9 @@ class DecodeStage:
                     row = self._window(planned, shard, info, item, fetched.sidecars, fetched.found)
                     counts.update(_modalities(row))
                     windows += 1
+                    handed_over = time.perf_counter()
                     yield row
+                    waited_s += time.perf_counter() - handed_over
                 else:
                     end = item
             if end is None or windows == 0:
@@ -98,7 +101,7 @@ class DecodeStage:
             fetched.delete()
         done = status in (Status.INDEXED, Status.PARTIAL)
         decoded_ms = end.decoded_ms if end is not None and done else 0
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - began - waited_s
         outcome = ObjectOutcome(
             key=planned.object.key,
             asset_id=planned.asset_id,
@@ -114,9 +117,13 @@ class DecodeStage:
             decoded_ms=decoded_ms,
             failure=failure,
             sidecars=tuple(sidecar.key for sidecar in planned.sidecars),
-            seconds_by_stage={"decode": round(seconds, 4)},
+            seconds_by_stage={"decode": round(fetched.seconds + seconds, 4)},
         )
         yield self._end(planned, shard, outcome)
+        self._add_progress(
+            Stage.FETCH,
+            StageProgress(1, bytes=planned.object.size_bytes, busy_seconds=fetched.seconds),
+        )
         self._add_progress(
             Stage.DECODE,
             StageProgress(1, windows, decoded_ms, planned.object.size_bytes, seconds),

@@ -30,6 +30,7 @@ from encoders.errors import EncoderError
 from pipeline import codec
 from pipeline.embed.cluster import NODE_LABEL, own_node
 from pipeline.embed.decode_tasks import DecodeTask, decode_tasks, size_of_plan, task_size
+from pipeline.embed.fetch import FETCHES_AT_ONCE
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
 from pipeline.embed.plan_feeder import PlanFeeder
@@ -170,6 +171,16 @@ def receipts_by_ray(
         yield from until_committed(tuple(job.objects_by_shard), rounds, reporter.phase)
 
 
+def workers_of(pools: Pools) -> dict[Stage, int]:
+    """How many work in each stage of the graph. Each decoder has threads of its own that fetch."""
+    return {
+        Stage.FETCH: FETCHES_AT_ONCE * pools.decoders,
+        Stage.DECODE: pools.decoders,
+        Stage.ENCODE: pools.encoders,
+        Stage.WRITE: pools.writers,
+    }
+
+
 class _RayRounds:
     """A graph a round. The counts of what is done again are taken back first."""
 
@@ -190,6 +201,7 @@ class _RayRounds:
         )
         wait_for_room(self._job.settings, self._reporter.phase)
         pools = pools_for(self._job.settings)
+        self._reporter.set_workers(workers_of(pools))
         most = task_size(*size_of_plan(self._plan, shards), pools.decoders)
         tasks = decode_tasks(self._plan, shards, most)
         graph = run_graph(self._job, tasks, self._board, self._feeder, pools)

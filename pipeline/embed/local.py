@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 
 from pipeline.ahead import ahead
 from pipeline.embed.engine import usable_cores
-from pipeline.embed.fetch import Fetched
+from pipeline.embed.fetch import FETCHES_AT_ONCE, Fetched
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.server_process import prepare_children
@@ -23,13 +23,21 @@ from pipeline.records import PlanRow, ShardReceipt
 TURN_S = 0.0005
 
 
+def workers_of_loop(job: EmbedJob) -> dict[Stage, int]:
+    """How many threads work in each stage. Encoding and writing take turns in one."""
+    decoders = job.settings.decode.processes or usable_cores()
+    return {
+        Stage.FETCH: FETCHES_AT_ONCE, Stage.DECODE: decoders, Stage.ENCODE: 1, Stage.WRITE: 1,
+    }  # fmt: skip
+
+
 def run_in_loop(
     job: EmbedJob, rows: Iterator[PlanRow], add_progress: AddProgress
 ) -> Iterator[ShardReceipt]:
     """Receipts, as their shards are committed. No object's own fault raises."""
     prepare_children()  # half a second
     batch = job.settings.encode.batch_size
-    decoders = job.settings.decode.processes or usable_cores()
+    decoders = workers_of_loop(job)[Stage.DECODE]
 
     def decoded(fetched: Iterator[Fetched]) -> Generator[DecodedRow, None, None]:
         with closing(job.decode_stage(add_progress)) as decode:
@@ -73,4 +81,5 @@ def receipts_in_loop(
             reporter.embedding_began()
         reporter.add(stage, more)
 
+    reporter.set_workers(workers_of_loop(job))
     return run_in_loop(job, rows, add)

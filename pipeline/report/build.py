@@ -43,8 +43,8 @@ def report_of(
         StageTime(
             str(stage),
             round(latest.of(stage).busy_seconds, 4),
-            latest.of(stage).segments,
-            "windows",
+            latest.of(stage).objects if stage is Stage.FETCH else latest.of(stage).segments,
+            "objects" if stage is Stage.FETCH else "windows",
             latest.of(stage).media_ms / 1000,
         )
         for stage in Stage
@@ -76,6 +76,7 @@ def report_of(
         engine=str(engine),
         precisions=latest.of(Stage.ENCODE).precisions,
         recall=recall,
+        workers_by_stage={str(stage): many for stage, many in reporter.workers.items()},
     )
 
 

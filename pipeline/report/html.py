@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from encoders.precision import fall_back_lines
+from pipeline.report.pace import pace_of
 from pipeline.report.plots import plots_of
 from pipeline.report.record import RunReport
 from pipeline.served_recall import recall_sentences
@@ -25,6 +26,7 @@ def report_html(report: RunReport) -> str:
         plots=plots_of(report),
         fall_backs=fall_back_lines(report.precisions),
         recall_sentences=recall_sentences(report.recall) if report.recall else (),
+        pace=pace_of(report),
     )
 
 

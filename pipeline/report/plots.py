@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from pipeline.records import Status
+from pipeline.report.pace import pace_of
 from pipeline.report.record import RunReport, StageTime
 
 STEPS_AT_MOST = 5  # six numbers below an axis still stand apart on a phone
@@ -83,13 +84,14 @@ class BarPlot:
 
 def plots_of(report: RunReport) -> tuple[BarPlot, ...]:
     """The plots of a report, in the page's order; one that has nothing to show is left out."""
+    pace = pace_of(report)
     plots = (
         count_plot(
             "status", "Objects by status", "objects", report.objects_by_status, STATUS_TONES
         ),
         count_plot("modality", "Segments by modality", "segments", report.segments_by_modality),
         phase_plot("phases", "Where the time went", report.seconds_by_phase),
-        stage_plot("stages", "Stages: the longest sets the pace", report.stages),
+        stage_plot("stages", "Stages", report.stages, pace.stage if pace else None),
     )
     return tuple(plot for plot in plots if plot.bars)
 
@@ -122,8 +124,10 @@ def phase_plot(key: str, title: str, seconds: Mapping[str, float]) -> BarPlot:
     return BarPlot(key, title, "seconds since the start", tuple(bars), ticks)
 
 
-def stage_plot(key: str, title: str, stages: Sequence[StageTime]) -> BarPlot:
-    """In the order in which data passes them; the one with most busy seconds is set apart."""
+def stage_plot(
+    key: str, title: str, stages: Sequence[StageTime], pace_setter: str | None
+) -> BarPlot:
+    """In the order in which data passes them; the one that sets the pace is set apart."""
     longest = max((stage.busy_seconds for stage in stages), default=0.0)
     end, ticks = axis_to(longest)
     bars = tuple(
@@ -132,7 +136,7 @@ def stage_plot(key: str, title: str, stages: Sequence[StageTime]) -> BarPlot:
             f"{seconds_text(stage.busy_seconds)}, {stage.items_per_second:,.0f} {stage.unit}/s",
             0.0,
             100 * stage.busy_seconds / end,
-            Tone.CARE if stage.busy_seconds == longest > 0 else Tone.PLAIN,
+            Tone.CARE if stage.name == pace_setter else Tone.PLAIN,
         )
         for stage in stages
     )

@@ -69,6 +69,7 @@ class RunReport:
     engine: str = ""
     precisions: tuple[TowerPrecision, ...] = ()
     recall: ServedRecall | None = None
+    workers_by_stage: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def segments_missing(self) -> int:

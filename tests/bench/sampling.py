@@ -152,7 +152,7 @@ def films(folder: Path, gop: int, *, cuts: bool) -> list[Shot]:
         for place, (photo, length_ms) in enumerate(zip(chosen, lengths_ms, strict=True)):
             inputs += ["-i", photos[photo]]
             steps.append(
-                f"[{place}]scale=640:360:force_original_aspect_ratio=increase,crop=640:360,"
+                f"[{place}]scale=640:360:force_original_aspect_ratio=increase,crop=640:360,setsar=1,"
                 f"zoompan=z=1+0.0015*on:x=iw/2-iw/zoom/2:y=ih/2-ih/zoom/2:s=640x360:fps=30:"
                 f"d={length_ms * 30 // 1000}[s{place}]"
             )

@@ -23,6 +23,7 @@ REPORT = RunReport(
     segments=1000, media_seconds=2000.0, bytes_fetched=0, points_in_index=1000,
     stages=(StageTime("decode", 12.0, 1000, "windows"), StageTime("encode", 24.0, 1000, "windows")),
     seconds_by_phase={"list and plan": 10.0, "embed and load": 30.0, "sweep": 0.0},
+    workers_by_stage={"decode": 2, "encode": 1},
 )  # fmt: skip
 
 
