@@ -131,6 +131,7 @@ def test_raw_windows_in_unit_vectors_out(demo: Encoder) -> None:
         demo.encode(Modality.DEPTH, frames)
 
 
+@pytest.mark.slow("encodes pictures and sounds by the dozen, 2 s")
 def test_the_demo_encoder_finds_things_again(demo: Encoder) -> None:
     """By a re-encoded picture with its rim cut off, and by a sound with noise added."""
     import io

@@ -72,7 +72,7 @@ def commands(root: Path) -> Iterator[Commands]:
     finally:
         assert server.stdin is not None
         server.stdin.close()
-        server.wait(timeout=30)
+        server.wait(timeout=120)
 
 
 def _serve() -> None:

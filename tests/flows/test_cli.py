@@ -129,6 +129,7 @@ def test_what_is_wrong_is_named(
     assert list(tmp_path.iterdir()) == [], "something was written"
 
 
+@pytest.mark.slow("a process for each step, 1 s")
 def test_init_writes_a_file_that_loads_and_hides_nothing(tmp_path: Path, root_dir: Path) -> None:
     done = sensedex("init", "--bucket", "films", cwd=tmp_path, root=root_dir)
     assert done.returncode == 0
@@ -168,6 +169,7 @@ def test_doctor_and_status_as_json(tmp_path: Path, root_dir: Path, forked: Forke
     assert status["sequence"] == 0
 
 
+@pytest.mark.slow("a process for each step, 1 s")
 def test_clean_asks_and_keeps_to_its_folder(tmp_path: Path, root_dir: Path) -> None:
     (tmp_path / ".sensedex/state").mkdir(parents=True)
     refused = sensedex("clean", "--folder", str(tmp_path), "--yes", cwd=tmp_path, root=root_dir)

@@ -76,6 +76,7 @@ def test_no_sound_is_no_error(tmp_path: Path, decoder: str) -> None:
     assert not got.end.silent
 
 
+@pytest.mark.slow("both decoders for each, 4 s of these")
 @pytest.mark.parametrize(("rate_hz", "channels"), [(44_100, 2), (8_000, 1), (48_000, 6)])
 def test_both_give_the_same_sound(tmp_path: Path, rate_hz: int, channels: int) -> None:
     clip = tmp_path / "sound.m4a"

@@ -44,6 +44,7 @@ def test_pixel_aspect(tmp_path: Path, decoder: str) -> None:
     assert (got.info.width, got.info.height) == (93, 64)
 
 
+@pytest.mark.slow("both decoders for each, 4 s of these")
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p10le", "yuv422p", "gray"])
 def test_both_give_the_same_pixels(tmp_path: Path, pixels: str) -> None:
     clip = tmp_path / "clip.mkv"
