@@ -15,7 +15,7 @@ SHORTEST_S = 2.0
 """A run that embeds for less says nothing of its pace."""
 
 _REMEDIES = {
-    Stage.FETCH: "the bucket or the way to it is what limits it; run nearer to it, or on more nodes",
+    Stage.FETCH: "the bucket or the way to it is the limit; run nearer to it, or on more nodes",
     Stage.DECODE: "add CPU cores, or decode less of a video (decode.sampling)",
     Stage.ENCODE: "add a GPU, or more of them; without one, more CPU cores",
     Stage.WRITE: "the state's location takes the time; put it on a faster disk, or nearer",
