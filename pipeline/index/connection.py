@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
 
+import grpc
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -19,7 +21,7 @@ from pipeline.errors import IndexUnavailable, SettingsError
 from pipeline.first_contact import why_silent, without_secrets
 from pipeline.index.embedded import EngineFolder
 from pipeline.index.errors import SENTENCES, IndexRefused, completed, mapped_errors, place_of
-from pipeline.index.refusals import Refusal
+from pipeline.index.refusals import Refusal, by_code, grpc_tls_reason
 from pipeline.settings_index import IndexSettings
 
 TIMED_OUT = SENTENCES[Refusal.TIMED_OUT].code
@@ -27,6 +29,8 @@ NO_POINT = "00000000-0000-0000-0000-000000000000"
 REST_PORT = 6333  # the client's own default
 OLDEST_SERVER = (1, 16)
 RECOMMENDED_SERVER = (1, 19)  # what was tried with it is in docs/reliability.md
+READY_WITHIN_S = 3.0
+LOOK_EVERY_S = 0.05
 # A server that comes back is found within this; the library's own two minutes are shared by all
 # channels of a process, new ones too.
 GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
@@ -168,12 +172,29 @@ def open_client(settings: IndexSettings) -> QdrantClient:
             check_compatibility=False,
         )
         try:
-            client.get_collections()  # the client connects lazily: find out now
+            _first_answer(client)  # the client connects lazily: find out now
             _check_version(client, place_of(settings))
         except BaseException:
             client.close()
             raise
         return client
+
+
+def _first_answer(client: QdrantClient) -> None:
+    """Somebody listens. Where gRPC says that nobody does, a channel of this process has seen the
+    server away, and all of them wait a moment before they look again: so do we, for some seconds.
+    """
+    until = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            client.get_collections()
+            return
+        except grpc.RpcError as error:
+            code, words = error.code().name, error.details() or ""
+            waits = by_code(code, words) is Refusal.AWAY and not grpc_tls_reason(words)
+            if not waits or time.monotonic() > until:
+                raise
+        time.sleep(LOOK_EVERY_S)
 
 
 def _authorities() -> dict[str, bytes]:

@@ -170,6 +170,21 @@ def test_an_open_index_outlives_a_restart_of_the_server() -> None:
                 time.sleep(0.05)
 
 
+@pytest.mark.server
+def test_who_opens_an_index_finds_a_server_that_is_back() -> None:
+    """Though another channel of the process has just seen it away."""
+    with qdrant_server.qdrant_server() as server, ExitStack() as stack:
+        with grpc_side(server) as port:
+            settings = IndexSettings(url=server.url, grpc_port=port)
+            other = stack.enter_context(open_index(settings))
+        for _ in range(10):
+            with pytest.raises(IndexUnavailable, match="cannot be reached"):
+                other.exists()
+            time.sleep(0.2)  # its waits grow
+        with grpc_side(server, port), open_index(settings) as index:
+            assert not index.exists()
+
+
 def _answers(index: VectorIndex) -> bool:
     try:
         return not index.exists()
