@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 
 import pytest
@@ -47,7 +48,7 @@ def test_the_busiest_workers_set_the_pace(
     assert pace is not None
     assert pace.stage == stage
     assert said in pace.sentence.replace("%", " %")
-    assert pace.sentence in report_html(report)
+    assert pace.sentence in html.unescape(report_html(report))
 
 
 def test_little_work_and_older_reports_say_nothing_of_it() -> None:
