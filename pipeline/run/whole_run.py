@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 # So far loading may be behind before embedding waits for it: each load that waits is a kilobyte.
 MOST_LOADS_BEHIND = 1024
+# Of these so many have their receipt in memory; others read it again.
+MOST_HELD = 32
 
 
 def run_index(
@@ -150,14 +152,19 @@ def _embed_and_load(
 
     totals = OutcomeTotals()
     loads: deque[Pending[None]] = deque()
+    loading: set[int] = set()
 
     def load(receipt: ShardReceipt, place: LoadPlace) -> None:
         for outcome in protocol.outcomes_taken(run, planned, receipt):
             totals.add(outcome)
         number = receipts.keep(receipt)
+        held = receipt if len(loading) < MOST_HELD else None
+        loading.add(number)
 
         def loaded() -> None:
-            protocol.load(run, planned, index, receipts.read(number), reporter, place)
+            known = receipts.read(number) if held is None else held
+            protocol.load(run, planned, index, known, reporter, place)
+            loading.discard(number)
 
         if engine is Engine.RAY:
             loads.append(steps.submit(LOAD, loaded, number=len(receipts)))
