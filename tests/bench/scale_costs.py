@@ -3,8 +3,8 @@
     python -m tests.bench.scale_costs
 
 Nothing is measured here. `MEASURED` has what other benchmarks measured and docs/performance.md
-states; `ASSUMED` is anybody's to change: what a GPU does has not been measured, and prices are those
-that somebody wrote down on the day that is named.
+states; `ASSUMED` is anybody's to change: what a GPU does has not been measured, and prices are
+those that somebody wrote down on the day that is named.
 """
 
 from __future__ import annotations

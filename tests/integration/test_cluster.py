@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pipeline.state.store import open_store
 from tests.chaos.reading import Points, everything, same
 from tests.chaos.real_run import RealRun
 from tests.support import media_files
+from tests.support.faulty_s3 import SLOW_DOWN
 from tests.support.marked_processes import marked_environment
 from tests.support.qdrant_server import qdrant_server
 from tests.support.ray_cluster import RayCluster, ray_cluster
@@ -33,6 +35,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.server]
 OBJECTS = 40
 ALL = 10**6
 LONGEST_RUN_S = 240.0
+SLOW_NODE = "slow-node"  # botocore tells it in each request
+# Thirty seconds would be waited for in the same way: both are below the client's time limit.
+STALL_S = 2.0
 # What the job server and KubeRay's RayJob, which asks it, give the process that they start.
 OF_A_JOB = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"metadata": {"job_submission_id": "job-1"}})}
 
@@ -45,16 +50,27 @@ def cluster(_environment: None) -> Iterator[RayCluster]:
 
 class Gate:
     """Stands before the S3 server: lets so many GETs of media by, and keeps back who asks for
-    more."""
+    more. It can answer a share of all requests with 503, and those of a node that says so late."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._left = ALL
         self._open = threading.Event()
+        self._asked = itertools.count(1)
+        self.every = 0
+        self.throttled = 0
+        self.stalled = 0
 
     def before(self, app: Callable[..., Any]) -> Callable[..., Any]:
         def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+            if self.every and next(self._asked) % self.every == 0:
+                self.throttled += 1
+                start("503 Slow Down", [("Content-Type", "application/xml")])
+                return [SLOW_DOWN]
             if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].startswith("/media/0"):
+                if SLOW_NODE in environ.get("HTTP_USER_AGENT", ""):
+                    self.stalled += 1
+                    time.sleep(STALL_S)
                 self._pass()
             return app(environ, start)
 
@@ -176,13 +192,15 @@ def test_a_killed_driver_and_two_lost_nodes_cost_time_alone(
         assert run.end().left == ()
         assert until(lambda: cluster.free_cpus() == 3, 60)
 
-        # As a job's entry: it goes on, while a third of the nodes goes, twice.
+        # As a job's entry: it goes on, while a third of the nodes goes, twice, the bucket answers
+        # one request in twenty with 503, and the node that comes gets all of its media late.
+        gate.every = 20
         gate.let_by(4)
         run = RealRun(tmp_path / "next", file, {**cluster.environment, **OF_A_JOB}, LONGEST_RUN_S)
         assert run.wait_for(lambda: gate.reached), run.said()
         cluster.lose(cluster.workers[0])
         gate.let_by(4)
-        cluster.add({})
+        cluster.add({"AWS_SDK_UA_APP_ID": SLOW_NODE})
         assert run.wait_for(lambda: gate.reached), run.said()
         cluster.lose(cluster.workers[0])
         gate.let_by(ALL)
@@ -191,6 +209,9 @@ def test_a_killed_driver_and_two_lost_nodes_cost_time_alone(
         assert ended.left == ()
         assert ended.report["objects_by_status"] == {"indexed": OBJECTS}
         assert ended.report["recovered_objects"] > 0
+        assert gate.throttled > 0
+        assert gate.stalled > 0
+        gate.every = 0
         struck_state = open_store("s3://state/struck", load_settings(file).source)
         lease = read_lease(struck_state)
         assert lease is not None
