@@ -48,6 +48,7 @@ POINTS = (
     Point("Parquet half written", f"{STORE}._written", "half", "/shards/"),
     Point("after Parquet", f"{STORE}.put_file", "after", "/shards/"),
     Point("after receipt", f"{STORE}.create", "after", "/receipts/"),
+    Point("before receipt is kept", "pipeline.run.kept_receipts:KeptReceipts.keep", "before"),
     Point("between upsert batches", "pipeline.index.upserts:Upserts.put", "after"),
     Point("upsert on its way", "qdrant_client:QdrantClient.upsert", "before"),
     Point("after count", f"{INDEX}.count_points", "after"),
