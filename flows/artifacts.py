@@ -34,7 +34,7 @@ def publish_plan(planned: RunPlan) -> None:
         {"action": str(action), "objects": count, "bytes": summary.bytes.get(action, 0)}
         for action, count in sorted(summary.objects.items())
     ]
-    rows.append({"action": "recovered", "objects": len(planned.taken_over), "bytes": 0})
+    rows.append({"action": "recovered", "objects": planned.recovered_objects, "bytes": 0})
     with if_prefect_answers():
         create_table_artifact(
             rows, key=PLAN_KEY, description=f"{planned.to_embed} objects to embed in this run"

@@ -48,7 +48,7 @@ def dry_plan(
         "bytes": dict(summary.bytes),
         "known_media_ms": dict(summary.known_media_ms),
         "not_selected": dict(summary.selection.not_selected),
-        "recovered": len(planned.taken_over),
+        "recovered": planned.recovered_objects,
         "estimated_seconds": estimate,
         "rows": [
             {

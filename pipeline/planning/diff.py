@@ -6,7 +6,7 @@ Pure. Both sides come sorted by key, so that the join streams.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -28,19 +28,19 @@ _UNDONE = (Status.FAILED, Status.REJECTED, Status.DENIED, Status.ARCHIVED)
 class RetryPolicy:
     """Which unchanged objects are tried again: those whose failure may pass, those named by `keys`,
     with `all_failed` every one that did not get in, those that left cold storage, and those that
-    ended otherwise in a stopped run (`committed`, by asset): the index may have that."""
+    ended otherwise in a stopped run (`endings`, of a key): the index may have that."""
 
     all_failed: bool = False
     keys: frozenset[str] = frozenset()
     readable_classes: frozenset[str] = frozenset()
-    committed: Mapping[str, Set[Ending]] = field(default_factory=dict)
+    endings: Callable[[str], Set[Ending]] = lambda _: frozenset()
 
     def reason(self, known: StateRow, obj: MediaObject) -> str:
         """Why to try again; empty for not at all."""
         if known.key in self.keys:
             return "asked for"
         ending = (known.generation, known.status, known.segments)
-        if self.committed.get(known.asset_id, set()) - {ending}:
+        if self.endings(known.key) - {ending}:
             return "a stopped run made something else of it"
         if known.status not in _UNDONE:
             return ""

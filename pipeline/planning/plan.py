@@ -16,7 +16,7 @@ from pipeline.ids import Recipe
 from pipeline.models.spaces import cards_of
 from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
 from pipeline.planning.file import write_plan
-from pipeline.planning.recovery import UnfinishedRuns, is_recovered, recoverable
+from pipeline.planning.recovery import StoppedRuns, committed_assets, outcomes_in
 from pipeline.progress import ProgressReporter
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
 from pipeline.run_options import RunOptions
@@ -24,16 +24,17 @@ from pipeline.settings import Settings
 from pipeline.source.select import as_far_as_listed, select
 from pipeline.source.source import open_source
 from pipeline.state.objects import CurrentState, read_state
+from pipeline.state.receipts import ReceiptPlace, receipt_at
 from pipeline.state.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What there is to do. `recovered` are receipts of runs that were stopped before their state:
-    what is `taken_over` (by asset: the receipt's sequence and shard) is not embedded again.
-    More denied objects than `most_denied` stop the run; None, none do. `leftovers` are the assets
-    of which a stopped run committed something: it may be in the index, hidden or live. `unlisted`
-    are those of them that neither the bucket nor the state has.
+    """What there is to do. `taken` are receipts of runs that were stopped before their state, and
+    which of their outcomes are taken over, `recovered_objects` in all: they are not embedded again.
+    More denied objects than `most_denied` stop the run; None, none do. `stopped_objects` counts the
+    objects of which a stopped run committed something: it may be in the index, hidden or live.
+    `unlisted` are the assets of them that neither the bucket nor the state has.
     """
 
     path: Path
@@ -42,10 +43,10 @@ class RunPlan:
     recipe: Recipe
     summary: PlanSummary
     objects_by_shard: Mapping[int, int]
-    recovered: tuple[ShardReceipt, ...]
-    taken_over: Mapping[str, tuple[int, int]]
+    taken: Mapping[ReceiptPlace, bytes]
+    recovered_objects: int = 0
     most_denied: int | None = None
-    leftovers: tuple[str, ...] = ()
+    stopped_objects: int = 0
     unlisted: tuple[str, ...] = ()
     bytes_to_embed: int = 0
 
@@ -58,13 +59,26 @@ class RunPlan:
     def to_embed(self) -> int:
         return sum(self.objects_by_shard.values())
 
-    def takes_over(self, receipt: ShardReceipt, outcome: ObjectOutcome) -> bool:
-        """Whether this is the receipt from which the object is taken over: several may have it."""
-        return self.taken_over.get(outcome.asset_id) == (receipt.sequence, receipt.shard)
+    def recovered(self) -> Iterator[ShardReceipt]:
+        """The receipts of which something is taken over, read one by one. Raises StateCorrupt."""
+        for place in self.taken:
+            yield receipt_at(self.state.store, place.name)
+
+    def taken_over(self, receipt: ShardReceipt) -> tuple[ObjectOutcome, ...]:
+        """What is taken over of a stopped run's receipt; an object from one, though several may
+        have it."""
+        place = ReceiptPlace(receipt.sequence, receipt.run_id, receipt.shard)
+        return outcomes_in(receipt, self.taken.get(place))
+
+    def leftovers(self, before_token: int) -> Iterator[str]:
+        """The assets that runs before this one, and after the state, have committed; some twice."""
+        if not self.stopped_objects:
+            return iter(())
+        return committed_assets(self.state.store, self.state.sequence, before_token)
 
     @property
     def nothing_to_do(self) -> bool:
-        return self.summary.nothing_to_do and not self.leftovers
+        return self.summary.nothing_to_do and not self.stopped_objects
 
 
 def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
@@ -102,8 +116,7 @@ def plan(
     cards = check_source_and_encoders(settings)
     recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
-    recovered: dict[str, ShardReceipt] = {}
-    candidates, committed = recoverable(state)
+    stopped = StoppedRuns(state)
     summary = PlanSummary()
     source = settings.source
     place = open_source(source)
@@ -119,19 +132,18 @@ def plan(
             options.retry_failed,
             frozenset(options.retry_keys),
             frozenset(source.storage_classes),
-            committed,
+            stopped.endings,
         ),
         summary,
         bucket=source.name,
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = 0
-    left = UnfinishedRuns(set(committed))
 
     def counted() -> Iterator[PlanRow]:
         nonlocal bytes_to_embed
         cut = cut_into_shards(
-            (row for row in left.seen(rows) if not is_recovered(row, candidates, recovered)),
+            (row for row in rows if not stopped.taken_over(row)),
             settings.state.shard_objects,
             settings.state.shard_mb * 2**20,
         )
@@ -142,16 +154,14 @@ def plan(
             yield row
 
     write_plan(path, counted(), summary)
-    left.check(summary)
+    stopped.finish(summary)
     check_removals(
         summary,
         settings.state.max_removed_share,
-        left.unlisted,
-        left.unknown,
+        stopped.unlisted,
+        stopped.unknown,
         allowed=options.allow_removals,
     )
-    taken_over = {asset: (found.sequence, found.shard) for asset, found in recovered.items()}
-    receipts = {place: recovered[asset] for asset, place in taken_over.items()}
     reporter.set_totals(sum(objects_by_shard.values()), len(objects_by_shard))
     reporter.record_phase("list and plan")
     most_denied = None
@@ -165,11 +175,11 @@ def plan(
         recipe,
         summary,
         objects_by_shard,
-        tuple(receipts[place] for place in sorted(receipts)),
-        taken_over,
+        stopped.taken(),
+        stopped.taken_objects,
         most_denied,
-        tuple(committed),
-        tuple(left.unlisted),
+        stopped.objects,
+        tuple(stopped.unlisted),
         bytes_to_embed,
     )
 

@@ -1,38 +1,84 @@
-"""Find what stopped runs have committed: it is taken over, not embedded again."""
+"""Find what stopped runs have committed: it is taken over, not embedded again.
+
+The receipts of stopped runs are read beside the listing, as it goes by: each run committed its
+objects in the order of their keys, as it had listed them. So nothing of them stays in memory but a
+bit an object that is taken over, and the ids of those that are nowhere else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import heapq
+import itertools
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 
-from pipeline.errors import PlanRefused
+from pipeline.errors import PlanRefused, StateCorrupt
 from pipeline.planning.diff import Ending, PlanSummary
-from pipeline.records import Action, PlanRow, ShardReceipt, Status
+from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
 from pipeline.state.objects import CurrentState
-from pipeline.state.receipts import open_receipts
+from pipeline.state.receipts import ReceiptPlace, open_receipts, places_of_receipts, receipt_at
+from pipeline.state.store import Store
+
+NO_ENDINGS: Set[Ending] = frozenset()
 
 
-class UnfinishedRuns:
-    """What stopped runs have committed, as the plan passes by: what is `unlisted` so far, and how
-    much of it all the state does not know."""
+@dataclass(frozen=True, slots=True)
+class _Committed:
+    """An outcome, and where it stands: the number of it in a receipt that has so many."""
 
-    def __init__(self, committed: set[str]) -> None:
-        self.unlisted = committed
+    outcome: ObjectOutcome
+    place: ReceiptPlace
+    number: int
+    of: int
+
+
+class StoppedRuns:
+    """What runs after the state's have committed. Is asked in the order of the keys: first for the
+    `endings` of a key, then whether the row of it is `taken_over`; `finish` says that no more come.
+    """
+
+    def __init__(self, state: CurrentState) -> None:
+        self.objects = 0
+        self.unlisted: list[str] = []
+        self.taken_objects = 0
+        self._taken: dict[ReceiptPlace, bytearray] = {}
         self._new = 0
+        self._groups = _by_key(state.store, state.sequence)
+        self._next = next(self._groups, None)
 
     @property
     def unknown(self) -> int:
+        """How many objects of them the state does not know."""
         return self._new + len(self.unlisted)
 
-    def seen(self, rows: Iterator[PlanRow]) -> Iterator[PlanRow]:
-        for row in rows:
-            if row.asset_id in self.unlisted:
-                self.unlisted.remove(row.asset_id)
-                self._new += row.action is Action.NEW
-            yield row
+    def endings(self, key: str) -> Set[Ending]:
+        """All that became of the object in such runs."""
+        found = self._at(key)
+        return NO_ENDINGS if found is None else frozenset(_ending(one.outcome) for one in found)
 
-    def check(self, summary: PlanSummary) -> None:
-        """Raises PlanRefused: when this run has written its state, nobody looks after what stopped
-        runs have left, and of what lies behind a listing's end it is not known what to do."""
+    def taken_over(self, row: PlanRow) -> bool:
+        """Whether a stopped run has committed this very generation, and nobody need embed it."""
+        found = self._at(row.object.key)
+        if found is None:
+            return False
+        self._step()
+        self._new += row.action is Action.NEW
+        if row.action not in (Action.NEW, Action.CHANGED):
+            return False
+        passed = [one for one in found if _may_be_taken(one.outcome)]
+        if not passed or passed[-1].outcome.generation != row.generation:
+            return False
+        last = passed[-1]
+        self._taken.setdefault(last.place, bytearray(last.of))[last.number] = 1
+        self.taken_objects += 1
+        return True
+
+    def finish(self, summary: PlanSummary) -> None:
+        """After the last row. Raises PlanRefused: when this run has written its state, nobody looks
+        after what stopped runs have left, and of what lies behind a listing's end it is not known
+        what to do."""
+        while self._next is not None:
+            self._pass_unlisted()
         if summary.selection.ended_early and self.unlisted:
             raise PlanRefused(
                 f"The listing ended early, and {len(self.unlisted)} of the objects that a stopped "
@@ -40,37 +86,71 @@ class UnfinishedRuns:
                 remedy="Run once with a whole listing, without --allow-short-listing.",
             )
 
+    def taken(self) -> dict[ReceiptPlace, bytes]:
+        """Of each receipt of which something is taken over, a byte an outcome: 1 where it is."""
+        return {place: bytes(self._taken[place]) for place in sorted(self._taken)}
 
-def recoverable(
-    state: CurrentState,
-) -> tuple[dict[str, tuple[str, ShardReceipt]], dict[str, set[Ending]]]:
-    """By asset, the generation that an unfinished run committed last, and the receipt it is in; and
-    all that became of it in such runs."""
-    found = {}
-    committed: dict[str, set[Ending]] = {}
-    for receipt in open_receipts(state.store, state.sequence):
-        for outcome in receipt.outcomes:
-            ending = (outcome.generation, outcome.status, outcome.segments)
-            committed.setdefault(outcome.asset_id, set()).add(ending)
-            # What may pass another time is tried again, not taken over; what was denied, too: the
-            # run may have been stopped for it.
-            passes = outcome.failure is not None and outcome.failure.retryable
-            if not passes and outcome.status is not Status.DENIED:
-                found[outcome.asset_id] = (outcome.generation, receipt)
-    return found, committed
+    def _at(self, key: str) -> list[_Committed] | None:
+        while self._next is not None and self._next[0] < key:
+            self._pass_unlisted()
+        return self._next[1] if self._next is not None and self._next[0] == key else None
+
+    def _pass_unlisted(self) -> None:
+        if self._next is not None:
+            self.unlisted.append(self._next[1][0].outcome.asset_id)
+            self._step()
+
+    def _step(self) -> None:
+        self.objects += 1
+        self._next = next(self._groups, None)
 
 
-def is_recovered(
-    row: PlanRow,
-    candidates: Mapping[str, tuple[str, ShardReceipt]],
-    recovered: dict[str, ShardReceipt],
-) -> bool:
-    """Whether a stopped run has committed this very generation; its receipt is put into
-    `recovered`."""
-    if row.action not in (Action.NEW, Action.CHANGED):
-        return False
-    candidate = candidates.get(row.asset_id)
-    if candidate is None or candidate[0] != row.generation:
-        return False
-    recovered[row.asset_id] = candidate[1]
-    return True
+def outcomes_in(receipt: ShardReceipt, taken: bytes | None) -> tuple[ObjectOutcome, ...]:
+    """Those that are taken over of a receipt."""
+    return tuple(itertools.compress(receipt.outcomes, taken or b""))
+
+
+def committed_assets(store: Store, after_token: int, before_token: int) -> Iterator[str]:
+    """The ids of what the runs between the two have committed; of each run that had it."""
+    for receipt in open_receipts(store, after_token):
+        if receipt.sequence < before_token:
+            yield from (outcome.asset_id for outcome in receipt.outcomes)
+
+
+def _by_key(store: Store, after_token: int) -> Iterator[tuple[str, list[_Committed]]]:
+    """The outcomes of each key, those of the oldest run first."""
+    places = places_of_receipts(store, after_token)
+    runs = [
+        _of_run(store, list(some))
+        for _, some in itertools.groupby(places, lambda place: (place.sequence, place.run_id))
+    ]
+    merged = heapq.merge(*runs, key=lambda one: (one.outcome.key, one.place.sequence))
+    for key, some in itertools.groupby(merged, lambda one: one.outcome.key):
+        yield key, list(some)
+
+
+def _of_run(store: Store, places: list[ReceiptPlace]) -> Iterator[_Committed]:
+    """Raises StateCorrupt where its keys do not follow one another: what comes too late would be
+    taken for an object that is no longer listed."""
+    before = ""
+    for place in places:
+        receipt = receipt_at(store, place.name)
+        for number, outcome in enumerate(receipt.outcomes):
+            if outcome.key < before:
+                raise StateCorrupt(
+                    f"The keys of {place.name} do not follow those before it.",
+                    remedy=f"Remove {place.name} and run again: its objects are embedded anew.",
+                )
+            before = outcome.key
+            yield _Committed(outcome, place, number, len(receipt.outcomes))
+
+
+def _ending(outcome: ObjectOutcome) -> Ending:
+    return outcome.generation, outcome.status, outcome.segments
+
+
+def _may_be_taken(outcome: ObjectOutcome) -> bool:
+    """What may pass another time is tried again, not taken over; what was denied, too: the run may
+    have been stopped for it."""
+    passes = outcome.failure is not None and outcome.failure.retryable
+    return not passes and outcome.status is not Status.DENIED

@@ -71,7 +71,7 @@ def report_of(
         failures=tuple(totals.failures),
         stages=stages,
         seconds_by_phase={name: round(s, 3) for name, s in reporter.seconds.items()},
-        recovered_objects=len(planned.taken_over),
+        recovered_objects=planned.recovered_objects,
         search=tuple(search),
         engine=str(engine),
         precisions=latest.of(Stage.ENCODE).precisions,

@@ -133,10 +133,10 @@ def check_denied(denied: int, planned: RunPlan) -> None:
         )
 
 
-def outcomes_taken(run: Run, planned: RunPlan, receipt: ShardReceipt) -> list[ObjectOutcome]:
+def outcomes_taken(run: Run, planned: RunPlan, receipt: ShardReceipt) -> tuple[ObjectOutcome, ...]:
     """All of an own shard; of a stopped run's, what is taken over."""
     own = receipt.sequence == run.folder.sequence
-    return [o for o in receipt.outcomes if own or planned.takes_over(receipt, o)]
+    return receipt.outcomes if own else planned.taken_over(receipt)
 
 
 def load(
@@ -150,9 +150,7 @@ def load(
     """Make a committed shard searchable, wherever `place` has it done. May be repeated: ids and the
     flip are idempotent."""
     outcomes = outcomes_taken(run, planned, receipt)
-    asked = ShardLoad(
-        for_workers(run.settings), run.folder, receipt, tuple(outcomes), run.lease.stored
-    )
+    asked = ShardLoad(for_workers(run.settings), run.folder, receipt, outcomes, run.lease.stored)
     done = place(asked, lambda: load_committed(asked, run.store, index, run.lease))
     reporter.add(
         Stage.LOAD,
@@ -179,7 +177,7 @@ def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressRepo
     while batch := list(itertools.islice(unlisted, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
-    leftovers = iter(planned.leftovers)
+    leftovers = planned.leftovers(run.folder.sequence)
     while batch := list(itertools.islice(leftovers, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.sweep_leftovers(batch, run.folder.sequence)

@@ -178,7 +178,7 @@ def _embed_and_load(
         load_place(run.settings, index, engine if planned.to_embed else Engine.LOOP) as place,
         closing(protocol.embed(run, planned, engine, reporter)) as embedded,
     ):
-        for receipt in planned.recovered:
+        for receipt in planned.recovered():
             load(receipt, place)
         if planned.to_embed:
             for receipt in steps.stream(EMBED, lambda: embedded):

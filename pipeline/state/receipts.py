@@ -66,6 +66,19 @@ class RunFolder:
         return f"{self.root}/shards/{shard:06d}-{uuid.uuid4().hex[:12]}.parquet"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ReceiptPlace:
+    """Where a receipt is, by its run and shard."""
+
+    sequence: int
+    run_id: str
+    shard: int
+
+    @property
+    def name(self) -> str:
+        return RunFolder(self.sequence, self.run_id).receipt(self.shard)
+
+
 def new_run_id() -> str:
     """A name for a run: its start in UTC and a few letters by chance."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -116,10 +129,18 @@ def open_receipts(store: Store, after_token: int) -> Iterator[ShardReceipt]:
     With the state's own token these are the runs that were stopped before they wrote the state:
     what they embedded need not be embedded again.
     """
+    for place in places_of_receipts(store, after_token):
+        yield receipt_at(store, place.name)
+
+
+def places_of_receipts(store: Store, after_token: int) -> Iterator[ReceiptPlace]:
+    """Where they are, in the same order; none is read."""
     # A name that begins with this one is longer, and so comes after it.
     for name in store.list(RUNS, start_after=_runs_from(after_token + 1)):
-        if PurePosixPath(name).parent.name == "receipts":
-            yield receipt_at(store, name)
+        path = PurePosixPath(name)
+        if path.parent.name == "receipts":
+            sequence, _, run_id = path.parent.parent.name.partition("-")
+            yield ReceiptPlace(int(sequence), run_id, int(path.stem))
 
 
 def receipt_of(store: Store, data_file: str) -> ShardReceipt | None:

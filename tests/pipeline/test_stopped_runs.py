@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import PlanRefused
+from pipeline.errors import PlanRefused, StateCorrupt
 from pipeline.ids import asset_id, generation
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import check_source_and_encoders, recipe_of
@@ -84,7 +84,7 @@ def test_what_was_changed_for_a_stopped_run_alone_is_embedded_again(
     rows = {row.object.key: (row.action, row.reason) for row in read_plan(done.path)}
     assert rows == {"3.jpg": (Action.RETRY, "a stopped run made something else of it")}
     assert done.summary.to_embed == done.to_embed == 1
-    assert not done.recovered
+    assert not list(done.recovered())
 
 
 def test_what_ended_otherwise_in_a_stopped_run_is_tried_again(
@@ -106,15 +106,27 @@ def test_an_object_of_two_stopped_runs_is_taken_over_once(
     stopped_run(settings, "a.jpg", "b.jpg", segments={"b.jpg": 7})
     stopped_run(settings, "b.jpg", sequence=3)
     done = planned(settings, tmp_path)
-    assert [receipt.sequence for receipt in done.recovered] == [2, 3]
+    assert [receipt.sequence for receipt in done.recovered()] == [2, 3]
     taken = [
         (receipt.sequence, outcome.key)
-        for receipt in done.recovered
-        for outcome in receipt.outcomes
-        if done.takes_over(receipt, outcome)
+        for receipt in done.recovered()
+        for outcome in done.taken_over(receipt)
     ]
     assert taken == [(2, "a.jpg"), (3, "b.jpg")]
+    assert done.recovered_objects == 2
+    assert sorted(done.leftovers(4)) == sorted(
+        asset_id("media", key) for key in ("a.jpg", "b.jpg", "b.jpg")
+    )
+    assert list(done.leftovers(2)) == [], "what this run itself commits is none of it"
     assert done.to_embed == 0
+
+
+def test_receipts_in_another_order_are_refused(settings: Settings, tmp_path: Path) -> None:
+    """Read beside the listing, what came too late would be taken for gone."""
+    known(settings)
+    stopped_run(settings, "4.jpg", "3.jpg")
+    with pytest.raises(StateCorrupt, match=r"receipts/000000\.json do not follow"):
+        planned(settings, tmp_path)
 
 
 def test_what_a_stopped_run_brought_in_counts_among_the_removals(
