@@ -22,7 +22,7 @@ MEASURED: Mapping[str, tuple[float, str]] = {
     "server_cpu_s": (0.000263, "CPU-s of Qdrant a point that is written, without its graph"),
     "graph_cpu_s": (0.000975, "CPU-s of Qdrant a point whose graph is built"),
     "writer_cpu_s": (1 / 5600, "CPU-s of a writer a window"),
-    "driver_cpu_s": (0.0003, "CPU-s of the driver an object"),
+    "driver_cpu_s": (0.00018, "CPU-s of the driver an object, by simulation"),
     "receipt_bytes": (418.0, "bytes of receipts an object"),
 }
 ASSUMED: Mapping[str, tuple[float, str]] = {
