@@ -77,10 +77,10 @@ class PayloadField:
 
     `choices` are all of its values, where they are few. `only_where` is the case in which a point
     has the field, if that is not always. `may_be_left_out`: a collection can do without it
-    (`index.payload_exclude`), since no search and no run reads it. `narrows_search`: searches are
-    filtered by its index, so that the graph has links for it; else the index is for what runs
-    delete and count. `since` is the version of sensedex that first wrote it. Raises ValueError
-    that names the field.
+    (`index.payload_exclude`), since no search and no run reads it. `graph_links`: the graph of
+    vectors has links of its own for it, where searches are narrowed by it; they are not worth
+    their price for what runs delete and count by, nor for a number. `since` is the version of
+    sensedex that first wrote it. Raises ValueError that names the field.
     """
 
     name: str
@@ -89,7 +89,7 @@ class PayloadField:
     on: frozenset[PointKind]
     describes: Subject
     index: IndexKind | None = None
-    narrows_search: bool = True
+    graph_links: bool = True
     verified: Verified = Verified.SAMPLE
     may_be_left_out: bool = False
     nullable: bool = False
@@ -108,7 +108,7 @@ class PayloadField:
             raise ValueError(f"{self.name} is about a window, and an anchor has none")
         if self.index is not None and self.type not in _INDEXABLE[self.index]:
             raise ValueError(f"{self.name}: an index of kind {self.index} fits no {self.type}")
-        if self.index is None and not self.narrows_search:
+        if self.index is None and not self.graph_links:
             raise ValueError(f"{self.name} has no index, which searches could do without")
         if self.may_be_left_out and (self.index or self.verified is not Verified.SAMPLE):
             raise ValueError(f"{self.name} is needed to filter or to verify: it cannot be left out")

@@ -57,8 +57,8 @@ def draw(fields: Iterable[PayloadField]) -> str:
         if field.since != FIRST_VERSION:
             what += f"; since {field.since}"
         index = str(field.index) if field.index else ""
-        if not field.narrows_search:
-            index += ", for runs"
+        if not field.graph_links:
+            index += ", no links"
         out = "yes" if field.may_be_left_out else ""
         cells = (f"`{field.name}`", letters, kind, what, index, out)
         lines.append(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|")

@@ -90,7 +90,7 @@ def payload_indexes(
     for field in FIELDS:
         if field.index is None:
             continue
-        links = False if knows and not field.narrows_search else None
+        links = False if knows and not field.graph_links else None
         if links is None and on_disk is None:
             yield field.name, INDEX_TYPES[field.index]
         else:

@@ -36,7 +36,7 @@ LEAST_KB = 1_000
 ALL = frozenset(INDEXED_FIELDS)
 # What runs, verify and rebuild filter by, and every search: `live` and `kind`.
 OF_CALLS = frozenset({"kind", "live", "asset_id", "generation", "sequence"})
-WITHOUT_LINKS = frozenset(f.name for f in FIELDS if f.index and not f.narrows_search)
+WITHOUT_LINKS = frozenset(f.name for f in FIELDS if f.index and not f.graph_links)
 
 
 def main() -> None:
