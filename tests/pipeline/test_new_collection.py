@@ -116,7 +116,7 @@ def test_order_and_consistency_go_with_what_they_are_for(served: Served, tmp_pat
         index.points().delete(["5c4a8a4e-0000-0000-0000-000000000000"])
         index.query("vision", unit("any"), 1)
     told = asked_with(served)
-    for path in ("points", "points/batch", "points/delete"):
+    for path in ("points", "points/batch"):
         assert told[path] == {("ordering", "strong")}, path
     assert told["points/query"] == {("consistency", "quorum")}
     in_number = settings.model_copy(update={"read_consistency": 2, "write_ordering": None})
