@@ -1,4 +1,4 @@
-"""Read objects of a bucket with a precondition, and write them on a condition.
+"""Clients for a bucket, and its small requests: look, read, write on a condition.
 
 Every error that leaves here is one of `pipeline.errors`: `errors.map_client_error`, beside it, is
 the one place where a botocore error becomes one of ours. Its messages name bucket, key or endpoint
@@ -7,13 +7,11 @@ and are made from S3's error codes; never from a request, which may carry a sign
 
 from __future__ import annotations
 
-import email.header
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -23,8 +21,8 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from pipeline.errors import ObjectChanged, SettingsError, Transient, printable
-from pipeline.records import FetchedObject, MediaObject
+from pipeline.errors import SettingsError, Transient
+from pipeline.records import MediaObject
 from pipeline.s3.errors import answer_of, host_of, map_client_error, refuse_redirect
 from pipeline.s3.quick_get import QuickGet, quick_get_of
 from pipeline.settings import SourceSettings
@@ -33,13 +31,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as S3Client
 else:
     S3Client = Any
-
-# A chunk that a cut connection spoils is fetched again: small enough not to matter.
-CHUNK_BYTES = 256 * 1024
-RESUMES_WITHOUT_PROGRESS = 4
-
-# What a body may raise after its headers have come; urllib3's own errors arrive wrapped in these.
-_CUT = (aws.ResponseStreamingError, aws.IncompleteReadError, aws.HTTPClientError)
 
 
 class PreconditionFailed(Transient):
@@ -120,71 +111,6 @@ def timestamp(value: Any) -> datetime:
     except (TypeError, ValueError):
         return parse_timestamp(value)
     return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-
-
-def fetch_to_file(
-    client: S3Client, obj: MediaObject, path: Path, quick: QuickGet | None = None
-) -> FetchedObject:
-    """GET the object as it was listed (If-Match, and its version) into `path`, in chunks.
-
-    A connection that is cut is taken up again where it broke, under the same precondition.
-    Raises ObjectChanged (`object_gone` when it is no longer there), ObjectDenied, ObjectArchived,
-    StoreUnavailable and what `map_client_error` knows of the bucket.
-    """
-    condition: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key, "IfMatch": f'"{obj.etag}"'}
-    if obj.version_id is not None:
-        condition["VersionId"] = obj.version_id
-    fetched: FetchedObject | None = None
-    stalls = 0
-    with path.open("wb") as file:
-        while True:
-            before = file.tell()
-            try:
-                # Of an empty object no range can be asked; the first request never has one.
-                asked = condition | ({"Range": f"bytes={before}-"} if before else {})
-                answer: Any = quick.get(obj) if quick is not None and fetched is None else None
-                if answer is None:
-                    answer = client.get_object(**asked)
-                    if quick is not None:
-                        quick.learn(obj)
-            except (aws.BotoCoreError, aws.ClientError) as error:
-                raise map_client_error(error, obj.bucket, obj.key) from error
-            if before and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
-                file.seek(0)  # the server knows no ranges and sends it all again
-                file.truncate()
-            fetched = fetched or _fetched(answer)
-            try:
-                with closing(answer["Body"]) as body:
-                    _copy(body, file)
-                break
-            except _CUT as error:
-                if file.tell() >= obj.size_bytes:
-                    break  # the last byte had come before the cut
-                stalls = 0 if file.tell() > before else stalls + 1
-                if stalls > RESUMES_WITHOUT_PROGRESS:
-                    raise map_client_error(error, obj.bucket, obj.key) from error
-                time.sleep(0.1 * 2**stalls)
-        size = file.tell()
-    if size != obj.size_bytes or fetched is None:
-        raise ObjectChanged(
-            f"{printable(obj.uri)} has {size} bytes; the listing said {obj.size_bytes}.",
-            remedy="The next run plans it anew.",
-        )
-    return fetched
-
-
-def _copy(body: Any, file: BinaryIO) -> None:
-    while chunk := body.read(CHUNK_BYTES):
-        file.write(chunk)
-
-
-def _fetched(answer: Any) -> FetchedObject:
-    # AWS sends metadata that is not ASCII as RFC 2047 words.
-    metadata = {
-        name: str(email.header.make_header(email.header.decode_header(value)))
-        for name, value in answer.get("Metadata", {}).items()
-    }
-    return FetchedObject(answer.get("ContentType", ""), metadata)
 
 
 def presign(client: S3Client, obj: MediaObject, expires_s: int) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.records import FetchedObject, MediaObject
-from pipeline.s3.client import fetch_to_file, make_fetching_client
+from pipeline.s3.client import make_fetching_client
 from pipeline.s3.errors import first_contact
+from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
 

@@ -19,6 +19,7 @@ from flows.cli.demo_server import DemoServer
 from pipeline.errors import ObjectChanged, ObjectDenied
 from pipeline.records import FetchedObject, MediaObject
 from pipeline.s3 import client as s3
+from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
 from pipeline.s3.quick_get import QuickGet
 from pipeline.settings import SourceSettings
@@ -94,7 +95,7 @@ def fetching(answers: Answers, folder: Path) -> tuple[s3.S3Client, QuickGet]:
     client, quick = s3.make_fetching_client(source)
     assert quick is not None
     cuts, answers.cuts = answers.cuts, 0
-    s3.fetch_to_file(client, OBJECT, folder / "first", quick)
+    fetch_to_file(client, OBJECT, folder / "first", quick)
     answers.cuts = cuts
     answers.asked.clear()
     return client, quick
@@ -112,21 +113,21 @@ def test_nasty_keys_come_back_as_they_are(seaweed_server: DemoServer, tmp_path: 
     assert len(listed) == len(keys)
     with calls_of_botocore(client) as called:
         for obj in listed:
-            found = s3.fetch_to_file(client, obj, tmp_path / "object", quick)
+            found = fetch_to_file(client, obj, tmp_path / "object", quick)
             assert (tmp_path / "object").read_bytes() == obj.key.encode()
             assert found.metadata == {"n": "1"}
     assert called == ["GetObject"]  # of the first, from which the address is learnt
     client.put_object(Bucket=source.bucket, Key=listed[0].key, Body=b"another")
     with pytest.raises(ObjectChanged):
-        s3.fetch_to_file(client, listed[0], tmp_path / "object", quick)
+        fetch_to_file(client, listed[0], tmp_path / "object", quick)
 
 
 def test_dots_and_slashes_of_a_key_are_sent_as_they_are(answers: Answers, tmp_path: Path) -> None:
     client, quick = fetching(answers, tmp_path)
     for key in ("a/../b.jpg", "a//b.jpg", "./a.jpg", "a%2Fb?c#d.jpg"):
         obj = MediaObject("bucket", key, "e", len(BODY), "")
-        s3.fetch_to_file(client, obj, tmp_path / "k", quick)
-        s3.fetch_to_file(client, obj, tmp_path / "k")
+        fetch_to_file(client, obj, tmp_path / "k", quick)
+        fetch_to_file(client, obj, tmp_path / "k")
     paths = [path for path, _ in answers.asked]
     assert paths[::2] == paths[1::2]
 
@@ -134,9 +135,9 @@ def test_dots_and_slashes_of_a_key_are_sent_as_they_are(answers: Answers, tmp_pa
 def test_what_comes_is_as_botocore_gives_it(answers: Answers, tmp_path: Path) -> None:
     client, quick = fetching(answers, tmp_path)
     with calls_of_botocore(client) as called:
-        found = s3.fetch_to_file(client, OBJECT, tmp_path / "quick", quick)
+        found = fetch_to_file(client, OBJECT, tmp_path / "quick", quick)
         assert called == []
-        assert found == s3.fetch_to_file(client, OBJECT, tmp_path / "botocore")
+        assert found == fetch_to_file(client, OBJECT, tmp_path / "botocore")
         assert called == ["GetObject"]
     assert found == FetchedObject("image/jpeg", {"Title": "a dog"})
     assert (tmp_path / "quick").read_bytes() == (tmp_path / "botocore").read_bytes() == BODY
@@ -145,7 +146,7 @@ def test_what_comes_is_as_botocore_gives_it(answers: Answers, tmp_path: Path) ->
 def test_a_cut_body_goes_on_where_it_broke(answers: Answers, tmp_path: Path) -> None:
     answers.cuts = 1
     client, quick = fetching(answers, tmp_path)
-    s3.fetch_to_file(client, OBJECT, tmp_path / "k", quick)
+    fetch_to_file(client, OBJECT, tmp_path / "k", quick)
     assert (tmp_path / "k").read_bytes() == BODY
     [(_, first), (_, second)] = answers.asked
     assert first is None
@@ -159,10 +160,10 @@ def test_a_busy_server_is_botocores_and_asked_quickly_again(
     client, quick = fetching(answers, tmp_path)
     answers.statuses = [status, status]
     with calls_of_botocore(client) as called:
-        s3.fetch_to_file(client, OBJECT, tmp_path / "k", quick)
+        fetch_to_file(client, OBJECT, tmp_path / "k", quick)
         assert len(called) == 1
         assert len(answers.asked) == 3
-        s3.fetch_to_file(client, OBJECT, tmp_path / "k", quick)
+        fetch_to_file(client, OBJECT, tmp_path / "k", quick)
         assert len(called) == 1
 
 
@@ -170,9 +171,9 @@ def test_where_it_is_refused_it_stops(answers: Answers, tmp_path: Path) -> None:
     client, quick = fetching(answers, tmp_path)
     answers.statuses = [403, 403]
     with pytest.raises(ObjectDenied):
-        s3.fetch_to_file(client, OBJECT, tmp_path / "k", quick)
+        fetch_to_file(client, OBJECT, tmp_path / "k", quick)
     with calls_of_botocore(client) as called:
-        s3.fetch_to_file(client, OBJECT, tmp_path / "k", quick)
+        fetch_to_file(client, OBJECT, tmp_path / "k", quick)
     assert called == ["GetObject"]
     assert len(answers.asked) == 3
 
@@ -210,7 +211,7 @@ def test_the_address_is_botocores(bucket: str, version: str | None) -> None:
     client.meta.events.register("before-send.s3", answer)
     obj = MediaObject(bucket, "a/b c+%ü.jpg", "e", 1, "", version_id=version)
     with pytest.raises(ObjectChanged):
-        s3.fetch_to_file(client, obj, Path(os.devnull))
+        fetch_to_file(client, obj, Path(os.devnull))
     assert quick is not None
     quick.learn(obj)
     assert [quick.url_of(obj)] == asked

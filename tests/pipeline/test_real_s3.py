@@ -13,7 +13,9 @@ import pytest
 
 from flows.cli.demo_server import DemoServer
 from pipeline.errors import BucketNotFound, CredentialsMissing, ObjectChanged
+from pipeline.records import FetchedObject
 from pipeline.s3 import client as s3
+from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_keys, list_pages
 from pipeline.settings import SourceSettings
 from pipeline.source.select import ListingUnsorted, SelectionCounts, select
@@ -46,7 +48,7 @@ def test_keys_and_contents_come_back_as_they_are(source: SourceSettings, tmp_pat
         content = obj.key.encode()
         assert obj.size_bytes == len(content)
         assert obj.etag == hashlib.md5(content, usedforsecurity=False).hexdigest()
-        s3.fetch_to_file(client, obj, tmp_path / "object")
+        fetch_to_file(client, obj, tmp_path / "object")
         assert (tmp_path / "object").read_bytes() == content
 
 
@@ -78,9 +80,9 @@ def test_a_changed_object_is_not_read(source: SourceSettings, tmp_path: Path) ->
     put(source, **{"a.jpg": b"after"})
     s3.delete(client, source.bucket, "gone.jpg")
     with pytest.raises(ObjectChanged):
-        s3.fetch_to_file(client, changed, tmp_path / "object")
+        fetch_to_file(client, changed, tmp_path / "object")
     with pytest.raises(ObjectChanged) as raised:
-        s3.fetch_to_file(client, gone, tmp_path / "object")
+        fetch_to_file(client, gone, tmp_path / "object")
     assert raised.value.code == "object_gone"
 
 
@@ -92,8 +94,8 @@ def test_metadata_and_storage_class(source: SourceSettings, tmp_path: Path) -> N
     )  # fmt: skip
     [obj] = list_pages(client, source.bucket, "")
     assert obj.storage_class == "STANDARD_IA"
-    fetched = s3.fetch_to_file(client, obj, tmp_path / "object")
-    assert fetched == s3.FetchedObject("image/jpeg", {"title": "a dog"})
+    fetched = fetch_to_file(client, obj, tmp_path / "object")
+    assert fetched == FetchedObject("image/jpeg", {"title": "a dog"})
 
 
 def test_versions(source: SourceSettings) -> None:
@@ -118,7 +120,7 @@ def test_a_large_file_in_parts_and_by_a_link(source: SourceSettings, tmp_path: P
     s3.put_file(client, source.bucket, "large.bin", tmp_path / "up")
     [obj] = list_pages(client, source.bucket, "")
     assert obj.etag.endswith("-3")  # in three parts
-    s3.fetch_to_file(client, obj, tmp_path / "down")
+    fetch_to_file(client, obj, tmp_path / "down")
     assert (tmp_path / "down").read_bytes() == content
     with urllib.request.urlopen(s3.presign(client, obj, 60), timeout=30) as answer:
         assert answer.read() == content

@@ -21,8 +21,9 @@ from pipeline.errors import (
     SettingsError,
     StoreUnavailable,
 )
-from pipeline.records import MediaObject
+from pipeline.records import FetchedObject, MediaObject
 from pipeline.s3 import client as s3
+from pipeline.s3.fetch import RESUMES_WITHOUT_PROGRESS, fetch_to_file
 from pipeline.s3.listing import list_keys, list_pages
 from pipeline.settings import SourceSettings
 from tests.support.s3_server import S3Server
@@ -53,7 +54,7 @@ def test_keys_come_back_as_they_are(s3_server: S3Server, tmp_path: Path) -> None
     listed = list(list_pages(client, "media", ""))
     assert [obj.key for obj in listed] == sorted(NASTY_KEYS)
     for obj in listed:
-        s3.fetch_to_file(client, obj, tmp_path / "object")
+        fetch_to_file(client, obj, tmp_path / "object")
         assert (tmp_path / "object").read_bytes() == obj.key.encode()
 
 
@@ -71,9 +72,9 @@ def test_keys_that_urls_bend(s3_server: S3Server, tmp_path: Path, key: str) -> N
     s3_server.requests.clear()
     if "\n" in key:
         with pytest.raises(ObjectChanged, match=r"s3://media/new\\nline\.jpg"):
-            s3.fetch_to_file(client, obj, tmp_path / "object")
+            fetch_to_file(client, obj, tmp_path / "object")
     else:
-        s3.fetch_to_file(client, obj, tmp_path / "object")
+        fetch_to_file(client, obj, tmp_path / "object")
     assert s3_server.requests == [("GET", f"/media/{key}")]
 
 
@@ -109,8 +110,8 @@ def test_metadata_comes_with_the_one_get(s3_server: S3Server, tmp_path: Path) ->
     )
     obj = only(client)
     s3_server.requests.clear()
-    fetched = s3.fetch_to_file(client, obj, tmp_path / "a")
-    assert fetched == s3.FetchedObject("image/jpeg", {"author": "ann", "title": "Zürich"})
+    fetched = fetch_to_file(client, obj, tmp_path / "a")
+    assert fetched == FetchedObject("image/jpeg", {"author": "ann", "title": "Zürich"})
     assert s3_server.requests == [("GET", "/media/a")]
 
 
@@ -120,11 +121,11 @@ def test_a_changed_object_is_not_read(s3_server: S3Server, tmp_path: Path) -> No
     obj = only(client)
     client.put_object(Bucket="media", Key="a", Body=b"two")
     with pytest.raises(ObjectChanged) as changed:
-        s3.fetch_to_file(client, obj, tmp_path / "a")
+        fetch_to_file(client, obj, tmp_path / "a")
     assert (changed.value.code, changed.value.retryable) == ("object_changed", True)
     client.delete_object(Bucket="media", Key="a")
     with pytest.raises(ObjectChanged) as gone:
-        s3.fetch_to_file(client, obj, tmp_path / "a")
+        fetch_to_file(client, obj, tmp_path / "a")
     assert gone.value.code == "object_gone"
     assert "s3://media/a" in str(gone.value)
 
@@ -133,13 +134,13 @@ def test_cold_storage_says_so(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.put_object(Bucket="media", Key="a", Body=b"one", StorageClass="DEEP_ARCHIVE")
     with pytest.raises(ObjectArchived, match="Restore"):
-        s3.fetch_to_file(client, only(client), tmp_path / "a")
+        fetch_to_file(client, only(client), tmp_path / "a")
 
 
 def test_an_empty_object_is_fetched(s3_server: S3Server, tmp_path: Path) -> None:
     client = s3_server.client()
     client.put_object(Bucket="media", Key="a", Body=b"")
-    s3.fetch_to_file(client, only(client), tmp_path / "a")
+    fetch_to_file(client, only(client), tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b""
 
 
@@ -210,7 +211,7 @@ def test_every_answer_has_its_error(
         for method in ("get_object", "list_objects_v2"):
             stub.add_client_error(method, code, "said hush AKIATEST", status)
         with pytest.raises(one) as single:
-            s3.fetch_to_file(client, obj, tmp_path / "k")
+            fetch_to_file(client, obj, tmp_path / "k")
         with pytest.raises(all_of_them) as whole:
             list(list_pages(client, "b", ""))
     for error in (single.value, whole.value):
@@ -316,7 +317,7 @@ def test_a_cut_connection_is_taken_up_again(tmp_path: Path, ranges: bool) -> Non
     server = CuttingServer(cuts=2, cut_after=700_000, ranges=ranges)
     try:
         obj = MediaObject("b", "k", "e", len(BODY), "")
-        s3.fetch_to_file(server.client, obj, tmp_path / "k")
+        fetch_to_file(server.client, obj, tmp_path / "k")
     finally:
         server.stop()
     assert (tmp_path / "k").read_bytes() == BODY
@@ -335,12 +336,10 @@ def test_a_connection_that_never_gives_a_byte_is_given_up(tmp_path: Path) -> Non
     server = CuttingServer(cuts=100, cut_after=0)
     try:
         with pytest.raises(StoreUnavailable, match="s3://b/k"):
-            s3.fetch_to_file(
-                server.client, MediaObject("b", "k", "e", len(BODY), ""), tmp_path / "k"
-            )
+            fetch_to_file(server.client, MediaObject("b", "k", "e", len(BODY), ""), tmp_path / "k")
     finally:
         server.stop()
-    assert len(server.asked) == s3.RESUMES_WITHOUT_PROGRESS + 1
+    assert len(server.asked) == RESUMES_WITHOUT_PROGRESS + 1
 
 
 @pytest.mark.server
@@ -349,6 +348,6 @@ def test_a_length_that_was_not_listed_is_a_change(tmp_path: Path) -> None:
     server = CuttingServer(cuts=0, cut_after=0)
     try:
         with pytest.raises(ObjectChanged, match="listing said 7"):
-            s3.fetch_to_file(server.client, MediaObject("b", "k", "e", 7, ""), tmp_path / "k")
+            fetch_to_file(server.client, MediaObject("b", "k", "e", 7, ""), tmp_path / "k")
     finally:
         server.stop()
