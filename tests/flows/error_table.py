@@ -457,6 +457,8 @@ ELSEWHERE = {
     "FolderNotShared": "part of NodesUnfit, tests/pipeline/test_cluster_checks.py",
     "OtherVersion": "part of NodesUnfit, tests/pipeline/test_cluster_checks.py",
     "OtherWeights": "part of NodesUnfit, tests/pipeline/test_cluster_checks.py",
+    "CallLost": "of a cluster of Ray's, tests/pipeline/test_cluster_calls.py",
+    "CallsEnded": "of a cluster of Ray's, tests/pipeline/test_cluster_calls.py",
     "RayDied": "a process that was killed, tests/chaos",
     "ReceiptGone": "a receipt that was removed by hand, tests/pipeline/test_receipts.py",
     "CopyIncomplete": "another run's doing, tests/pipeline/test_rebuild.py",
