@@ -11,8 +11,8 @@ EMBEDDING_PHASE = "embed and load"
 BUSY_SHARE = 0.6
 """A stage whose workers are busy for less of the time waits for another one, or for the machine."""
 
-SHORTEST_S = 2.0
-"""A run that embeds for less says nothing of its pace."""
+SHORTEST_S = 20.0
+"""A run that embeds for less says nothing of its pace: decoders begin before encoders are there."""
 
 _REMEDIES = {
     Stage.FETCH: "the bucket or the way to it is the limit; run nearer to it, or on more nodes",

@@ -54,6 +54,6 @@ def test_the_busiest_workers_set_the_pace(
 def test_little_work_and_older_reports_say_nothing_of_it() -> None:
     assert pace_of(REPORT) is None
     assert pace_of(with_stages({}, decode=40.0)) is None
-    short = with_stages({Stage.DECODE: 1}, decode=1.0)
-    assert pace_of(replace(short, seconds_by_phase={"embed and load": 1.0})) is None
+    short = with_stages({Stage.DECODE: 1}, decode=9.0)
+    assert pace_of(replace(short, seconds_by_phase={"embed and load": 10.0})) is None
     assert pace_of(replace(short, seconds_by_phase={})) is None
