@@ -21,15 +21,9 @@ class FrameConverter:
         self._chain = chain
         self._graph: av.filter.Graph | None = None
         self._made_for: tuple[object, ...] = ()
-        self._last: tuple[VideoFrame, NDArray[np.uint8]] | None = None
 
     def convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """(224, 224, 3) uint8; the same array again for the frame that was the last one."""
-        if self._last is None or self._last[0] is not frame:
-            self._last = frame, self._converted(frame)
-        return self._last[1]
-
-    def _converted(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """(224, 224, 3) uint8."""
         made_for = (
             frame.width, frame.height, frame.format.name, int(frame.colorspace),
             int(frame.color_range),

@@ -81,12 +81,16 @@ class PyavPicture:
                     continue
                 else:
                     due = self._ticks.samples_before(pts)
+                    converted: VideoFrame | None = None
                     while given < due:
                         chosen = choice.at(given, shown, frame, pts)
                         if chosen is None:
                             break
-                        yield converter.convert(chosen)
+                        if chosen is not converted:
+                            array, converted = converter.convert(chosen), chosen
+                        yield array
                         given += 1
+                    chosen = converted = None  # native frames are large: none is kept without need
                 choice.came(frame, pts)
                 shown, shown_pts = frame, pts
             if shown is None:
@@ -99,8 +103,12 @@ class PyavPicture:
             one_frame = plan.frames <= 1 if plan.keyframes else shown_pts == first_pts
             self.is_single = one_frame and self._track.declared_frames <= 1
             due = self._grid.windows_over(self.end_ms) * self._grid.frames_per_window
+            converted = None
             for sample in range(given, due):
-                yield converter.convert(choice.at(sample, shown) or shown)
+                chosen = choice.at(sample, shown) or shown
+                if chosen is not converted:
+                    array, converted = converter.convert(chosen), chosen
+                yield array
 
     def _keyframes(self) -> KeyframeWindows | None:
         if self._settings.sampling == "exact":
