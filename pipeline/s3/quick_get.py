@@ -1,5 +1,5 @@
-"""GETs of one bucket's objects without botocore's client: it takes two thirds of a small object's
-CPU time (docs/performance.md).
+"""GETs of one bucket's objects without botocore's client, which takes more than half of the CPU time
+of a small one (docs/performance.md).
 
 botocore still finds the address, the credentials and the signature, and its own transport sends the
 request. What it does beside that, to retry, to follow a bucket to its region, to say what an answer
@@ -33,7 +33,8 @@ _PLAIN_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 _SIGNED_FOR_S3 = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([^/,]+)/s3/aws4_request,")
 _METADATA = "x-amz-meta-"
-_SAYS_OF_THE_OBJECT = {404, 412, 429}
+_REFUSES_NOT_THE_WAY = {404, 412, 429}
+"""The object is gone or another, or the server is busy: the next one may be asked for so again."""
 
 
 class QuickGet:
@@ -75,7 +76,7 @@ class QuickGet:
             return None
         if answer.status_code != 200:
             # 403 may be of one object; then what is lost is the time that is saved here.
-            self._works = answer.status_code in _SAYS_OF_THE_OBJECT or answer.status_code >= 500
+            self._works = answer.status_code in _REFUSES_NOT_THE_WAY or answer.status_code >= 500
             answer.raw.close()
             return None
         named = answer.headers
