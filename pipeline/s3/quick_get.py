@@ -1,5 +1,5 @@
-"""GETs of one bucket's objects without botocore's client, which takes more than half of the CPU time
-of a small one (docs/performance.md).
+"""GETs of one bucket's objects without botocore's client, which takes more than half of the CPU
+time of a small one (docs/performance.md).
 
 botocore still finds the address, the credentials and the signature, and its own transport sends the
 request. What it does beside that, to retry, to follow a bucket to its region, to say what an answer
