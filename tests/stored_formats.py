@@ -26,6 +26,7 @@ from qdrant_client import models as q
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
 from pipeline import codec
+from pipeline.estimate.records import Estimate, Range
 from pipeline.index import embedded
 from pipeline.index.embedded import EngineFolder
 from pipeline.index.load import LoadReceipt
@@ -181,9 +182,15 @@ REPORT = RunReport(
         seconds=1.25,
     ),
     workers_by_stage={"fetch": 4, "decode": 2, "encode": 1},
-)
-# What reports have had only since their third version, since their second, and since their first.
-SINCE_3: dict[str, Any] = {"workers_by_stage": {}}
+    estimate=Estimate(
+        "run r0", 3, 12_345, 4, Range(0.1, 0.2, 0.5), Range(3.0, 4.0, 9.5), Range(0.25, 0.5, 1.0),
+        Range(0.5, 1.0, 2.0), Range(0.0, 0.0, 0.0), Range(1, 2, 3), Range(0.1, 0.2, 0.4), "EUR",
+    ),
+    money=0.25,
+)  # fmt: skip
+# What reports have had only since their fourth version, their third, their second and their first.
+SINCE_4: dict[str, Any] = {"estimate": None, "money": None}
+SINCE_3: dict[str, Any] = {"workers_by_stage": {}, **SINCE_4}
 SINCE_2: dict[str, Any] = {"recall": None, **SINCE_3}
 SINCE_1: dict[str, Any] = {
     "search": (),
@@ -456,14 +463,14 @@ STORED: tuple[StoredFormat, ...] = (
         _read_as(_RUN.load(0), lambda store: read_loads(store, _RUN)),
     ),
     StoredFormat(
-        "report", 3, "report.json", REPORT, _write_report, _read_as(_RUN.report, _read_report)
+        "report", 4, "report.json", REPORT, _write_report, _read_as(_RUN.report, _read_report)
     ),
     *(
         StoredFormat(
             "report", version, "report.json", replace(REPORT, **later),
             _write_report_without(later), _read_as(_RUN.report, _read_report),
         )
-        for version, later in ((2, SINCE_3), (1, SINCE_2), (0, SINCE_1))
+        for version, later in ((3, SINCE_4), (2, SINCE_3), (1, SINCE_2), (0, SINCE_1))
     ),
     _rebuild("rebuild.json", REBUILD),
     _rebuild("begun.json", NEW_REBUILD),

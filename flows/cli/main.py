@@ -31,6 +31,7 @@ from flows.cli.rebuild import rebuild
 from flows.cli.renamed_options import with_new_names
 from flows.cli.run import retry, run
 from flows.cli.search import search
+from flows.cli.size import size_command
 from flows.cli.verify import verify
 from flows.cli.weights import app as weights_app
 from flows.debugging import DEBUG_VARIABLE
@@ -59,6 +60,7 @@ app.command()(localise)
 app.command()(search)
 app.command()(verify)
 app.command()(rebuild)
+app.command("size")(size_command)
 app.command()(status_commands.status)
 app.command()(status_commands.failures)
 app.command()(status_commands.report)
@@ -169,14 +171,30 @@ def init(
 def plan(
     options: o.Options,
     retry_failed: o.RetryFailed = False,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Embed some of the objects for a minute, to measure them."),
+    ] = False,
+    cores: Annotated[
+        int | None, typer.Option("--cores", min=1, help="CPU cores that the run will have.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=0, help="GPUs that the run will have.")
+    ] = None,
     limit: Limit = 30,
     as_json: o.Json = False,
 ) -> None:
-    """Say what a run would do to which object, and why. Writes nothing."""
+    """Say what a run would do to which object, why, and what it will take. Writes nothing but what
+    --probe has measured."""
     chosen = options.settings()
-    from flows.cli.plan import show_plan
+    from flows.cli.plan import Wanted, show_plan
+    from pipeline.estimate.estimate import Machines
 
-    show_plan(out, chosen, retry_failed=retry_failed, limit=limit, as_json=as_json)
+    def say(what: str) -> None:
+        err.print(f"[dim]{what}[/dim]")
+
+    wanted = Wanted(probe, Machines(cores, gpus), say)
+    show_plan(out, chosen, retry_failed=retry_failed, limit=limit, as_json=as_json, wanted=wanted)
 
 
 app.command()(run)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from encoders.card import EncoderCard
 from encoders.precision import fall_back_lines
+from flows.cli.render_estimate import render_comparison
 from pipeline.planning.diff import PlanSummary
 from pipeline.progress import Stage
 from pipeline.records import PlanRow
@@ -69,6 +70,8 @@ def render_report(report: RunReport) -> RenderableType:
     if report.search:
         parts.append(_search_line(report.search))
     parts += render_recall(report.recall)
+    if comparison := render_comparison(report):
+        parts += ["", *comparison]
     parts.append(_phases(report))
     if (pace := pace_of(report)) is not None:
         parts.append(f"[dim]{escape(pace.sentence)}[/dim]")
@@ -122,9 +125,7 @@ def render_failures(failures: Sequence[FailureRow]) -> RenderableType:
     return Group(table, f"[dim]and {left} more: sensedex failures[/dim]") if left > 0 else table
 
 
-def render_plan(
-    summary: PlanSummary, rows: Iterable[PlanRow], limit: int, estimate_s: float | None
-) -> RenderableType:
+def render_plan(summary: PlanSummary, rows: Iterable[PlanRow], limit: int) -> RenderableType:
     """A plan for a terminal: counts by action, and the first `limit` objects."""
     counts = Table("action", "objects", "MB", "media-seconds known", box=None, pad_edge=False)
     for column in counts.columns[1:]:
@@ -146,15 +147,13 @@ def render_plan(
                 str(row.action), escape(shown(row.object.key)), str(row.object.size_bytes), why
             )
     more = f"[dim]and {count - limit} more; --limit shows them, --json all[/dim]"
-    time = "unknown until a first run" if estimate_s is None else f"about {estimate_s:.0f} s"
     left_out = ", ".join(f"{n} by {why}" for why, n in summary.selection.not_selected.items())
     return Group(
         counts,
         "",
         *([table] if count else []),
         *([more] if count > limit else []),
-        f"\nEstimated time: {time}. Left out of the listing: {left_out or 'nothing'}.",
-        "[dim]Nothing was written.[/dim]",
+        f"\nLeft out of the listing: {left_out or 'nothing'}.",
     )
 
 

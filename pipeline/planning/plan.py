@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoders.card import EncoderCard
 from pipeline.errors import PlanRefused, SettingsError
+from pipeline.estimate.work import Work, WorkByType, type_by_suffix
 from pipeline.ids import Recipe
 from pipeline.models.spaces import cards_of
 from pipeline.planning.diff import PlanSummary, RetryPolicy, cut_into_shards, plan_rows
 from pipeline.planning.file import write_plan
 from pipeline.planning.recovery import StoppedRuns, committed_assets, outcomes_in
 from pipeline.progress import ProgressReporter
-from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt
+from pipeline.records import Action, MediaType, ObjectOutcome, PlanRow, ShardReceipt
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.source.select import as_far_as_listed, select
@@ -34,7 +35,8 @@ class RunPlan:
     which of their outcomes are taken over, `recovered_objects` in all: they are not embedded again.
     More denied objects than `most_denied` stop the run; None, none do. `stopped_objects` counts the
     objects of which a stopped run committed something: it may be in the index, hidden or live.
-    `unlisted` are the assets of them that neither the bucket nor the state has.
+    `unlisted` are the assets of them that neither the bucket nor the state has. `work` is what is
+    to be embedded, by the types that the names suggest.
     """
 
     path: Path
@@ -49,6 +51,8 @@ class RunPlan:
     stopped_objects: int = 0
     unlisted: tuple[str, ...] = ()
     bytes_to_embed: int = 0
+    work: WorkByType = field(default_factory=dict)
+    sidecars_to_read: int = 0
 
     @property
     def card(self) -> EncoderCard:
@@ -145,10 +149,11 @@ def plan(
         bucket=source.name,
     )
     objects_by_shard: Counter[int] = Counter()
-    bytes_to_embed = 0
+    bytes_to_embed = sidecars = 0
+    work: dict[MediaType, Work] = {}
 
     def counted() -> Iterator[PlanRow]:
-        nonlocal bytes_to_embed
+        nonlocal bytes_to_embed, sidecars
         cut = cut_into_shards(
             (row for row in rows if not stopped.taken_over(row)),
             settings.state.shard_objects,
@@ -158,6 +163,9 @@ def plan(
             if row.shard >= 0:
                 objects_by_shard[row.shard] += 1
                 bytes_to_embed += row.object.size_bytes
+                sidecars += len(row.sidecars)
+                kind = type_by_suffix(row.object.key)
+                work[kind] = work.get(kind, Work()).plus(row.object.size_bytes)
             yield row
 
     write_plan(path, counted(), summary)
@@ -188,6 +196,8 @@ def plan(
         stopped.objects,
         tuple(stopped.unlisted),
         bytes_to_embed,
+        work,
+        sidecars,
     )
 
 

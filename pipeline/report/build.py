@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline import codec
+from pipeline.estimate.records import Estimate
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage
 from pipeline.records import Action, Status
@@ -28,11 +29,13 @@ def report_of(
     search: Sequence[SearchRecall] = (),
     engine: str = "",
     recall: ServedRecall | None = None,
+    estimate: Estimate | None = None,
+    money: float | None = None,
 ) -> RunReport:
     """The report of a run, or, without `run`, of one that found nothing to do. The collection has
     `points` live segments (None: it could not be asked), and the state knows of `known`; `engine`
     is what embedded, `recall` what a server finds of what is nearest. `totals` are of the outcomes,
-    and gain what the plan alone knows."""
+    and gain what the plan alone knows; `estimate` is what was expected, `money` what it cost."""
     # A sidecar is an object of the bucket too, and ends as the media does that it describes.
     objects = planned.summary.objects + planned.summary.sidecars
     totals.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
@@ -76,6 +79,8 @@ def report_of(
         engine=str(engine),
         precisions=latest.of(Stage.ENCODE).precisions,
         recall=recall,
+        estimate=estimate,
+        money=money,
         workers_by_stage={str(stage): many for stage, many in reporter.workers.items()},
     )
 

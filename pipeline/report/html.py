@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from encoders.precision import fall_back_lines
+from pipeline.estimate.compare import compared, misjudged
 from pipeline.report.pace import pace_of
 from pipeline.report.plots import plots_of
 from pipeline.report.record import RunReport
@@ -27,6 +28,8 @@ def report_html(report: RunReport) -> str:
         fall_backs=fall_back_lines(report.precisions),
         recall_sentences=recall_sentences(report.recall) if report.recall else (),
         pace=pace_of(report),
+        expected=compared(report.estimate, report.actual) if report.estimate else (),
+        misjudged=misjudged(report.estimate, report.actual) if report.estimate else "",
     )
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from encoders.precision import TowerPrecision
+from pipeline.estimate.compare import Actual
+from pipeline.estimate.records import Estimate
+from pipeline.estimate.work import SampleReservoir, sample_of
 from pipeline.records import ObjectOutcome, Status
 from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import ServedRecall
@@ -70,6 +73,8 @@ class RunReport:
     precisions: tuple[TowerPrecision, ...] = ()
     recall: ServedRecall | None = None
     workers_by_stage: Mapping[str, int] = field(default_factory=dict)
+    estimate: Estimate | None = None
+    money: float | None = None
 
     @property
     def segments_missing(self) -> int:
@@ -82,6 +87,12 @@ class RunReport:
     @property
     def objects(self) -> int:
         return sum(self.objects_by_status.values())
+
+    @property
+    def actual(self) -> Actual:
+        """What it took, to be set beside the estimate."""
+        hours = self.wall_seconds / 3600
+        return Actual(self.media_seconds / 3600, self.segments, hours, self.money)
 
     @property
     def media_seconds_per_second(self) -> float:
@@ -97,7 +108,9 @@ class OutcomeTotals:
     segments_by_modality: Counter[str] = field(default_factory=Counter)
     segments: int = 0
     decoded_ms: int = 0
+    decode_s: float = 0.0
     failures: list[FailureRow] = field(default_factory=list)
+    samples: SampleReservoir = field(default_factory=SampleReservoir)
 
     def add(self, outcome: ObjectOutcome) -> None:
         # A sidecar shares the fate of the object that it describes.
@@ -105,6 +118,9 @@ class OutcomeTotals:
         self.segments_by_modality.update(outcome.segments_by_modality)
         self.segments += outcome.segments
         self.decoded_ms += outcome.decoded_ms
+        sample = sample_of(outcome)
+        self.decode_s += sample.decode_s
+        self.samples.add(sample)
         if outcome.failure is not None:
             self.failures.append(failure_row(outcome))
 

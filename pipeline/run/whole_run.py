@@ -19,6 +19,7 @@ from pipeline.planning.plan import RunPlan, plan
 from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
 from pipeline.report.build import keep_report, report_of
 from pipeline.report.record import OutcomeTotals, RunReport
+from pipeline.run.expected import calibrate_by_run, expected, kept_calibration, money_of
 from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.preflight import check_index, check_queries
 from pipeline.run.step_runner import (
@@ -125,6 +126,8 @@ def _write(
             totals,
             reporter,
             run=run.folder,
+            estimate=expected(settings, planned, kept_calibration(planned)),
+            money=money_of(settings, planned, totals, reporter, engine),
             points=protocol.live_segments(index, known),
             known=known,
             search=search,
@@ -132,6 +135,7 @@ def _write(
             recall=recall,
         )
         keep_report(run.store, run.folder, report)
+        calibrate_by_run(planned, totals, reporter, engine, run_id)
     return report
 
 

@@ -1,0 +1,1 @@
+"""Estimates of what a run takes, in ranges, and what they are made by."""
