@@ -19,7 +19,8 @@ from pathlib import Path
 BENCHMARKS = tuple(
     (  # noqa: SIM905
         "start yardsticks planning scaling writer decode sampling small_objects encode precision "
-        "load server_load payload_indexes rebuild recall verify pipeline protocol faults"
+        "load server_load size payload_indexes rebuild recall verify pipeline protocol faults "
+        "estimates"
     ).split()
 )
 
