@@ -33,6 +33,7 @@ from flows.cli.run import retry, run
 from flows.cli.search import search
 from flows.cli.size import size_command
 from flows.cli.verify import verify
+from flows.cli.versions import print_versions
 from flows.cli.weights import app as weights_app
 from flows.debugging import DEBUG_VARIABLE
 from pipeline.embed.ray_session import exit_with
@@ -110,7 +111,17 @@ def _before_any_command(
         bool,
         typer.Option("--debug", help="Print the traceback of an error, too (SENSEDEX_DEBUG=1)."),
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=print_versions,
+            help="Print the versions of what works together.",
+        ),
+    ] = False,
 ) -> None:
+    del version
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"  # what this process starts heeds it as well
 

@@ -17,10 +17,12 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.estimate.calibration import keep_calibration
@@ -121,12 +123,17 @@ def _demo(media: Path, number: int) -> None:
         shutil.copy(file, place)
 
 
+@cache
+def _drawn(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    return picture_array(number, size)
+
+
 def _pictures(media: Path, number: int, count: int = 300) -> None:
     random = np.random.default_rng(number)
     for place in range(count):
         size = SIZES[int(random.choice(4, p=[0.4, 0.3, 0.2, 0.1]))]
         buffer = io.BytesIO()
-        image = Image.fromarray(picture_array(place % 40, size))
+        image = Image.fromarray(_drawn(place % 12, size))
         image.save(buffer, "JPEG", quality=int(random.integers(70, 96)))
         # Otherwise alike ones would be as large as one another, which a bucket's are not.
         (media / f"{number}-{place:03d}.jpg").write_bytes(buffer.getvalue() + b"\0" * place)

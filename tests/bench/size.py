@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ KINDS: Mapping[str, dict[str, Any]] = {
     "int8, vectors on disk": {"quantization": "int8", "on_disk": True},
     "turbo, vectors on disk": {"quantization": "turbo", "on_disk": True},
 }
-GREEN_WITHIN_S = 900.0
 
 
 def main() -> None:
@@ -107,7 +105,7 @@ def measured(
 
 
 def _load(settings: IndexSettings, points: int, dimension: int) -> None:
-    """Whole, live and green."""
+    """Whole, live and built."""
     rows = rows_of("films/a.mp4", "g1", points)
     payloads = [{**row.payload, "sequence": 1, "run_id": "bench", "live": True} for row in rows]
     ids = [row.point_id for row in rows]
@@ -123,13 +121,7 @@ def _load(settings: IndexSettings, points: int, dimension: int) -> None:
                 vectors = {n: (np.arange(len(some)), m[part]) for n, m in matrices.items()}
                 batch = SegmentBatch(some, some, ["g1"] * len(some), vectors, payloads[part])
                 upserts.put(batch, some)
-        until = time.monotonic() + GREEN_WITHIN_S
-        while time.monotonic() < until:
-            with connection.call("asking for its colour") as client:
-                if str(client.get_collection("size").status) == "green":
-                    return
-            time.sleep(1.0)
-    raise TimeoutError(f"not green within {GREEN_WITHIN_S:.0f} s")
+        collections.wait_built("size", lambda _: None)
 
 
 def _warm(settings: IndexSettings, dimension: int) -> None:

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
 from encoders.loading import load_encoder
 from encoders.modality import Modality
@@ -95,6 +97,27 @@ def test_help_loads_nothing_heavy(root_dir: Path) -> None:
         [sys.executable, "-c", code], cwd=root_dir, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_versions_are_said_without_an_import() -> None:
+    from flows.cli.versions import version_line
+
+    line = version_line()
+    for package in ("torch", "ray", "qdrant-client"):
+        assert f"{package} {version(package)}" in line
+    assert re.match(r"sensedex \S+ \([0-9a-f]{7,}(-dirty)?\), Python 3", line)
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == line
+
+
+def test_the_size_of_a_collection() -> None:
+    done = CliRunner().invoke(app, ["size", "--points", "1e8", "--replicas", "2", "--json"])
+    facts = json.loads(done.stdout)
+    by_name = {(one["datatype"], one["quantization"]): one for one in facts["layouts"]}
+    full, small = by_name["float32", "none"], by_name["float16", "turbo"]
+    assert full["memory_gb"] > 2 * 1e8 * 8192 / 1e9, "all vectors, twice"
+    assert small["nodes"] < full["nodes"]
+    assert facts["parquet_gb"] == pytest.approx(819.2)
+    assert CliRunner().invoke(app, ["size"]).exit_code == 2
 
 
 @pytest.mark.slow("a process for each, 9 s of these")

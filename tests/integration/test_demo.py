@@ -55,6 +55,7 @@ def test_it_is_the_wheel_that_is_run(wheel: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(where.stdout.splitlines()) == 3
     assert all(Path(line).is_relative_to(wheel) for line in where.stdout.splitlines())
+    assert (wheel / "flows/cli/commit.txt").read_text().strip(), "--version names it"
     assert {path.name for path in wheel.glob("sensedex-*.dist-info/licenses/**/*")} >= {
         "LICENSE", "COPYING.GPL-2",
     }  # fmt: skip
