@@ -77,7 +77,7 @@ class Deployment(_Strict):
     parameters: dict[str, Any]
     work_pool: WorkPool
     concurrency_limit: Concurrency
-    schedules: tuple[Schedule, ...]
+    schedules: tuple[Schedule, ...] = ()
 
     def flow(self) -> Flow[..., Any]:
         module, _, function = self.entrypoint.rpartition(".")

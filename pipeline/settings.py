@@ -127,6 +127,12 @@ class StateSettings(SettingsPart):
     lease_ttl_s: int = Field(
         120, ge=5, description="Seconds after which a lease that is not renewed is free."
     )
+    superseded_hours: int = Field(
+        24,
+        ge=0,
+        description="Hours that embeddings which nothing refers to any more stay, once a sweep has "
+        "found them; longer than a rebuild takes.",
+    )
     max_removed_share: float = Field(
         0.2,
         ge=0,

@@ -32,6 +32,7 @@ from flows.cli.renamed_options import with_new_names
 from flows.cli.run import retry, run
 from flows.cli.search import search
 from flows.cli.size import size_command
+from flows.cli.sweep import sweep
 from flows.cli.verify import verify
 from flows.cli.versions import print_versions
 from flows.cli.weights import app as weights_app
@@ -61,6 +62,7 @@ app.command()(localise)
 app.command()(search)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(sweep)
 app.command("size")(size_command)
 app.command()(status_commands.status)
 app.command()(status_commands.failures)

@@ -96,6 +96,17 @@ def live_plan(store: Store, state: CurrentState) -> LivePlan:
     return LivePlan(state, spaces, tuple(in_order), rows, left_out)
 
 
+def needed_files(store: Store, state: CurrentState) -> set[str]:
+    """The shards' files of which something is live, or goes on being live though its object failed
+    since. Raises StateCorrupt."""
+    names: dict[str, int] = {}
+    unsure: set[str] = set()
+    for _ in _indexed(state.rows(), names, unsure):
+        pass
+    earlier = _earlier_generations(store, unsure, state.sequence) if unsure else {}
+    return {*names, *(file for file, _, _ in earlier.values())}
+
+
 def spaces_in(store: Store, name: str) -> tuple[VectorSpace, ...]:
     """Of a shard's file. Raises StateCorrupt."""
     try:

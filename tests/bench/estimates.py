@@ -145,7 +145,7 @@ def _films(media: Path, number: int, count: int = 14) -> None:
         seconds = float(np.clip(random.lognormal(2.3, 0.8), 2, 60))
         height = int(random.choice([360, 720]))
         command = [
-            find_ffmpeg(DecodeSettings()), "-v", "error", "-y", "-f", "lavfi", "-i",
+            find_ffmpeg(DecodeSettings()).path, "-v", "error", "-y", "-f", "lavfi", "-i",
             f"testsrc2=size={height * 16 // 9 // 2 * 2}x{height}:rate=25:duration={seconds:.1f}",
             "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "60",
             "-crf", str(int(random.integers(18, 33))), str(media / f"{number}-{place:02d}.mp4"),

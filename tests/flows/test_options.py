@@ -27,6 +27,7 @@ COMMANDS = {
     "run": (),
     "search": ("a", "dog"),
     "status": (),
+    "sweep": (),
     "verify": (),
 }
 GIVEN = {

@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 
+from flows.rebuild import rebuild_flow
 from flows.reconcile import IndexWrong, reconcile_flow, verify_markdown
+from flows.sweep import sweep_flow
 from pipeline.index.vector_index import open_index
+from pipeline.run.whole_run import run_index
 from pipeline.settings import Settings
 from pipeline.verify.findings import (
     Example,
@@ -49,6 +53,30 @@ def test_the_flow_fails_where_the_index_is_wrong_and_mends_it(
     assert last["report"]["verdict"] == "agree"
     assert "a folder is searched exactly" in last["report"]["recall"]["unmeasured"]
     assert server.count("GET") == 1
+
+
+@pytest.mark.usefixtures("prefect_running")
+def test_the_flows_that_sweep_and_rebuild(indexed: tuple[S3Server, Settings]) -> None:
+    """What they delete and make, nothing misses: the audit agrees afterwards."""
+    server, settings = indexed
+    parts = {"source": settings.source, "state": settings.state}
+    at_once = settings.state.model_copy(update={"superseded_hours": 0})
+    changed = {f"pictures/{n}.jpg": media_files.jpeg(70 + n) for n in range(2)}
+    for key, body in {**changed, "films/one.mp4": media_files.mp4(8)}.items():
+        server.client().put_object(Bucket="media", Key=key, Body=body)
+    run_index(settings)
+    assert sweep_flow(**parts, dry_run=True)["dry_run"]
+    swept = sweep_flow(source=settings.source, state=at_once)
+    assert swept["deleted"] >= 1
+    rebuilt = rebuild_flow(**parts, index=settings.index)
+    assert (rebuilt["alias"], rebuilt["shows"]) == ("media", "media-2")
+    assert rebuilt["assets"] == 3
+    agreed = reconcile_flow(**reconcile_parameters(settings), recall_queries=0)
+    assert agreed["rounds"][0]["report"]["verdict"] == "agree"
+    with get_client(sync_client=True) as client:
+        made = {artifact.key: artifact.data for artifact in client.read_artifacts()}
+    assert "shows `media-2`" in str(made["rebuild-report"])
+    assert "| deleted |" in str(made["sweep-report"])
 
 
 def test_the_command_says_it_by_its_status(

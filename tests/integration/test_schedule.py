@@ -99,8 +99,9 @@ def test_what_was_made_can_be_changed_and_undone(
 
         changed = scene.deploy("--bucket", "films", "--timezone", "Europe/Berlin")
         assert [line for line in changed if not line.startswith("unchanged")] == [
-            "updated    deployment index/nightly (schedule)",
-            "updated    deployment reconcile/weekly (schedule)",
+            f"updated    deployment {deployment.full_name} (schedule)"
+            for deployment in DEPLOYMENTS
+            if deployment.schedules
         ]
         with scene.client() as client:
             nightly = client.read_deployment_by_name("index/nightly")
