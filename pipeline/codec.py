@@ -90,12 +90,18 @@ class Columns(Generic[R]):
         arrays = [write(records) for write in self._writers]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def records(self, batch: pa.RecordBatch) -> Iterator[R]:
-        """Raises ValueError for other columns, and for a value that is none of the record's."""
-        if set(batch.schema.names) != set(self._schema.names):
+    def records(self, batch: pa.RecordBatch, **missing: Any) -> Iterator[R]:
+        """`missing` has the values of what an earlier version had no columns for. Raises ValueError
+        for other columns, and for a value that is none of the record's."""
+        if set(batch.schema.names) != set(self._schema.names) - missing.keys():
             raise ValueError(f"its columns are {', '.join(batch.schema.names)}")
         # Column by column, and none that is empty: a cell at a time takes three times as long.
-        columns = [self._read(batch, name) for name in self._names]
+        columns = [
+            itertools.repeat(missing[name], batch.num_rows)
+            if name in missing
+            else self._read(batch, name)
+            for name in self._names
+        ]
         return itertools.starmap(self._kind, zip(*columns, strict=True))
 
     def _writer(self, field: pa.Field) -> _Writer:

@@ -15,6 +15,10 @@ from typing import Any
 from encoders.modality import Modality
 from pipeline.errors import SensedexError
 
+# By which objects are joined with what is known of them, and in whose order everything goes: bucket
+# and key. Strings compare by code point, which is the order of their UTF-8 bytes.
+Place = tuple[str, str]
+
 
 class MediaType(StrEnum):
     """The type of a media object, as its content says."""
@@ -66,6 +70,10 @@ class MediaObject:
             raise ValueError("an object needs a bucket and a key")
         if self.size_bytes < 0:
             raise ValueError(f"size_bytes of {self.key!r} is {self.size_bytes}, below zero")
+
+    @property
+    def place(self) -> Place:
+        return self.bucket, self.key
 
     @property
     def uri(self) -> str:
@@ -172,7 +180,8 @@ class SegmentRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectOutcome:
-    """How one object left the graph; kept in the shard's receipt and, later, in the state."""
+    """How one object left the graph; kept in the shard's receipt and, later, in the state. `bucket`
+    is empty in receipts of times when a state had one bucket."""
 
     key: str
     asset_id: str
@@ -189,6 +198,7 @@ class ObjectOutcome:
     failure: Failure | None = None
     sidecars: tuple[str, ...] = ()
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
+    bucket: str = ""
 
     def __post_init__(self) -> None:
         done = self.status in (Status.INDEXED, Status.PARTIAL)

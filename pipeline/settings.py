@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.places import GOOGLE_ENDPOINT, Scope, scopes_of
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
 from pipeline.settings_fields import (
     MEDIA_SUFFIXES,
@@ -41,6 +42,19 @@ class SourceSettings(SettingsPart):
     )
     prefix: str = Field(
         "", description="Only keys that begin with this, as in 2026/; empty for all."
+    )
+    places: tuple[str, ...] = Field(
+        (),
+        description="In place of bucket and prefix, several of them: s3://films/2026/, "
+        "s3://clips. All at one endpoint.",
+    )
+    include: tuple[str, ...] = Field(
+        (),
+        description="Only media whose keys one of these means, as in **/*.mp4 or 2026/**; * stays "
+        "in a folder. Empty for all.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="No keys that one of these means, as in **/drafts/**; also no sidecars."
     )
     endpoint_url: PlainUrl = Field(
         None,
@@ -78,13 +92,55 @@ class SourceSettings(SettingsPart):
 
     @property
     def name(self) -> str:
-        """Of the bucket, or the folder's absolute path: what its objects have as `bucket`."""
-        return self.bucket if self.folder is None else self.folder.expanduser().resolve().as_posix()
+        """Of the first bucket, or the folder's absolute path: what its objects have as `bucket`.
+        Empty where nothing is named. Raises SettingsError."""
+        if self.folder is not None:
+            return self.folder.expanduser().resolve().as_posix()
+        return self.buckets[0] if self.buckets else ""
+
+    @property
+    def title(self) -> str:
+        """All of them, for people."""
+        return ", ".join(self.buckets)
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """What is listed, in the order of buckets and prefixes. Raises SettingsError."""
+        if self.folder is not None:
+            return (Scope(self.name, self.prefix),)
+        if not self.places:
+            return (Scope(self.bucket, self.prefix),) if self.bucket else ()
+        try:
+            return scopes_of(self.places)
+        except ValueError as error:
+            raise SettingsError(
+                f"Setting source.places: {error}.",
+                remedy='Write places as in ["s3://films/2026/", "s3://clips"].',
+            ) from error
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Each once, in their order. Raises SettingsError."""
+        return tuple(dict.fromkeys(scope.bucket for scope in self.scopes))
+
+    @property
+    def endpoint(self) -> str | None:
+        """`endpoint_url`, or Google's where a place is `gs://`; None for AWS."""
+        of_google = any(place.startswith("gs://") for place in self.places)
+        return self.endpoint_url or (GOOGLE_ENDPOINT if of_google else None)
+
+    def covers(self, bucket: str, key: str) -> bool:
+        """Whether an object is of these places. Raises SettingsError."""
+        return any(scope.covers(Scope(bucket, key)) for scope in self.scopes)
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceSettings:
         if self.bucket and self.folder is not None:
             raise ValueError("source.bucket and source.folder: name one of them")
+        if self.places and (self.bucket or self.folder is not None):
+            raise ValueError("source.places stands in place of source.bucket and source.folder")
+        if self.places and self.prefix:
+            raise ValueError("source.prefix: a place has its own, as in s3://films/2026/")
         return self
 
 

@@ -86,11 +86,15 @@ OUTCOMES = (
     ),
     ObjectOutcome("photo.jpg", "a4", "g4", "e4", None, 7, Status.ARCHIVED),
 )  # fmt: skip
-RECEIPT = ShardReceipt(_RUN.run_id, 7, 0, _SHARD_FILE, "ab" * 32, 4, OUTCOMES)
-EMPTY_RECEIPT = ShardReceipt(_RUN.run_id, 7, 1, None, None, 0, OUTCOMES[1:2])
+# Since receipts and states know several buckets; before, none was named.
+OUTCOMES_2 = tuple(replace(outcome, bucket="media") for outcome in OUTCOMES)
+RECEIPT = ShardReceipt(_RUN.run_id, 7, 0, _SHARD_FILE, "ab" * 32, 4, OUTCOMES_2)
+EMPTY_RECEIPT = ShardReceipt(_RUN.run_id, 7, 1, None, None, 0, OUTCOMES_2[1:2])
 STATE_ROWS = [
-    StateRow.of(outcome, sequence=7, data_file=_SHARD_FILE, recipe="r" * 8) for outcome in OUTCOMES
+    StateRow.of(outcome, sequence=7, data_file=_SHARD_FILE, recipe="r" * 8)
+    for outcome in OUTCOMES_2
 ]
+STATE_ROWS_1 = [replace(row, bucket="") for row in STATE_ROWS]
 CURRENT_FACTS: dict[str, Any] = {
     "sequence": 7,
     "run_id": _RUN.run_id,
@@ -420,10 +424,19 @@ def _plain(steps: Iterable[q.UpdateOperation]) -> list[dict[str, Any]]:
     return [step.model_dump(mode="json", exclude_unset=True) for step in steps]
 
 
-def _receipt(file: str, receipt: ShardReceipt) -> StoredFormat:
+def _receipt(file: str, receipt: ShardReceipt) -> list[StoredFormat]:
     name = _RUN.receipt(receipt.shard)
     read = _read_as(name, lambda store: receipt_at(store, name))
-    return StoredFormat("receipt", 1, file, receipt, _write_receipt(receipt), read)
+    outcomes = tuple(replace(outcome, bucket="") for outcome in receipt.outcomes)
+    older = replace(receipt, outcomes=outcomes)
+    return [
+        StoredFormat("receipt", 2, file, receipt, _write_receipt(receipt), read),
+        StoredFormat("receipt", 1, file, older, _no_longer_written, read),
+    ]
+
+
+def _no_longer_written(folder: Path) -> Path:
+    raise AssertionError(f"nothing writes this version any more into {folder}")
 
 
 def _rebuild(file: str, record: RebuildRecord) -> StoredFormat:
@@ -432,7 +445,11 @@ def _rebuild(file: str, record: RebuildRecord) -> StoredFormat:
 
 STORED: tuple[StoredFormat, ...] = (
     StoredFormat(
-        "state", 1, "objects.parquet", STATE_ROWS, _write_state,
+        "state", 2, "objects.parquet", STATE_ROWS, _write_state,
+        _read_as(_STATE_FILE, _read_state_file),
+    ),
+    StoredFormat(
+        "state", 1, "objects.parquet", STATE_ROWS_1, _no_longer_written,
         _read_as(_STATE_FILE, _read_state_file),
     ),
     StoredFormat(
@@ -449,8 +466,8 @@ STORED: tuple[StoredFormat, ...] = (
         "segments", 1, "segments.parquet", _segments_as_written(), _write_segments,
         _segments_as_read,
     ),
-    _receipt("receipt.json", RECEIPT),
-    _receipt("nothing.json", EMPTY_RECEIPT),
+    *_receipt("receipt.json", RECEIPT),
+    *_receipt("nothing.json", EMPTY_RECEIPT),
     StoredFormat(
         "load", 1, "load.json", {0: codec.to_json(LOAD)}, _write_load,
         _read_as(_RUN.load(0), lambda store: read_loads(store, _RUN)),

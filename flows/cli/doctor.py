@@ -184,7 +184,7 @@ def _source(what: str, settings: Settings) -> Finding:
     place = open_source(source)
     place.check()
     first = next(place.listed(), None)
-    detail = f"{source.name} can be listed" + ("" if first else ", and is empty")
+    detail = f"{source.title} can be listed" + ("" if first else ", and is empty")
     return Finding(what, Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
 
 

@@ -118,6 +118,7 @@ class DecodeStage:
             failure=failure,
             sidecars=tuple(sidecar.key for sidecar in planned.sidecars),
             seconds_by_stage={"decode": round(fetched.seconds + seconds, 4)},
+            bucket=planned.object.bucket,
         )
         yield self._end(planned, shard, outcome)
         self._add_progress(

@@ -52,13 +52,13 @@ def make_fetching_client(source: SourceSettings) -> tuple[S3Client, QuickGet | N
     bucket is reached in no plain way, or there are no credentials yet."""
     session, client = _session_and_client(source)
     try:
-        return client, quick_get_of(session, client, source.bucket)
+        return client, quick_get_of(session, client, source.buckets)
     except aws.BotoCoreError:  # of credentials; whoever asks the client is told
         return client, None
 
 
 def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Session, S3Client]:
-    custom = source.endpoint_url is not None
+    custom = source.endpoint is not None
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 6},
         connect_timeout=5,
@@ -82,15 +82,15 @@ def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Sessio
         loader.search_paths[:] = dict.fromkeys(loader.search_paths)
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
-        endpoint = source.endpoint_url
+        endpoint = source.endpoint
         client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
         client.meta.events.register_first("needs-retry.s3", refuse_redirect)
         return core, client
     except aws.BotoCoreError as error:
-        raise map_client_error(error, source.bucket) from error
+        raise map_client_error(error, source.title) from error
     except ValueError as error:
         raise SettingsError(
-            f"source.endpoint_url is not an endpoint: {host_of(source.endpoint_url)!r}.",
+            f"source.endpoint_url is not an endpoint: {host_of(source.endpoint)!r}.",
             remedy="Write it as https://host or http://host:port.",
         ) from error
 

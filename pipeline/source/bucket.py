@@ -1,4 +1,4 @@
-"""A bucket of S3 or of a server that speaks it."""
+"""Buckets of S3 or of a server that speaks it, or some prefixes of them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class BucketSource:
     """What was listed is fetched by its ETag (If-Match) and its version."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        self._bucket = settings.bucket
-        self._prefix = settings.prefix
+        self._scopes = settings.scopes
         self._client, self._quick = make_fetching_client(settings)
 
     def check(self) -> None:
-        first_contact(self._client, self._bucket)
+        first_contact(self._client, self._scopes[0].bucket)
 
     def listed(self) -> Iterator[MediaObject]:
-        return list_pages(self._client, self._bucket, self._prefix)
+        for scope in self._scopes:  # they are in order, and none is in another
+            yield from list_pages(self._client, scope.bucket, scope.prefix)
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)

@@ -19,8 +19,8 @@ class Source(Protocol):
         SettingsError."""
 
     def listed(self) -> Iterator[MediaObject]:
-        """Every object under the prefix, once, in the order of the keys' UTF-8 bytes: joins with
-        the state stream on it.
+        """Every object of the source's scopes, once, in the order of buckets and of the keys' UTF-8
+        bytes: joins with the state stream on it.
 
         Raises ListingEndedEarly where it is not whole: what a listing lacks is taken to be gone.
         """
