@@ -142,7 +142,9 @@ class Columns(Generic[R]):
 def _converted(column: pa.Array, hint: Any) -> Iterable[Any]:
     kind = _bare(hint)
     if is_dataclass(kind):
-        parts = [_cells(column.field(name)) for name in _names_of(kind)]
+        # What an earlier version had no columns for stands last in the record, and has a default.
+        there = {part.name for part in column.type}
+        parts = [_cells(column.field(name)) for name in _names_of(kind) if name in there]
         return itertools.starmap(cast("type[Any]", kind), zip(*parts, strict=True))
     cells = _cells(column)
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,6 +73,8 @@ def segment_payload(
         "spaces": list(spaces),
         "encoder": encoder,
     }
+    if obj.metadata:
+        payload["metadata"] = json.loads(obj.metadata)
     return payload
 
 

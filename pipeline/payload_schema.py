@@ -112,6 +112,13 @@ FIELDS = _each_once(
             may_be_left_out=True,
         ),
         _about_asset(
+            "metadata",
+            ValueType.VALUES_BY_NAME,
+            "what a manifest says of the object: `metadata.year` is 2026",
+            may_be_left_out=True,
+            only_where="`source.manifest` has columns of its own for the object",
+        ),
+        _about_asset(
             "sidecar_keys",
             ValueType.KEYWORDS,
             "keys of the texts beside the object",

@@ -55,7 +55,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class MediaObject:
     """One listed object. `bucket` is a bucket of S3, or the path of a folder, which begins with a
-    slash; `last_modified` is ISO 8601 in UTC; `etag` is without quotes."""
+    slash; `last_modified` is ISO 8601 in UTC; `etag` is without quotes; `metadata` is a JSON object
+    of what a manifest says of it, or empty."""
 
     bucket: str
     key: str
@@ -64,6 +65,7 @@ class MediaObject:
     last_modified: str
     storage_class: str = "STANDARD"
     version_id: str | None = None
+    metadata: str = ""
 
     def __post_init__(self) -> None:
         if not self.bucket or not self.key:

@@ -67,6 +67,15 @@ class SourceSettings(SettingsPart):
     profile: str | None = Field(
         None, description="A profile of the AWS configuration; empty for the chain's own."
     )
+    manifest: str | None = Field(
+        None,
+        description="A file that names the objects, in place of a listing: CSV, JSON Lines or "
+        "Parquet with a uri, here or at s3://bucket/key (docs/sources.md).",
+    )
+    manifest_is_whole: bool = Field(
+        False,
+        description="What the manifest does not name leaves the index; else it is kept.",
+    )
     suffixes: tuple[str, ...] = Field(
         tuple(MEDIA_SUFFIXES),
         description="Only keys that end with one of these, in upper or lower case. What a file "
@@ -96,12 +105,16 @@ class SourceSettings(SettingsPart):
         Empty where nothing is named. Raises SettingsError."""
         if self.folder is not None:
             return self.folder.expanduser().resolve().as_posix()
-        return self.buckets[0] if self.buckets else ""
+        return self.buckets[0] if self.buckets else self.manifest_title
 
     @property
     def title(self) -> str:
         """All of them, for people."""
-        return ", ".join(self.buckets)
+        return ", ".join(self.buckets) or self.manifest_title
+
+    @property
+    def manifest_title(self) -> str:
+        return f"manifest {self.manifest}" if self.manifest else ""
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -141,6 +154,8 @@ class SourceSettings(SettingsPart):
             raise ValueError("source.places stands in place of source.bucket and source.folder")
         if self.places and self.prefix:
             raise ValueError("source.prefix: a place has its own, as in s3://films/2026/")
+        if self.manifest and self.folder is not None:
+            raise ValueError("source.manifest names objects of buckets, not of source.folder")
         return self
 
 

@@ -121,7 +121,7 @@ _CAPTION = MediaObject("media", "films/Münzen 🪙.txt", "e5", 3, "2026-01-02T0
 _SUBTITLES = MediaObject(
     "media", "films/Münzen 🪙.srt", "e6", 0, "2026-01-02T03:04:07+00:00", version_id="v9"
 )
-PLAN_ROWS = [
+PLAN_ROWS_1 = [
     PlanRow(Action.CHANGED, _FILM, "a1", "g1", "etag", (_SUBTITLES, _CAPTION), "g0", 0),
     PlanRow(
         Action.GONE, MediaObject("media", "gone\n.jpg", "", 0, ""), "a2", "", "not listed",
@@ -130,6 +130,11 @@ PLAN_ROWS = [
     PlanRow(Action.NEW, MediaObject("/a folder", "x.jpg", "e", 1, "", version_id="v"), "a3", "g3",
             "new", shard=12),
 ]  # fmt: skip
+# Since objects may have what a manifest says of them.
+PLAN_ROWS = [
+    replace(PLAN_ROWS_1[0], object=replace(_FILM, metadata='{"jahr": 2026, "Ort": "Zürich"}')),
+    *PLAN_ROWS_1[1:],
+]
 SPACES = (
     VectorSpace("vision", Modality.VISION, 4, "sensedex-mini", "f1"),
     VectorSpace("sound of it", Modality.AUDIO, 2, "Münzen", "f2"),
@@ -460,7 +465,11 @@ STORED: tuple[StoredFormat, ...] = (
         "lease", 1, "lease.json", LEASE, _write_lease, _read_as(lease_module.LEASE, _read_lease)
     ),
     StoredFormat(
-        "plan", 1, "plan.parquet", PLAN_ROWS, _write_plan, lambda path: list(read_plan(path))
+        "plan", 2, "plan.parquet", PLAN_ROWS, _write_plan, lambda path: list(read_plan(path))
+    ),
+    StoredFormat(
+        "plan", 1, "plan.parquet", PLAN_ROWS_1, _no_longer_written,
+        lambda path: list(read_plan(path)),
     ),
     StoredFormat(
         "segments", 1, "segments.parquet", _segments_as_written(), _write_segments,

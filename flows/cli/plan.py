@@ -48,6 +48,7 @@ def dry_plan(
         "bytes": dict(summary.bytes),
         "known_media_ms": dict(summary.known_media_ms),
         "not_selected": dict(summary.selection.not_selected),
+        "notes": list(summary.notes),
         "recovered": planned.recovered_objects,
         "estimated_seconds": estimate,
         "rows": [

@@ -153,6 +153,7 @@ def render_plan(
         "",
         *([table] if count else []),
         *([more] if count > limit else []),
+        *(f"\n{escape(shown(note))}" for note in summary.notes),
         f"\nEstimated time: {time}. Left out of the listing: {left_out or 'nothing'}.",
         "[dim]Nothing was written.[/dim]",
     )

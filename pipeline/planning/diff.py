@@ -57,13 +57,15 @@ class RetryPolicy:
 @dataclass(slots=True)
 class PlanSummary:
     """Counts by action, as far as the plan has been read; `sidecars` are those of the objects.
-    `known_media_ms` is from the state: what was decoded last time of them."""
+    `known_media_ms` is from the state: what was decoded last time of them. `notes` are the source's
+    own words about its listing."""
 
     objects: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     sidecars: Counter[str] = field(default_factory=Counter)
     known_media_ms: Counter[str] = field(default_factory=Counter)
     selection: SelectionCounts = field(default_factory=SelectionCounts)
+    notes: tuple[str, ...] = ()
 
     @property
     def to_embed(self) -> int:
@@ -92,10 +94,12 @@ def plan_rows(
     summary: PlanSummary,
     *,
     bucket: str,
+    is_gone: Callable[[str, str], bool] = lambda _bucket, _key: True,
 ) -> Iterator[PlanRow]:
     """One row for each object that is listed or known, in the order of bucket and key; `summary`
-    counts. What lies behind the end of a listing that ended early is left as it is. Rows of the
-    state that name no bucket are of `bucket`.
+    counts. What lies behind the end of a listing that ended early is left as it is, and so is what
+    is known, not listed, and not gone by `is_gone`. Rows of the state that name no bucket are of
+    `bucket`.
     """
     digest = recipe.digest()
     states = ((row.bucket or bucket, row.key, row) for row in known)
@@ -103,7 +107,7 @@ def plan_rows(
     for found in selected:
         obj = found.object
         while state is not None and (of, key) < (obj.bucket, obj.key):
-            yield _gone(state, of, summary)
+            yield _not_listed(state, of, summary, is_gone)
             of, key, state = next(states, _NONE_KNOWN)
         row, was = None, None
         if state is not None and key == obj.key and of == obj.bucket:
@@ -116,7 +120,7 @@ def plan_rows(
         summary.add(row, was)
         yield row
     while state is not None and not summary.selection.ended_early:
-        yield _gone(state, of, summary)
+        yield _not_listed(state, of, summary, is_gone)
         of, key, state = next(states, _NONE_KNOWN)
 
 
@@ -144,14 +148,24 @@ def _what_changed(found: SelectedObject, known: StateRow, digest: str) -> str:
         changed.append("sidecar")
     if known.recipe != digest:
         changed.append("recipe")
-    # The generation differs, yet nothing that the state knows: a sidecar has another content.
-    return ", ".join(changed or ["sidecar"])
+    if changed:
+        return ", ".join(changed)
+    # The generation differs, yet nothing that the state knows: a sidecar has another content, or a
+    # manifest says something else.
+    if not found.sidecars:
+        return "metadata"
+    return "sidecar or metadata" if found.object.metadata else "sidecar"
 
 
-def _gone(known: StateRow, bucket: str, summary: PlanSummary) -> PlanRow:
+def _not_listed(
+    known: StateRow, bucket: str, summary: PlanSummary, is_gone: Callable[[str, str], bool]
+) -> PlanRow:
     obj = MediaObject(bucket, known.key, known.etag, known.size_bytes, "")
-    reason = "no longer listed, or left out by a filter"
-    row = PlanRow(Action.GONE, obj, known.asset_id, "", reason, (), known.generation)
+    if is_gone(bucket, known.key):
+        reason = "no longer listed, or left out by a filter"
+        row = PlanRow(Action.GONE, obj, known.asset_id, "", reason, (), known.generation)
+    else:
+        row = PlanRow(Action.UNCHANGED, obj, known.asset_id, known.generation, "not listed, kept")
     summary.add(row, known)
     return row
 

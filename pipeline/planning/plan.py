@@ -96,8 +96,11 @@ def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
 def check_state_is_of(source: SourceSettings, state: CurrentState) -> None:
     """Raises SettingsError where the state has objects, and is of none of the source's buckets:
     all of them would be taken for gone."""
-    same = state.bucket == source.title or {*state.bucket.split(", ")} & {*source.buckets}
-    if state.bucket and not same and state.totals.get("objects"):
+    # A manifest's objects may be of any bucket: what it says nothing of is kept.
+    same = state.bucket in (source.title, source.manifest_title) or {*state.bucket.split(", ")} & {
+        *source.buckets
+    }
+    if source.buckets and state.bucket and not same and state.totals.get("objects"):
         raise SettingsError(
             f"The state in {state.store.location} is that of bucket {state.bucket!r}, "
             f"not of {source.title!r}.",
@@ -137,10 +140,10 @@ def plan(
     state = read_state(open_store(settings.state.location, settings.source))
     source = settings.source
     check_state_is_of(source, state)
-    stopped = StoppedRuns(state, state.bucket or source.name)
     summary = PlanSummary()
     place = open_source(source)
     place.check()
+    stopped = StoppedRuns(state, state.bucket or source.name, place.is_gone)
     listed = place.listed()
     if options.allow_short_listing:
         listed = as_far_as_listed(listed, summary.selection)
@@ -156,6 +159,7 @@ def plan(
         ),
         summary,
         bucket=state.bucket or source.name,
+        is_gone=place.is_gone,
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = 0
@@ -174,6 +178,7 @@ def plan(
             yield row
 
     write_plan(path, counted(), summary)
+    summary.notes = place.notes()
     stopped.finish(summary)
     check_removals(
         summary,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
 from pipeline.errors import PlanRefused, StateCorrupt
@@ -39,12 +39,19 @@ class StoppedRuns:
     no more come. Outcomes that name no bucket are of `bucket`.
     """
 
-    def __init__(self, state: CurrentState, bucket: str = "") -> None:
+    def __init__(
+        self,
+        state: CurrentState,
+        bucket: str = "",
+        is_gone: Callable[[str, str], bool] = lambda _bucket, _key: True,
+    ) -> None:
         self.objects = 0
         self.unlisted: list[str] = []
+        self.kept = 0
         self.taken_objects = 0
         self._taken: dict[ReceiptPlace, bytearray] = {}
         self._new = 0
+        self._is_gone = is_gone
         self._groups = _by_place(state.store, state.sequence, bucket)
         self._next = next(self._groups, None)
 
@@ -81,6 +88,12 @@ class StoppedRuns:
         what to do."""
         while self._next is not None:
             self._pass_unlisted()
+        if self.kept:
+            raise PlanRefused(
+                f"A stopped run has brought in {self.kept} objects that this source says nothing "
+                "of, and that may still be there.",
+                remedy="Run once with the source of that run, so that it comes to its end.",
+            )
         if summary.selection.ended_early and self.unlisted:
             raise PlanRefused(
                 f"The listing ended early, and {len(self.unlisted)} of the objects that a stopped "
@@ -99,7 +112,10 @@ class StoppedRuns:
 
     def _pass_unlisted(self) -> None:
         if self._next is not None:
-            self.unlisted.append(self._next[1][0].outcome.asset_id)
+            if self._is_gone(*self._next[0]):
+                self.unlisted.append(self._next[1][0].outcome.asset_id)
+            else:
+                self.kept += 1
             self._step()
 
     def _step(self) -> None:

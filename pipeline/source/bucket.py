@@ -21,11 +21,20 @@ class BucketSource:
         self._client, self._quick = make_fetching_client(settings)
 
     def check(self) -> None:
-        first_contact(self._client, self._scopes[0].bucket)
+        self._first_contact(self._scopes[0].bucket)
 
     def listed(self) -> Iterator[MediaObject]:
         for scope in self._scopes:  # they are in order, and none is in another
             yield from list_pages(self._client, scope.bucket, scope.prefix)
 
+    def is_gone(self, bucket: str, key: str) -> bool:  # noqa: ARG002
+        return True
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)
+
+    def _first_contact(self, bucket: str) -> None:
+        first_contact(self._client, bucket)

@@ -47,6 +47,12 @@ class FolderSource:
     def listed(self) -> Iterator[MediaObject]:
         return self._below(self._folder, "")
 
+    def is_gone(self, bucket: str, key: str) -> bool:  # noqa: ARG002
+        return True
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         # Where it was listed: a worker of Ray's resolves a relative folder in another place.
         file = Path(obj.bucket, obj.key)

@@ -72,7 +72,7 @@ def select(
 
     Raises ListingUnsorted.
     """
-    scopes = settings.scopes
+    scopes = settings.scopes or None
     suffixes = tuple(suffix.lower() for suffix in settings.suffixes)
     sidecar_suffixes = tuple(suffix.lower() for suffix in settings.sidecar_suffixes)
     smallest, largest = settings.min_size_bytes, settings.max_size_bytes
@@ -89,7 +89,9 @@ def select(
             yield from _paired(held, held_media, settings, counts)
             held, held_media = [], []
             last, bucket = "", obj.bucket
-            prefixes = tuple(scope.prefix for scope in scopes if scope.bucket == bucket)
+            prefixes = (settings.prefix,)
+            if scopes is not None:
+                prefixes = tuple(scope.prefix for scope in scopes if scope.bucket == bucket)
         elif key <= last or obj.bucket < bucket:
             raise ListingUnsorted(
                 f"The listing of {obj.bucket!r} has {key!r} after {last!r}.",

@@ -25,6 +25,14 @@ class Source(Protocol):
         Raises ListingEndedEarly where it is not whole: what a listing lacks is taken to be gone.
         """
 
+    def is_gone(self, bucket: str, key: str) -> bool:
+        """Asked of an object that is known and was not listed: may it be taken out of the index?
+        True where a listing promises all that there is; who promises less looks, or says no. Asked
+        while `listed` goes on, of what it has passed."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people about what was listed, once it is: how old, what was left out."""
+
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         """Write to `path` the very bytes that were listed, those of `obj.etag` and no others.
 
@@ -39,6 +47,10 @@ def open_source(settings: SourceSettings) -> Source:
         from pipeline.source.folder import FolderSource
 
         return FolderSource(Path(settings.name), settings.prefix, settings.folder_etag)
+    if settings.manifest is not None:
+        from pipeline.source.manifest import ManifestSource
+
+        return ManifestSource(settings, settings.manifest)
     from pipeline.source.bucket import BucketSource  # boto3 takes half a second
 
     return BucketSource(settings)

@@ -353,6 +353,8 @@ CASES = [
     Case("too many denied", "TooManyDenied", "too_many_denied", P,
          ("may not be read", "--allow-denied"), allowed("s3:ListBucket"),
          ("state", "index", ".sensedex")),
+    Case("no manifest", "ManifestInvalid", "manifest_invalid", P, ("nowhere.csv", "source.manifest"),
+         run_with({"source.manifest": "nowhere.csv"})),
     Case("no bucket named", SETTINGS, "settings", U, ("source.bucket", "--bucket"), plain("run")),
     Case("no ffmpeg", SETTINGS, "settings", U, ("no-ffmpeg",),
          run_with({"decode.ffmpeg_path": "no-ffmpeg"})),
