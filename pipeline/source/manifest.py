@@ -45,7 +45,7 @@ class ManifestSource(BucketSource):
                 raise self._not_there()
             return
         try:
-            _, bucket, key = split_uri(self._manifest)
+            _, bucket, _ = split_uri(self._manifest)
         except ValueError as error:
             raise ManifestInvalid(
                 f"Setting source.manifest: {error}.", remedy="Name a file, or s3://bucket/key."

@@ -1,8 +1,8 @@
 """Reads a manifest's file: CSV, JSON Lines or Parquet, a row an object, in batches.
 
 `uri` is wanted. `version_id`, `etag`, `size_bytes`, `last_modified` and `storage_class` are what a
-listing would say. All other columns are metadata, which goes to the payload: text, a number, true or
-false, or nothing. CSV has no types: a column is called `year:int`, `rating:float`, `public:bool`.
+listing would say. All other columns are metadata, which goes to the payload: text, a number, true
+or false, or nothing. CSV has no types: a column is called `year:int`, `rating:float`, `public:bool`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CSV_TYPES = {"str": str, "int": int, "float": float, "bool": lambda text: _BOOL
 
 
 def manifest_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
-    """The rows in the columns of `LISTED`, in batches. `name` is the manifest's own, by whose ending
+    """The rows in the columns of `LISTED`, in batches. `name` is the manifest's own, by whose end
     its format is known: .csv, .jsonl, .ndjson, each also with .gz, and .parquet.
 
     Raises ManifestInvalid that names the row.
@@ -173,9 +173,7 @@ def _metadata(items: Iterable[tuple[str, Any]]) -> str | None:
         if name == "uri" or name in OF_A_LISTING or value is None:
             continue
         if not _NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} is no name for metadata: letters, digits, _ and - may be in it"
-            )
+            raise ValueError(f"{name!r} names no metadata: letters, digits, _ and - may be in it")
         values[name] = _value(name, value)
     if not values:
         return None

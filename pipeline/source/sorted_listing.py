@@ -1,7 +1,7 @@
-"""Sorts a listing that comes in any order, of any length, in bounded memory: runs on a disk, merged.
+"""Sorts a listing of any order and length in bounded memory: sorted runs on a disk, merged.
 
-The join with the state wants objects in the order of bucket and key, and neither an inventory nor a
-manifest promises it. So rows are sorted by half a million (`ROWS_PER_RUN`), each such run is a file,
+The join with the state wants objects in the order of bucket and key, and neither an inventory nor
+a manifest promises it. So rows are sorted by half a million (`ROWS_PER_RUN`), each such run is a file,
 and all are read side by side, 1,024 rows of each at a time. What is in memory: one run while it is
 sorted, twice (some 250 MB with keys of 60 characters), and of 10^8 rows 200 runs' batches (some
 60 MB). On the disk it is about as much as the listing itself.
@@ -49,7 +49,7 @@ def write_runs(batches: Iterable[pa.RecordBatch], folder: Path) -> None:
         while batch.num_rows:
             room = ROWS_PER_RUN - sum(one.num_rows for one in held)
             held.append(batch.slice(0, room))
-            batch = batch.slice(room)  # noqa: PLW2901
+            batch = batch.slice(room)
             if room <= held[-1].num_rows:
                 _write_run(held, folder / f"{next(numbers):06d}.arrow")
                 held = []

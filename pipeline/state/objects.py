@@ -117,8 +117,8 @@ _shared = attrgetter(*itertools.takewhile(lambda name: name != "sequence", State
 
 @dataclass(frozen=True, slots=True)
 class CurrentFile:
-    """`current.json`, as it is stored. `bucket` names several with commas between. `totals` counts `objects`, `segments`, `decoded_ms` and
-    `status.<status>`."""
+    """`current.json`, as it is stored. `bucket` names several with commas between. `totals` counts
+    `objects`, `segments`, `decoded_ms` and `status.<status>`."""
 
     sequence: int = 0
     run_id: str = ""
