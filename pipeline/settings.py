@@ -76,6 +76,16 @@ class SourceSettings(SettingsPart):
         False,
         description="What the manifest does not name leaves the index; else it is kept.",
     )
+    inventory: str | None = Field(
+        None,
+        description="An S3 Inventory of the bucket, in place of listing it: s3://.../manifest.json "
+        "or the folder of its inventories, of which the newest counts (docs/sources.md).",
+    )
+    inventory_folder: Path = Field(
+        Path(".sensedex/inventory"),
+        description="Where an inventory is kept sorted, so that a plan that was stopped goes on: "
+        "about 100 bytes a key.",
+    )
     suffixes: tuple[str, ...] = Field(
         tuple(MEDIA_SUFFIXES),
         description="Only keys that end with one of these, in upper or lower case. What a file "
@@ -156,6 +166,8 @@ class SourceSettings(SettingsPart):
             raise ValueError("source.prefix: a place has its own, as in s3://films/2026/")
         if self.manifest and self.folder is not None:
             raise ValueError("source.manifest names objects of buckets, not of source.folder")
+        if self.inventory and (self.manifest or self.folder is not None):
+            raise ValueError("source.inventory is of a bucket: no source.manifest, no folder")
         return self
 
 

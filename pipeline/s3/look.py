@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
 from botocore import exceptions as aws
 
 from pipeline.errors import ObjectDenied
+from pipeline.places import Scope
 from pipeline.records import MediaObject
 from pipeline.s3.client import S3Client
 from pipeline.s3.errors import answer_of, map_client_error
+from pipeline.s3.listing import check_page
+
+HEADS_FIRST = 32
 
 
 def look(client: S3Client, bucket: str, key: str, version_id: str | None) -> MediaObject | None:
@@ -50,3 +56,48 @@ def is_there(client: S3Client, bucket: str, key: str) -> bool:
         return look(client, bucket, key, None) is not None
     except ObjectDenied:
         return True
+
+
+class Presence:
+    """Whether objects are there, asked in the order of their keys. The first are asked one by one;
+    where there are more, a page of the listing answers for the thousand keys that follow."""
+
+    def __init__(self, client: S3Client, scopes: Collection[Scope]) -> None:
+        self._client = client
+        self._scopes = scopes
+        self._asked = 0
+        self._page = _Page("", "", "", frozenset())
+
+    def has(self, bucket: str, key: str) -> bool:
+        """Raises what `is_there` raises, and ListingEndedEarly."""
+        page = self._page
+        if page.bucket == bucket and page.after < key and (page.until is None or key <= page.until):
+            return key in page.keys
+        there = is_there(self._client, bucket, key)
+        self._asked += 1
+        if self._asked >= HEADS_FIRST:
+            self._page = self._page_after(bucket, key)
+        return there
+
+    def _page_after(self, bucket: str, key: str) -> _Page:
+        covering = [s.prefix for s in self._scopes if s.covers(Scope(bucket, key))]
+        prefix = covering[0] if covering else ""
+        asked = {"Bucket": bucket, "Prefix": prefix, "StartAfter": key}
+        try:
+            page = self._client.list_objects_v2(**asked)
+        except (aws.BotoCoreError, aws.ClientError) as error:
+            raise map_client_error(error, bucket) from error
+        check_page(page, bucket)
+        keys = [item["Key"] for item in page.get("Contents", ())]
+        until = keys[-1] if page.get("IsTruncated") and keys else None
+        return _Page(bucket, key, until, frozenset(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The keys of a bucket after one and up to another; None for all that follow."""
+
+    bucket: str
+    after: str
+    until: str | None
+    keys: frozenset[str]

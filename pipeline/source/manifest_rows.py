@@ -2,7 +2,8 @@
 
 `uri` is wanted. `version_id`, `etag`, `size_bytes`, `last_modified` and `storage_class` are what a
 listing would say. All other columns are metadata, which goes to the payload: text, a number, true
-or false, or nothing. CSV has no types: a column is called `year:int`, `rating:float`, `public:bool`.
+or false, or nothing. CSV has no types: its columns are called `year:int`, `rating:float`,
+`public:bool`.
 """
 
 from __future__ import annotations

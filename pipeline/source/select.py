@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pipeline.errors import ListingEndedEarly, Permanent
@@ -129,6 +129,22 @@ def select(
         held.append(obj)
         held_media.append(is_media)
     yield from _paired(held, held_media, settings, counts)
+
+
+def selected_by_name(settings: SourceSettings) -> Callable[[str, str], bool]:
+    """Whether a media object of that bucket and key is one of the source's, by its key alone."""
+    excluded, included = matcher(settings.exclude), matcher(settings.include or ("**",))
+    suffixes = tuple(suffix.lower() for suffix in settings.suffixes)
+
+    def is_selected(bucket: str, key: str) -> bool:
+        return (
+            settings.covers(bucket, key)
+            and key.lower().endswith(suffixes)
+            and included(key)
+            and not excluded(key)
+        )
+
+    return is_selected
 
 
 def _paired(

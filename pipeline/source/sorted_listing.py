@@ -1,10 +1,10 @@
 """Sorts a listing of any order and length in bounded memory: sorted runs on a disk, merged.
 
 The join with the state wants objects in the order of bucket and key, and neither an inventory nor
-a manifest promises it. So rows are sorted by half a million (`ROWS_PER_RUN`), each such run is a file,
-and all are read side by side, 1,024 rows of each at a time. What is in memory: one run while it is
-sorted, twice (some 250 MB with keys of 60 characters), and of 10^8 rows 200 runs' batches (some
-60 MB). On the disk it is about as much as the listing itself.
+a manifest promises it. So rows are sorted by half a million (`ROWS_PER_RUN`), each such run is a
+file, and all are read side by side, 1,024 rows of each at a time. What is in memory: one run while
+it is sorted, twice (some 250 MB with keys of 60 characters), and of 10^8 rows 200 runs' batches
+(some 60 MB). On the disk it is about as much as the listing itself.
 """
 
 from __future__ import annotations

@@ -47,6 +47,10 @@ def open_source(settings: SourceSettings) -> Source:
         from pipeline.source.folder import FolderSource
 
         return FolderSource(Path(settings.name), settings.prefix, settings.folder_etag)
+    if settings.inventory is not None:
+        from pipeline.source.inventory import InventorySource
+
+        return InventorySource(settings, settings.inventory)
     if settings.manifest is not None:
         from pipeline.source.manifest import ManifestSource
 
