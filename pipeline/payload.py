@@ -33,6 +33,7 @@ def segment_payload(
     has_audio: bool,
     text: str,
     user_metadata: Mapping[str, str],
+    object_tags: Mapping[str, str],
     content_type: str,
     silent: bool,
     spaces: Sequence[str],
@@ -75,6 +76,8 @@ def segment_payload(
     }
     if obj.metadata:
         payload["metadata"] = json.loads(obj.metadata)
+    if object_tags:
+        payload["object_tags"] = dict(object_tags)
     return payload
 
 

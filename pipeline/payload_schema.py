@@ -119,6 +119,13 @@ FIELDS = _each_once(
             only_where="`source.manifest` has columns of its own for the object",
         ),
         _about_asset(
+            "object_tags",
+            ValueType.TEXT_BY_NAME,
+            "tags of the object in S3, as they were when it was embedded",
+            may_be_left_out=True,
+            only_where="`source.object_tags` wants one that the object has",
+        ),
+        _about_asset(
             "sidecar_keys",
             ValueType.KEYWORDS,
             "keys of the texts beside the object",

@@ -19,6 +19,11 @@ _ACCESS_POINT = re.compile(
 )
 
 
+def is_access_point(bucket: str) -> bool:
+    """Whether it is named by an ARN."""
+    return _ACCESS_POINT.fullmatch(bucket) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
     """All objects of a bucket whose keys begin with `prefix`."""

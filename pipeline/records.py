@@ -87,10 +87,11 @@ class MediaObject:
 @dataclass(frozen=True, slots=True)
 class FetchedObject:
     """What a source says of an object beside its bytes. `metadata` is what its owner attached to
-    it (S3: x-amz-meta-*, decoded)."""
+    it (S3: x-amz-meta-*, decoded), `tags` those of its tags that are wanted."""
 
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,14 @@ class SourceSettings(SettingsPart):
         description="Where an inventory is kept sorted, so that a plan that was stopped goes on: "
         "about 100 bytes a key.",
     )
+    object_tags: tuple[str, ...] = Field(
+        (),
+        description="Tags of the objects that go to the payload, as in project; * for all of them. "
+        "A request more for each object that is embedded.",
+    )
+    requester_pays: bool = Field(
+        False, description="Agree to pay for requests and traffic of a bucket that asks for it."
+    )
     suffixes: tuple[str, ...] = Field(
         tuple(MEDIA_SUFFIXES),
         description="Only keys that end with one of these, in upper or lower case. What a file "

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore import exceptions as aws
 
-from pipeline.errors import ObjectDenied
+from pipeline.errors import ObjectDenied, printable
 from pipeline.places import Scope
 from pipeline.records import MediaObject
 from pipeline.s3.client import S3Client
@@ -56,6 +56,27 @@ def is_there(client: S3Client, bucket: str, key: str) -> bool:
         return look(client, bucket, key, None) is not None
     except ObjectDenied:
         return True
+
+
+def tags_of(client: S3Client, obj: MediaObject) -> dict[str, str]:
+    """The object's tags, of its version. Raises ObjectDenied, ObjectChanged, StoreUnavailable."""
+    asked: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key}
+    if obj.version_id is not None:
+        asked["VersionId"] = obj.version_id
+    try:
+        answer = client.get_object_tagging(**asked)
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        code, status = answer_of(error)
+        if code == "NoSuchTagSet":
+            return {}
+        if status == 403:
+            raise ObjectDenied(
+                f"The tags of {printable(obj.uri)} may not be read (S3 says {code or status}).",
+                remedy="Allow s3:GetObjectTagging, then `sensedex retry`; or leave "
+                "source.object_tags empty.",
+            ) from error
+        raise map_client_error(error, obj.bucket, obj.key) from error
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
 
 class Presence:

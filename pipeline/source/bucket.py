@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.records import FetchedObject, MediaObject
@@ -10,6 +10,7 @@ from pipeline.s3.client import make_fetching_client
 from pipeline.s3.errors import first_contact
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
+from pipeline.s3.look import tags_of
 from pipeline.settings import SourceSettings
 
 
@@ -18,6 +19,7 @@ class BucketSource:
 
     def __init__(self, settings: SourceSettings) -> None:
         self._scopes = settings.scopes
+        self._tags = settings.object_tags
         self._client, self._quick = make_fetching_client(settings)
 
     def check(self) -> None:
@@ -35,6 +37,13 @@ class BucketSource:
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)
+
+    def tags(self, obj: MediaObject) -> Mapping[str, str]:
+        if not self._tags:
+            return {}
+        found = tags_of(self._client, obj)
+        every = "*" in self._tags
+        return {name: value for name, value in found.items() if every or name in self._tags}
 
     def _first_contact(self, bucket: str) -> None:
         first_contact(self._client, bucket)

@@ -12,7 +12,7 @@ import mimetypes
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -83,6 +83,9 @@ class FolderSource:
                 remedy="The next run takes it in.",
             )
         return FetchedObject(mimetypes.guess_type(obj.key)[0] or "")
+
+    def tags(self, obj: MediaObject) -> Mapping[str, str]:  # noqa: ARG002  a file has none
+        return {}
 
     def _below(self, folder: Path, key: str) -> Iterator[MediaObject]:
         """Depth first, a folder by its name with the slash, so that keys come in their order."""

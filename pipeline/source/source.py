@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +39,9 @@ class Source(Protocol):
         Raises ObjectChanged (`object_gone` where it is no longer there), ObjectDenied,
         ObjectArchived and StoreUnavailable.
         """
+
+    def tags(self, obj: MediaObject) -> Mapping[str, str]:
+        """Those of the object's tags that `source.object_tags` wants. Raises as `fetch` does."""
 
 
 def open_source(settings: SourceSettings) -> Source:

@@ -1,4 +1,4 @@
-"""An S3 Inventory as a source: its three formats, checksums, what it is too old to know, resuming."""
+"""An S3 Inventory as a source: three formats, checksums, what it is too old to know, resuming."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def put_inventory(
     of: str,
     created: datetime,
 ) -> str:
-    """Into `bucket` under `folder` (with its slash), of the bucket `of`; the address of its manifest."""
+    """Into `bucket` under `folder` (with its slash), of the bucket `of`; its manifest's address."""
     listed = []
     for number, versions in enumerate(files):
         data = data_file(format_, versions)
