@@ -18,8 +18,8 @@ from pathlib import Path
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
-        "start yardsticks planning scaling writer decode sampling small_objects encode precision "
-        "load server_load payload_indexes rebuild recall verify pipeline protocol faults"
+        "start yardsticks planning sources scaling writer decode sampling small_objects encode "
+        "precision load server_load payload_indexes rebuild recall verify pipeline protocol faults"
     ).split()
 )
 

@@ -1,4 +1,4 @@
-"""Ways to a bucket that is not plain: tags, requester pays, KMS, access points, Google's endpoint."""
+"""Ways to a bucket that is not plain: tags, requester pays, KMS, access points, gs://."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_tags_go_to_the_payload(seaweed_server: DemoServer, tmp_path: Path) -> N
         )  # fmt: skip
     assert run_index(settings).objects_by_status == {"indexed": 3}
     found = {
-        (p["payload"]["kind"], p["payload"]["key"]): p["payload"].get("object_tags")
-        for p in stored_points(settings).values()
+        (payload["kind"], payload["key"]): payload.get("object_tags")
+        for payload in stored_points(settings).values()
     }
     wanted = {"0.jpg": {"project": "Zoo ü"}, "1.jpg": None, "2.jpg": None}
     assert found == {(kind, k): t for kind in ("segment", "asset") for k, t in wanted.items()}

@@ -26,6 +26,7 @@ from pipeline.source import inventory as inventory_module
 from pipeline.source import sorted_listing
 from pipeline.source.inventory_manifest import read_inventory
 from pipeline.source.source import open_source
+from tests.bench import sources
 from tests.support import media_files
 from tests.support.inventory_files import SCHEMAS, Version, put_inventory
 from tests.support.nasty_keys import KEYS, NO_KEYS_OF_SEAWEED
@@ -202,6 +203,15 @@ def test_it_removes_nothing_that_is_there(seaweed_server: DemoServer, tmp_path: 
     assert planned_by(chosen, tmp_path).summary.objects == {"unchanged": 3, "gone": 1}
     filtered = chosen.model_copy(update={"source": by(source, address, exclude=("a*",))})
     assert planned_by(filtered, tmp_path).summary.objects == {"unchanged": 2, "gone": 2}
+
+
+@pytest.mark.parametrize("what", [*sources.WHAT, sources.AGAIN])
+def test_the_benchmark_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Small, and in this process: no figures here."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    sources.write_files(tmp_path, 100)
+    assert sources.plan_once(tmp_path, what, 100)["to_embed"] == 80
 
 
 def planned_by(settings: Settings, folder: Path) -> Any:

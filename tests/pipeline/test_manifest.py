@@ -173,11 +173,9 @@ def by(settings: Settings, manifest: object, **fields: Any) -> Settings:
 
 
 def metadata_in(settings: Settings) -> dict[str, Any]:
-    points = stored_points(settings).values()
     return {
-        f"{p['payload']['bucket'][-2:]}/{p['payload']['key']}": p["payload"].get("metadata")
-        for p in points
-        if p["payload"]["kind"] == "segment"
+        f"{payload['kind']} {payload['uri']}": payload.get("metadata")
+        for payload in stored_points(settings).values()
     }
 
 
@@ -202,10 +200,14 @@ def test_a_manifest_beside_a_bucket(media: Settings, tmp_path: Path) -> None:
     assert run_index(chosen).objects_by_action == {"unchanged": 3}
     with open_index(media.index) as index:
         assert index.count() == 3
-    found = metadata_in(chosen)
-    assert sorted(map(str, found.values())) == sorted(
-        map(str, [None, {"public": False, "year": 2025}, {"year": 2026}])
-    )
+    said = {
+        f"s3://{bucket}/a.jpg": {"public": False, "year": 2025},
+        f"s3://{bucket}/b.jpg": None,
+        f"s3://{bucket}-2/b.jpg": {"year": 2026},
+    }
+    assert metadata_in(chosen) == {
+        f"{kind} {uri}": values for kind in ("segment", "asset") for uri, values in said.items()
+    }
     s3.delete(s3.make_client(media.source), bucket, "a.jpg")
     with pytest.raises(PlanRefused, match="1 of 3"):
         run_index(chosen)
