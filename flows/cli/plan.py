@@ -54,6 +54,7 @@ def dry_plan(
         "rows": [
             {
                 "action": str(row.action),
+                "bucket": row.object.bucket,
                 "key": row.object.key,
                 "bytes": row.object.size_bytes,
                 "reason": row.reason,

@@ -96,11 +96,11 @@ def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
 def check_state_is_of(source: SourceSettings, state: CurrentState) -> None:
     """Raises SettingsError where the state has objects, and is of none of the source's buckets:
     all of them would be taken for gone."""
-    # A manifest's objects may be of any bucket: what it says nothing of is kept.
-    same = state.bucket in (source.title, source.manifest_title) or {*state.bucket.split(", ")} & {
-        *source.buckets
-    }
-    if source.buckets and state.bucket and not same and state.totals.get("objects"):
+    if source.manifest or state.bucket.startswith("manifest "):
+        return  # its objects may be of any bucket
+    same = state.bucket == source.title
+    same = same or not {*state.bucket.split(", ")}.isdisjoint(source.buckets)
+    if state.bucket and not same and state.totals.get("objects"):
         raise SettingsError(
             f"The state in {state.store.location} is that of bucket {state.bucket!r}, "
             f"not of {source.title!r}.",
