@@ -90,12 +90,18 @@ class Columns(Generic[R]):
         arrays = [write(records) for write in self._writers]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def records(self, batch: pa.RecordBatch) -> Iterator[R]:
-        """Raises ValueError for other columns, and for a value that is none of the record's."""
-        if set(batch.schema.names) != set(self._schema.names):
+    def records(self, batch: pa.RecordBatch, **missing: Any) -> Iterator[R]:
+        """`missing` has the values of what an earlier version had no columns for. Raises ValueError
+        for other columns, and for a value that is none of the record's."""
+        if set(batch.schema.names) != set(self._schema.names) - missing.keys():
             raise ValueError(f"its columns are {', '.join(batch.schema.names)}")
         # Column by column, and none that is empty: a cell at a time takes three times as long.
-        columns = [self._read(batch, name) for name in self._names]
+        columns = [
+            itertools.repeat(missing[name], batch.num_rows)
+            if name in missing
+            else self._read(batch, name)
+            for name in self._names
+        ]
         return itertools.starmap(self._kind, zip(*columns, strict=True))
 
     def _writer(self, field: pa.Field) -> _Writer:
@@ -136,7 +142,9 @@ class Columns(Generic[R]):
 def _converted(column: pa.Array, hint: Any) -> Iterable[Any]:
     kind = _bare(hint)
     if is_dataclass(kind):
-        parts = [_cells(column.field(name)) for name in _names_of(kind)]
+        # What an earlier version had no columns for stands last in the record, and has a default.
+        there = {part.name for part in column.type}
+        parts = [_cells(column.field(name)) for name in _names_of(kind) if name in there]
         return itertools.starmap(cast("type[Any]", kind), zip(*parts, strict=True))
     cells = _cells(column)
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -13,6 +13,7 @@
         ├── BucketNotFound        no such bucket
         ├── CredentialsMissing    no credentials, or refused ones
         ├── IndexMismatch         the collection is of another dimension, distance or space
+        ├── ManifestInvalid       a manifest or an inventory is not what it should be
         ├── StateCorrupt          a file under the state location is not what it should be
         ├── PlanRefused           the plan would remove more than it is allowed to
         ├── TooManyDenied         more objects may not be read than a run puts up with
@@ -135,6 +136,12 @@ class StateCorrupt(Permanent):
     """A file under the state location is not what it should be."""
 
     default_code = "state_corrupt"
+
+
+class ManifestInvalid(Permanent):
+    """A file that names the objects, a manifest or an inventory, is not what it should be."""
+
+    default_code = "manifest_invalid"
 
 
 class PlanRefused(Permanent):

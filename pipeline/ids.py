@@ -37,8 +37,10 @@ def asset_id(bucket: str, key: str) -> str:
 
 
 def generation(obj: MediaObject, sidecars: Sequence[MediaObject], recipe: Recipe) -> str:
-    """16 hex digits that change when the object, a sidecar of it, or the recipe changes."""
+    """16 hex digits that change when the object, its metadata, a sidecar of it, or the recipe
+    changes."""
     facts: list[object] = [obj.etag, obj.version_id, recipe.digest()]
+    facts += [obj.metadata] if obj.metadata else []
     facts += [[s.key, s.etag, s.version_id] for s in sorted(sidecars, key=lambda s: s.key)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 

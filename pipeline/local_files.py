@@ -23,16 +23,18 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def room_named() -> Iterator[None]:
-    """Raises ScratchFull where a write to a scratch folder found no room."""
+def room_named(folder: Path | None = None) -> Iterator[None]:
+    """Raises ScratchFull where a write to a folder, the one of scratch files, found no room."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ScratchFull(
-            f"There is no room left in {tempfile.gettempdir()} ({error.strerror}).",
-            remedy="Make room there, or set TMPDIR to a disk that has some.",
+            f"There is no room left in {folder or tempfile.gettempdir()} ({error.strerror}).",
+            remedy="Make room there, or set TMPDIR to a disk that has some."
+            if folder is None
+            else "Make room there, or name another folder in the settings.",
         ) from error
 
 

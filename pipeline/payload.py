@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +33,7 @@ def segment_payload(
     has_audio: bool,
     text: str,
     user_metadata: Mapping[str, str],
+    object_tags: Mapping[str, str],
     content_type: str,
     silent: bool,
     spaces: Sequence[str],
@@ -72,6 +74,10 @@ def segment_payload(
         "spaces": list(spaces),
         "encoder": encoder,
     }
+    if obj.metadata:
+        payload["metadata"] = json.loads(obj.metadata)
+    if object_tags:
+        payload["object_tags"] = dict(object_tags)
     return payload
 
 

@@ -36,6 +36,7 @@ class ValueType(StrEnum):
     FLOAT = "float"
     KEYWORDS = "list of keywords"
     TEXT_BY_NAME = "object of texts"
+    VALUES_BY_NAME = "object of texts, numbers and booleans"
     TAG_SCORES = "list of objects"
 
 

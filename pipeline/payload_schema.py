@@ -112,6 +112,20 @@ FIELDS = _each_once(
             may_be_left_out=True,
         ),
         _about_asset(
+            "metadata",
+            ValueType.VALUES_BY_NAME,
+            "what a manifest says of the object: `metadata.year` is 2026",
+            may_be_left_out=True,
+            only_where="`source.manifest` has columns of its own for the object",
+        ),
+        _about_asset(
+            "object_tags",
+            ValueType.TEXT_BY_NAME,
+            "tags of the object in S3, as they were when it was embedded",
+            may_be_left_out=True,
+            only_where="`source.object_tags` wants one that the object has",
+        ),
+        _about_asset(
             "sidecar_keys",
             ValueType.KEYWORDS,
             "keys of the texts beside the object",

@@ -15,6 +15,10 @@ from typing import Any
 from encoders.modality import Modality
 from pipeline.errors import SensedexError
 
+# By which objects are joined with what is known of them, and in whose order everything goes: bucket
+# and key. Strings compare by code point, which is the order of their UTF-8 bytes.
+Place = tuple[str, str]
+
 
 class MediaType(StrEnum):
     """The type of a media object, as its content says."""
@@ -51,7 +55,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class MediaObject:
     """One listed object. `bucket` is a bucket of S3, or the path of a folder, which begins with a
-    slash; `last_modified` is ISO 8601 in UTC; `etag` is without quotes."""
+    slash; `last_modified` is ISO 8601 in UTC; `etag` is without quotes; `metadata` is a JSON object
+    of what a manifest says of it, or empty."""
 
     bucket: str
     key: str
@@ -60,12 +65,17 @@ class MediaObject:
     last_modified: str
     storage_class: str = "STANDARD"
     version_id: str | None = None
+    metadata: str = ""
 
     def __post_init__(self) -> None:
         if not self.bucket or not self.key:
             raise ValueError("an object needs a bucket and a key")
         if self.size_bytes < 0:
             raise ValueError(f"size_bytes of {self.key!r} is {self.size_bytes}, below zero")
+
+    @property
+    def place(self) -> Place:
+        return self.bucket, self.key
 
     @property
     def uri(self) -> str:
@@ -77,10 +87,11 @@ class MediaObject:
 @dataclass(frozen=True, slots=True)
 class FetchedObject:
     """What a source says of an object beside its bytes. `metadata` is what its owner attached to
-    it (S3: x-amz-meta-*, decoded)."""
+    it (S3: x-amz-meta-*, decoded), `tags` those of its tags that are wanted."""
 
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +183,8 @@ class SegmentRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectOutcome:
-    """How one object left the graph; kept in the shard's receipt and, later, in the state."""
+    """How one object left the graph; kept in the shard's receipt and, later, in the state. `bucket`
+    is empty in receipts of times when a state had one bucket."""
 
     key: str
     asset_id: str
@@ -189,6 +201,7 @@ class ObjectOutcome:
     failure: Failure | None = None
     sidecars: tuple[str, ...] = ()
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
+    bucket: str = ""
 
     def __post_init__(self) -> None:
         done = self.status in (Status.INDEXED, Status.PARTIAL)

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.places import GOOGLE_ENDPOINT, Scope, scopes_of
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
 from pipeline.settings_fields import (
     MEDIA_SUFFIXES,
@@ -44,6 +45,19 @@ class SourceSettings(SettingsPart):
     prefix: str = Field(
         "", description="Only keys that begin with this, as in 2026/; empty for all."
     )
+    places: tuple[str, ...] = Field(
+        (),
+        description="In place of bucket and prefix, several of them: s3://films/2026/, "
+        "s3://clips. All at one endpoint.",
+    )
+    include: tuple[str, ...] = Field(
+        (),
+        description="Only media whose keys one of these means, as in **/*.mp4 or 2026/**; * stays "
+        "in a folder. Empty for all.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="No keys that one of these means, as in **/drafts/**; also no sidecars."
+    )
     endpoint_url: PlainUrl = Field(
         None,
         description="Address of an S3-compatible server, as in http://localhost:8333; empty for "
@@ -54,6 +68,33 @@ class SourceSettings(SettingsPart):
     )
     profile: str | None = Field(
         None, description="A profile of the AWS configuration; empty for the chain's own."
+    )
+    manifest: str | None = Field(
+        None,
+        description="A file that names the objects, in place of a listing: CSV, JSON Lines or "
+        "Parquet with a uri, here or at s3://bucket/key (docs/sources.md).",
+    )
+    manifest_is_whole: bool = Field(
+        False,
+        description="What the manifest does not name leaves the index; else it is kept.",
+    )
+    inventory: str | None = Field(
+        None,
+        description="An S3 Inventory of the bucket, in place of listing it: s3://.../manifest.json "
+        "or the folder of its inventories, of which the newest counts (docs/sources.md).",
+    )
+    inventory_folder: Path = Field(
+        Path(".sensedex/inventory"),
+        description="Where an inventory is kept sorted, so that a plan that was stopped goes on: "
+        "about 100 bytes a key.",
+    )
+    object_tags: tuple[str, ...] = Field(
+        (),
+        description="Tags of the objects that go to the payload, as in project; * for all of them. "
+        "A request more for each object that is embedded.",
+    )
+    requester_pays: bool = Field(
+        False, description="Agree to pay for requests and traffic of a bucket that asks for it."
     )
     suffixes: tuple[str, ...] = Field(
         tuple(MEDIA_SUFFIXES),
@@ -80,13 +121,63 @@ class SourceSettings(SettingsPart):
 
     @property
     def name(self) -> str:
-        """Of the bucket, or the folder's absolute path: what its objects have as `bucket`."""
-        return self.bucket if self.folder is None else self.folder.expanduser().resolve().as_posix()
+        """Of the first bucket, or the folder's absolute path: what its objects have as `bucket`.
+        Empty where nothing is named. Raises SettingsError."""
+        if self.folder is not None:
+            return self.folder.expanduser().resolve().as_posix()
+        return self.buckets[0] if self.buckets else self.manifest_title
+
+    @property
+    def title(self) -> str:
+        """All of them, for people."""
+        return ", ".join(self.buckets) or self.manifest_title
+
+    @property
+    def manifest_title(self) -> str:
+        return f"manifest {self.manifest}" if self.manifest else ""
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """What is listed, in the order of buckets and prefixes. Raises SettingsError."""
+        if self.folder is not None:
+            return (Scope(self.name, self.prefix),)
+        if not self.places:
+            return (Scope(self.bucket, self.prefix),) if self.bucket else ()
+        try:
+            return scopes_of(self.places)
+        except ValueError as error:
+            raise SettingsError(
+                f"Setting source.places: {error}.",
+                remedy='Write places as in ["s3://films/2026/", "s3://clips"].',
+            ) from error
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Each once, in their order. Raises SettingsError."""
+        return tuple(dict.fromkeys(scope.bucket for scope in self.scopes))
+
+    @property
+    def endpoint(self) -> str | None:
+        """`endpoint_url`, or Google's where a place is `gs://`; None for AWS."""
+        of_google = any(place.startswith("gs://") for place in self.places)
+        return self.endpoint_url or (GOOGLE_ENDPOINT if of_google else None)
+
+    def covers(self, bucket: str, key: str) -> bool:
+        """Whether an object is of these places. Raises SettingsError."""
+        return any(scope.covers(Scope(bucket, key)) for scope in self.scopes)
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceSettings:
         if self.bucket and self.folder is not None:
             raise ValueError("source.bucket and source.folder: name one of them")
+        if self.places and (self.bucket or self.folder is not None):
+            raise ValueError("source.places stands in place of source.bucket and source.folder")
+        if self.places and self.prefix:
+            raise ValueError("source.prefix: a place has its own, as in s3://films/2026/")
+        if self.manifest and self.folder is not None:
+            raise ValueError("source.manifest names objects of buckets, not of source.folder")
+        if self.inventory and (self.manifest or self.folder is not None):
+            raise ValueError("source.inventory is of a bucket: no source.manifest, no folder")
         return self
 
 

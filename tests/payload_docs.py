@@ -38,6 +38,10 @@ JSON_TYPES: dict[ValueType, dict[str, Any]] = {
     ValueType.FLOAT: {"type": "number", "minimum": 0},
     ValueType.KEYWORDS: {"type": "array", "items": {"type": "string"}},
     ValueType.TEXT_BY_NAME: {"type": "object", "additionalProperties": {"type": "string"}},
+    ValueType.VALUES_BY_NAME: {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
     ValueType.TAG_SCORES: {"type": "array", "items": SCORE},
 }
 

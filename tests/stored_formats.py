@@ -87,11 +87,15 @@ OUTCOMES = (
     ),
     ObjectOutcome("photo.jpg", "a4", "g4", "e4", None, 7, Status.ARCHIVED),
 )  # fmt: skip
-RECEIPT = ShardReceipt(_RUN.run_id, 7, 0, _SHARD_FILE, "ab" * 32, 4, OUTCOMES)
-EMPTY_RECEIPT = ShardReceipt(_RUN.run_id, 7, 1, None, None, 0, OUTCOMES[1:2])
+# Since receipts and states know several buckets; before, none was named.
+OUTCOMES_2 = tuple(replace(outcome, bucket="media") for outcome in OUTCOMES)
+RECEIPT = ShardReceipt(_RUN.run_id, 7, 0, _SHARD_FILE, "ab" * 32, 4, OUTCOMES_2)
+EMPTY_RECEIPT = ShardReceipt(_RUN.run_id, 7, 1, None, None, 0, OUTCOMES_2[1:2])
 STATE_ROWS = [
-    StateRow.of(outcome, sequence=7, data_file=_SHARD_FILE, recipe="r" * 8) for outcome in OUTCOMES
+    StateRow.of(outcome, sequence=7, data_file=_SHARD_FILE, recipe="r" * 8)
+    for outcome in OUTCOMES_2
 ]
+STATE_ROWS_1 = [replace(row, bucket="") for row in STATE_ROWS]
 CURRENT_FACTS: dict[str, Any] = {
     "sequence": 7,
     "run_id": _RUN.run_id,
@@ -118,7 +122,7 @@ _CAPTION = MediaObject("media", "films/Münzen 🪙.txt", "e5", 3, "2026-01-02T0
 _SUBTITLES = MediaObject(
     "media", "films/Münzen 🪙.srt", "e6", 0, "2026-01-02T03:04:07+00:00", version_id="v9"
 )
-PLAN_ROWS = [
+PLAN_ROWS_1 = [
     PlanRow(Action.CHANGED, _FILM, "a1", "g1", "etag", (_SUBTITLES, _CAPTION), "g0", 0),
     PlanRow(
         Action.GONE, MediaObject("media", "gone\n.jpg", "", 0, ""), "a2", "", "not listed",
@@ -127,6 +131,11 @@ PLAN_ROWS = [
     PlanRow(Action.NEW, MediaObject("/a folder", "x.jpg", "e", 1, "", version_id="v"), "a3", "g3",
             "new", shard=12),
 ]  # fmt: skip
+# Since objects may have what a manifest says of them.
+PLAN_ROWS = [
+    replace(PLAN_ROWS_1[0], object=replace(_FILM, metadata='{"jahr": 2026, "Ort": "Zürich"}')),
+    *PLAN_ROWS_1[1:],
+]
 SPACES = (
     VectorSpace("vision", Modality.VISION, 4, "sensedex-mini", "f1"),
     VectorSpace("sound of it", Modality.AUDIO, 2, "Münzen", "f2"),
@@ -427,10 +436,19 @@ def _plain(steps: Iterable[q.UpdateOperation]) -> list[dict[str, Any]]:
     return [step.model_dump(mode="json", exclude_unset=True) for step in steps]
 
 
-def _receipt(file: str, receipt: ShardReceipt) -> StoredFormat:
+def _receipt(file: str, receipt: ShardReceipt) -> list[StoredFormat]:
     name = _RUN.receipt(receipt.shard)
     read = _read_as(name, lambda store: receipt_at(store, name))
-    return StoredFormat("receipt", 1, file, receipt, _write_receipt(receipt), read)
+    outcomes = tuple(replace(outcome, bucket="") for outcome in receipt.outcomes)
+    older = replace(receipt, outcomes=outcomes)
+    return [
+        StoredFormat("receipt", 2, file, receipt, _write_receipt(receipt), read),
+        StoredFormat("receipt", 1, file, older, _no_longer_written, read),
+    ]
+
+
+def _no_longer_written(folder: Path) -> Path:
+    raise AssertionError(f"nothing writes this version any more into {folder}")
 
 
 def _rebuild(file: str, record: RebuildRecord) -> StoredFormat:
@@ -439,7 +457,11 @@ def _rebuild(file: str, record: RebuildRecord) -> StoredFormat:
 
 STORED: tuple[StoredFormat, ...] = (
     StoredFormat(
-        "state", 1, "objects.parquet", STATE_ROWS, _write_state,
+        "state", 2, "objects.parquet", STATE_ROWS, _write_state,
+        _read_as(_STATE_FILE, _read_state_file),
+    ),
+    StoredFormat(
+        "state", 1, "objects.parquet", STATE_ROWS_1, _no_longer_written,
         _read_as(_STATE_FILE, _read_state_file),
     ),
     StoredFormat(
@@ -450,14 +472,18 @@ STORED: tuple[StoredFormat, ...] = (
         "lease", 1, "lease.json", LEASE, _write_lease, _read_as(lease_module.LEASE, _read_lease)
     ),
     StoredFormat(
-        "plan", 1, "plan.parquet", PLAN_ROWS, _write_plan, lambda path: list(read_plan(path))
+        "plan", 2, "plan.parquet", PLAN_ROWS, _write_plan, lambda path: list(read_plan(path))
+    ),
+    StoredFormat(
+        "plan", 1, "plan.parquet", PLAN_ROWS_1, _no_longer_written,
+        lambda path: list(read_plan(path)),
     ),
     StoredFormat(
         "segments", 1, "segments.parquet", _segments_as_written(), _write_segments,
         _segments_as_read,
     ),
-    _receipt("receipt.json", RECEIPT),
-    _receipt("nothing.json", EMPTY_RECEIPT),
+    *_receipt("receipt.json", RECEIPT),
+    *_receipt("nothing.json", EMPTY_RECEIPT),
     StoredFormat(
         "load", 1, "load.json", {0: codec.to_json(LOAD)}, _write_load,
         _read_as(_RUN.load(0), lambda store: read_loads(store, _RUN)),

@@ -183,8 +183,10 @@ def _source(what: str, settings: Settings) -> Finding:
         )
     place = open_source(source)
     place.check()
+    if source.inventory is not None or source.manifest is not None:  # to list is to sort all of it
+        return Finding(what, Verdict.OK, " ".join((f"{source.title} is named", *place.notes())))
     first = next(place.listed(), None)
-    detail = f"{source.name} can be listed" + ("" if first else ", and is empty")
+    detail = f"{source.title} can be listed" + ("" if first else ", and is empty")
     return Finding(what, Verdict.OK if first else Verdict.WARN, detail, "Check source.prefix.")
 
 

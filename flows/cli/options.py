@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 import typer
 
 from pipeline.errors import SettingsError
+from pipeline.places import split_uri
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 
@@ -45,7 +46,8 @@ SettingsFile = Annotated[
     Path | None, _setting("--settings", "Settings file; ./sensedex.toml if there is one.")
 ]
 Source = Annotated[
-    str | None, _setting("--source", f"A folder, or s3://bucket/prefix. ({SOURCE}, source.bucket)")
+    str | None,
+    _setting("--source", f"A folder, s3://bucket/prefix or gs://... ({SOURCE}, source.bucket)"),
 ]
 More = Annotated[
     list[str] | None, _setting("--set", "Any other field: --set decode.window_ms=4000")
@@ -197,8 +199,13 @@ def _placed(overrides: Mapping[str, Any]) -> dict[str, Any]:
     source = overrides.get(SOURCE)
     if source is None:
         return dict(overrides)
-    if not source.startswith("s3://"):
-        return {"source.bucket": "", **overrides}
-    bucket, _, prefix = source.removeprefix("s3://").partition("/")
-    named = {"source.bucket": bucket, "source.prefix": prefix}
+    if not source.startswith(("s3://", "gs://")):
+        return {"source.bucket": "", "source.places": [], **overrides}
+    named: dict[str, Any] = {"source.bucket": "", "source.prefix": "", "source.places": [source]}
+    if source.startswith("s3://"):
+        try:
+            _, bucket, prefix = split_uri(source)
+        except ValueError as error:
+            raise SettingsError(f"--source: {error}.", remedy="As in s3://films/2026/.") from error
+        named = {"source.bucket": bucket, "source.prefix": prefix, "source.places": []}
     return {**named, **{field: text for field, text in overrides.items() if field != SOURCE}}

@@ -81,11 +81,13 @@ def dry_plan(
         "bytes": dict(summary.bytes),
         "known_media_ms": dict(summary.known_media_ms),
         "not_selected": dict(summary.selection.not_selected),
+        "notes": list(summary.notes),
         "recovered": planned.recovered_objects,
         "estimate": None if estimate is None else codec.to_json(estimate),
         "rows": [
             {
                 "action": str(row.action),
+                "bucket": row.object.bucket,
                 "key": row.object.key,
                 "bytes": row.object.size_bytes,
                 "reason": row.reason,

@@ -139,13 +139,14 @@ def render_plan(summary: PlanSummary, rows: Iterable[PlanRow], limit: int) -> Re
             f"{known / 1000:.0f}" if known else "",
         )
     table = Table("action", "key", "bytes", "why", box=None, pad_edge=False)
+    listed = list(rows)
+    several = len({row.object.bucket for row in listed}) > 1
     count = 0
-    for count, row in enumerate(rows, start=1):
+    for count, row in enumerate(listed, start=1):
         if count <= limit:
+            name = row.object.uri if several else row.object.key
             why = row.reason + (f" (+{len(row.sidecars)} sidecar)" if row.sidecars else "")
-            table.add_row(
-                str(row.action), escape(shown(row.object.key)), str(row.object.size_bytes), why
-            )
+            table.add_row(str(row.action), escape(shown(name)), str(row.object.size_bytes), why)
     more = f"[dim]and {count - limit} more; --limit shows them, --json all[/dim]"
     left_out = ", ".join(f"{n} by {why}" for why, n in summary.selection.not_selected.items())
     return Group(
@@ -153,6 +154,7 @@ def render_plan(summary: PlanSummary, rows: Iterable[PlanRow], limit: int) -> Re
         "",
         *([table] if count else []),
         *([more] if count > limit else []),
+        *(f"\n{escape(shown(note))}" for note in summary.notes),
         f"\nLeft out of the listing: {left_out or 'nothing'}.",
     )
 

@@ -118,6 +118,7 @@ class DecodeStage:
             failure=failure,
             sidecars=tuple(sidecar.key for sidecar in planned.sidecars),
             seconds_by_stage={"decode": round(fetched.seconds + seconds, 4)},
+            bucket=planned.object.bucket,
         )
         yield self._end(planned, shard, outcome)
         self._add_progress(
@@ -154,6 +155,7 @@ class DecodeStage:
             has_audio=window.sound is not None,
             text=text,
             user_metadata=found.metadata,
+            object_tags=found.tags,
             content_type=found.content_type,
             # One step of 32768 is dither, not sound.
             silent=window.sound is not None and int(np.abs(window.sound).max()) <= 1,

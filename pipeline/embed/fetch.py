@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.ahead import Shared, ahead
@@ -68,6 +68,8 @@ class Fetcher:
         try:
             with room_named():
                 found = self._source.fetch(planned.object, path)
+                if self._settings.object_tags:
+                    found = replace(found, tags=self._source.tags(planned.object))
                 sidecars = self._sidecars(planned)
         except Exception as error:  # noqa: BLE001  it is raised again where the object is decoded
             with suppress(OSError):

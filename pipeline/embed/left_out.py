@@ -34,6 +34,7 @@ def failed_outcome(row: PlanRow, failure: Failure) -> ObjectOutcome:
         Status.FAILED,
         failure=failure,
         sidecars=tuple(sidecar.key for sidecar in row.sidecars),
+        bucket=obj.bucket,
     )
 
 
@@ -42,5 +43,5 @@ def failed_shard(
 ) -> ShardReceipt:
     """A receipt for a shard that could not be embedded; it has no data."""
     outcomes = [failed_outcome(row, failure) for row in rows]
-    outcomes.sort(key=lambda outcome: outcome.key.encode())
+    outcomes.sort(key=lambda outcome: (outcome.bucket, outcome.key))
     return ShardReceipt(run.run_id, run.sequence, shard, None, None, 0, tuple(outcomes))

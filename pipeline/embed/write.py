@@ -108,7 +108,7 @@ class WriteStage:
 
     def _commit(self, shard: int, assets: dict[str, _Asset]) -> ShardReceipt:
         started = time.perf_counter()
-        outcomes = sorted((_outcome(a) for a in assets.values()), key=lambda o: o.key.encode())
+        outcomes = sorted((_outcome(a) for a in assets.values()), key=lambda o: (o.bucket, o.key))
         rows = [
             row
             for outcome in outcomes

@@ -25,6 +25,7 @@ from pipeline.state.segments import SegmentBatch
 ASSETS_PER_REQUEST = 256
 # Payload fields of a segment that are the asset's, and so the anchor's too.
 ASSET_FIELDS = tuple(field.name for field in FIELDS if field.copied_to_anchor)
+NOT_ALWAYS = frozenset(field.name for field in FIELDS if field.only_where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,11 @@ def _anchor(outcome: ObjectOutcome, asset: _Gathered, sequence: int, run_id: str
         length = float(np.linalg.norm(total))
         if length > 0:
             vectors[name] = (total / length).astype(np.float32)
-    payload = {name: asset.payload.get(name) for name in ASSET_FIELDS}
+    payload = {
+        name: asset.payload.get(name)
+        for name in ASSET_FIELDS
+        if name in asset.payload or name not in NOT_ALWAYS
+    }
     payload |= {
         "kind": "asset",
         "segments": outcome.segments,

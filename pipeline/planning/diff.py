@@ -1,6 +1,6 @@
 """Compares the listing with the state: one row an object, with what is to be done and why.
 
-Pure. Both sides come sorted by key, so that the join streams.
+Pure. Both sides come sorted by bucket and key, so that the join streams.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from pipeline.errors import SettingsError
 from pipeline.ids import Recipe, asset_id, generation
-from pipeline.records import Action, Failure, MediaObject, ObjectOutcome, PlanRow, Status
+from pipeline.records import Action, Failure, MediaObject, ObjectOutcome, Place, PlanRow, Status
 from pipeline.settings import SourceSettings
 from pipeline.source.select import SelectedObject, SelectionCounts
 from pipeline.state.objects import StateRow
@@ -20,27 +19,29 @@ from pipeline.state.objects import StateRow
 # How an object left a run: its generation, status and number of segments.
 Ending = tuple[str, Status, int]
 TO_EMBED = (Action.NEW, Action.CHANGED, Action.RETRY)
+_NONE_KNOWN: tuple[str, str, StateRow | None] = ("", "", None)
 _but_shard = attrgetter(*PlanRow.__slots__[:-1])
 _UNDONE = (Status.FAILED, Status.REJECTED, Status.DENIED, Status.ARCHIVED)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Which unchanged objects are tried again: those whose failure may pass, those named by `keys`,
-    with `all_failed` every one that did not get in, those that left cold storage, and those that
-    ended otherwise in a stopped run (`endings`, of a key): the index may have that."""
+    """Which unchanged objects are tried again: those whose failure may pass, those named by `keys`
+    (or by their URIs: several buckets may have a key), with `all_failed` every one that did not
+    get in, those that left cold storage, and those that ended otherwise in a stopped run
+    (`endings`, of bucket and key): the index may have that."""
 
     all_failed: bool = False
     keys: frozenset[str] = frozenset()
     readable_classes: frozenset[str] = frozenset()
-    endings: Callable[[str], Set[Ending]] = lambda _: frozenset()
+    endings: Callable[[Place], Set[Ending]] = lambda _: frozenset()
 
     def reason(self, known: StateRow, obj: MediaObject) -> str:
         """Why to try again; empty for not at all."""
-        if known.key in self.keys:
+        if self.keys and (known.key in self.keys or obj.uri in self.keys):
             return "asked for"
         ending = (known.generation, known.status, known.segments)
-        if self.endings(known.key) - {ending}:
+        if self.endings(obj.place) - {ending}:
             return "a stopped run made something else of it"
         if known.status not in _UNDONE:
             return ""
@@ -56,13 +57,15 @@ class RetryPolicy:
 @dataclass(slots=True)
 class PlanSummary:
     """Counts by action, as far as the plan has been read; `sidecars` are those of the objects.
-    `known_media_ms` is from the state: what was decoded last time of them."""
+    `known_media_ms` is from the state: what was decoded last time of them. `notes` are the source's
+    own words about its listing."""
 
     objects: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     sidecars: Counter[str] = field(default_factory=Counter)
     known_media_ms: Counter[str] = field(default_factory=Counter)
     selection: SelectionCounts = field(default_factory=SelectionCounts)
+    notes: tuple[str, ...] = ()
 
     @property
     def to_embed(self) -> int:
@@ -91,39 +94,34 @@ def plan_rows(
     summary: PlanSummary,
     *,
     bucket: str,
+    is_gone: Callable[[str, str], bool] = lambda _bucket, _key: True,
 ) -> Iterator[PlanRow]:
-    """One row for each object that is listed or known, in the order of the keys; `summary` counts.
-    What lies behind the end of a listing that ended early is left as it is.
-
-    Raises SettingsError where the state is that of another bucket.
+    """One row for each object that is listed or known, in the order of bucket and key; `summary`
+    counts. What lies behind the end of a listing that ended early is left as it is, and so is what
+    is known, not listed, and not gone by `is_gone`. Rows of the state that name no bucket are of
+    `bucket`.
     """
     digest = recipe.digest()
-    states = iter(known)
-    state = next(states, None)
-    checked = False
+    states = ((row.bucket or bucket, row.key, row) for row in known)
+    of, key, state = next(states, _NONE_KNOWN)
     for found in selected:
-        while state is not None and state.key < found.object.key:
-            yield _gone(state, bucket, summary)
-            state = next(states, None)
+        obj = found.object
+        while state is not None and (of, key) < (obj.bucket, obj.key):
+            yield _not_listed(state, of, summary, is_gone)
+            of, key, state = next(states, _NONE_KNOWN)
         row, was = None, None
-        if state is not None and state.key == found.object.key:
+        if state is not None and key == obj.key and of == obj.bucket:
             row, was = _planned(found, state, recipe, digest, retry), state
-            if not checked and state.asset_id != asset_id(bucket, state.key):
-                raise SettingsError(
-                    f"The state is not that of bucket {bucket!r}: {state.key!r} is another asset.",
-                    remedy="Set state.location to a place of this bucket's own.",
-                )
-            checked = True
-            state = next(states, None)
+            of, key, state = next(states, _NONE_KNOWN)
         else:
-            obj = found.object
             gen = generation(obj, found.sidecars, recipe)
-            row = PlanRow(Action.NEW, obj, asset_id(bucket, obj.key), gen, "new", found.sidecars)
+            asset = asset_id(obj.bucket, obj.key)
+            row = PlanRow(Action.NEW, obj, asset, gen, "new", found.sidecars)
         summary.add(row, was)
         yield row
     while state is not None and not summary.selection.ended_early:
-        yield _gone(state, bucket, summary)
-        state = next(states, None)
+        yield _not_listed(state, of, summary, is_gone)
+        of, key, state = next(states, _NONE_KNOWN)
 
 
 def _planned(
@@ -150,14 +148,24 @@ def _what_changed(found: SelectedObject, known: StateRow, digest: str) -> str:
         changed.append("sidecar")
     if known.recipe != digest:
         changed.append("recipe")
-    # The generation differs, yet nothing that the state knows: a sidecar has another content.
-    return ", ".join(changed or ["sidecar"])
+    if changed:
+        return ", ".join(changed)
+    # The generation differs, yet nothing that the state knows: a sidecar has another content, or a
+    # manifest says something else.
+    if not found.sidecars:
+        return "metadata"
+    return "sidecar or metadata" if found.object.metadata else "sidecar"
 
 
-def _gone(known: StateRow, bucket: str, summary: PlanSummary) -> PlanRow:
+def _not_listed(
+    known: StateRow, bucket: str, summary: PlanSummary, is_gone: Callable[[str, str], bool]
+) -> PlanRow:
     obj = MediaObject(bucket, known.key, known.etag, known.size_bytes, "")
-    reason = "no longer listed, or left out by a filter"
-    row = PlanRow(Action.GONE, obj, known.asset_id, "", reason, (), known.generation)
+    if is_gone(bucket, known.key):
+        reason = "no longer listed, or left out by a filter"
+        row = PlanRow(Action.GONE, obj, known.asset_id, "", reason, (), known.generation)
+    else:
+        row = PlanRow(Action.UNCHANGED, obj, known.asset_id, known.generation, "not listed, kept")
     summary.add(row, known)
     return row
 
@@ -201,4 +209,5 @@ def verdict_without_get(row: PlanRow, source: SourceSettings) -> ObjectOutcome |
         status,
         failure=Failure("plan", code, False, message, remedy),
         sidecars=tuple(sidecar.key for sidecar in row.sidecars),
+        bucket=obj.bucket,
     )

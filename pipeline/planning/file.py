@@ -34,6 +34,7 @@ _OBJECT = pa.struct(
         ("last_modified", pa.string()),
         ("storage_class", pa.string()),
         ("version_id", pa.string()),
+        ("metadata", pa.string()),
     ]
 )
 _SCHEMA = pa.schema(

@@ -21,7 +21,7 @@ from pipeline.planning.recovery import StoppedRuns, committed_assets, outcomes_i
 from pipeline.progress import ProgressReporter
 from pipeline.records import Action, MediaType, ObjectOutcome, PlanRow, ShardReceipt
 from pipeline.run_options import RunOptions
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SourceSettings
 from pipeline.source.select import as_far_as_listed, select
 from pipeline.source.source import open_source
 from pipeline.state.objects import CurrentState, read_state
@@ -97,6 +97,21 @@ def check_source_and_encoders(settings: Settings) -> tuple[EncoderCard, ...]:
     return cards_of(settings)
 
 
+def check_state_is_of(source: SourceSettings, state: CurrentState) -> None:
+    """Raises SettingsError where the state has objects, and is of none of the source's buckets:
+    all of them would be taken for gone."""
+    if source.manifest or state.bucket.startswith("manifest "):
+        return  # its objects may be of any bucket
+    same = state.bucket == source.title
+    same = same or not {*state.bucket.split(", ")}.isdisjoint(source.buckets)
+    if state.bucket and not same and state.totals.get("objects"):
+        raise SettingsError(
+            f"The state in {state.store.location} is that of bucket {state.bucket!r}, "
+            f"not of {source.title!r}.",
+            remedy="Set source.bucket, or state.location to a place of this bucket's own.",
+        )
+
+
 _SAMPLING_OF_RECIPES = {
     "exact": "midpoints/",
     "keyframes": "keyframes, midpoints/",
@@ -127,11 +142,12 @@ def plan(
     cards = check_source_and_encoders(settings)
     recipe = recipe_of(settings, cards)
     state = read_state(open_store(settings.state.location, settings.source))
-    stopped = StoppedRuns(state)
-    summary = PlanSummary()
     source = settings.source
+    check_state_is_of(source, state)
+    summary = PlanSummary()
     place = open_source(source)
     place.check()
+    stopped = StoppedRuns(state, state.bucket or source.name, place.is_gone)
     listed = place.listed()
     if options.allow_short_listing:
         listed = as_far_as_listed(listed, summary.selection)
@@ -146,7 +162,8 @@ def plan(
             stopped.endings,
         ),
         summary,
-        bucket=source.name,
+        bucket=state.bucket or source.name,
+        is_gone=place.is_gone,
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = sidecars = 0
@@ -169,6 +186,7 @@ def plan(
             yield row
 
     write_plan(path, counted(), summary)
+    summary.notes = place.notes()
     stopped.finish(summary)
     check_removals(
         summary,
@@ -218,6 +236,6 @@ def check_removals(
         raise PlanRefused(
             f"The plan would remove {gone} of {known} known objects ({gone / known:.0%}); "
             f"state.max_removed_share allows {max_share:.0%}.",
-            remedy="Check source.bucket, source.prefix and the filters; if it is meant so, run "
+            remedy="Check what source names and its filters; if it is meant so, run "
             "with --allow-removals.",
         )

@@ -1,20 +1,20 @@
 """Find what stopped runs have committed: it is taken over, not embedded again.
 
 The receipts of stopped runs are read beside the listing, as it goes by: each run committed its
-objects in the order of their keys, as it had listed them. So nothing of them stays in memory but a
-bit an object that is taken over, and the ids of those that are nowhere else.
+objects in the order of bucket and key, as it had listed them. So nothing of them stays in memory
+but a bit an object that is taken over, and the ids of those that are nowhere else.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
 from pipeline.errors import PlanRefused, StateCorrupt
 from pipeline.planning.diff import Ending, PlanSummary
-from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
+from pipeline.records import Action, ObjectOutcome, Place, PlanRow, ShardReceipt, Status
 from pipeline.state.objects import CurrentState
 from pipeline.state.receipts import ReceiptPlace, open_receipts, places_of_receipts, receipt_at
 from pipeline.state.store import Store
@@ -27,23 +27,32 @@ class _Committed:
     """An outcome, and where it stands: the number of it in a receipt that has so many."""
 
     outcome: ObjectOutcome
-    place: ReceiptPlace
+    object: Place
+    receipt: ReceiptPlace
     number: int
     of: int
 
 
 class StoppedRuns:
-    """What runs after the state's have committed. Is asked in the order of the keys: first for the
-    `endings` of a key, then whether the row of it is `taken_over`; `finish` says that no more come.
+    """What runs after the state's have committed. Is asked in the order of bucket and key: first
+    for the `endings` of an object, then whether the row of it is `taken_over`; `finish` says that
+    no more come. Outcomes that name no bucket are of `bucket`.
     """
 
-    def __init__(self, state: CurrentState) -> None:
+    def __init__(
+        self,
+        state: CurrentState,
+        bucket: str = "",
+        is_gone: Callable[[str, str], bool] = lambda _bucket, _key: True,
+    ) -> None:
         self.objects = 0
         self.unlisted: list[str] = []
+        self.kept = 0
         self.taken_objects = 0
         self._taken: dict[ReceiptPlace, bytearray] = {}
         self._new = 0
-        self._groups = _by_key(state.store, state.sequence)
+        self._is_gone = is_gone
+        self._groups = _by_place(state.store, state.sequence, bucket)
         self._next = next(self._groups, None)
 
     @property
@@ -51,14 +60,14 @@ class StoppedRuns:
         """How many objects of them the state does not know."""
         return self._new + len(self.unlisted)
 
-    def endings(self, key: str) -> Set[Ending]:
+    def endings(self, place: Place) -> Set[Ending]:
         """All that became of the object in such runs."""
-        found = self._at(key)
+        found = self._at(place)
         return NO_ENDINGS if found is None else frozenset(_ending(one.outcome) for one in found)
 
     def taken_over(self, row: PlanRow) -> bool:
         """Whether a stopped run has committed this very generation, and nobody need embed it."""
-        found = self._at(row.object.key)
+        found = self._at(row.object.place)
         if found is None:
             return False
         self._step()
@@ -69,7 +78,7 @@ class StoppedRuns:
         if not passed or passed[-1].outcome.generation != row.generation:
             return False
         last = passed[-1]
-        self._taken.setdefault(last.place, bytearray(last.of))[last.number] = 1
+        self._taken.setdefault(last.receipt, bytearray(last.of))[last.number] = 1
         self.taken_objects += 1
         return True
 
@@ -79,6 +88,12 @@ class StoppedRuns:
         what to do."""
         while self._next is not None:
             self._pass_unlisted()
+        if self.kept:
+            raise PlanRefused(
+                f"A stopped run has brought in {self.kept} objects that this source says nothing "
+                "of, and that may still be there.",
+                remedy="Run once with the source of that run, so that it comes to its end.",
+            )
         if summary.selection.ended_early and self.unlisted:
             raise PlanRefused(
                 f"The listing ended early, and {len(self.unlisted)} of the objects that a stopped "
@@ -90,14 +105,17 @@ class StoppedRuns:
         """Of each receipt of which something is taken over, a byte an outcome: 1 where it is."""
         return {place: bytes(self._taken[place]) for place in sorted(self._taken)}
 
-    def _at(self, key: str) -> list[_Committed] | None:
-        while self._next is not None and self._next[0] < key:
+    def _at(self, place: Place) -> list[_Committed] | None:
+        while self._next is not None and self._next[0] < place:
             self._pass_unlisted()
-        return self._next[1] if self._next is not None and self._next[0] == key else None
+        return self._next[1] if self._next is not None and self._next[0] == place else None
 
     def _pass_unlisted(self) -> None:
         if self._next is not None:
-            self.unlisted.append(self._next[1][0].outcome.asset_id)
+            if self._is_gone(*self._next[0]):
+                self.unlisted.append(self._next[1][0].outcome.asset_id)
+            else:
+                self.kept += 1
             self._step()
 
     def _step(self) -> None:
@@ -117,32 +135,35 @@ def committed_assets(store: Store, after_token: int, before_token: int) -> Itera
             yield from (outcome.asset_id for outcome in receipt.outcomes)
 
 
-def _by_key(store: Store, after_token: int) -> Iterator[tuple[str, list[_Committed]]]:
-    """The outcomes of each key, those of the oldest run first."""
+def _by_place(
+    store: Store, after_token: int, bucket: str
+) -> Iterator[tuple[Place, list[_Committed]]]:
+    """The outcomes of each object, those of the oldest run first."""
     places = places_of_receipts(store, after_token)
     runs = [
-        _of_run(store, list(some))
+        _of_run(store, list(some), bucket)
         for _, some in itertools.groupby(places, lambda place: (place.sequence, place.run_id))
     ]
-    merged = heapq.merge(*runs, key=lambda one: (one.outcome.key, one.place.sequence))
-    for key, some in itertools.groupby(merged, lambda one: one.outcome.key):
-        yield key, list(some)
+    merged = heapq.merge(*runs, key=lambda one: (one.object, one.receipt.sequence))
+    for place, some in itertools.groupby(merged, lambda one: one.object):
+        yield place, list(some)
 
 
-def _of_run(store: Store, places: list[ReceiptPlace]) -> Iterator[_Committed]:
+def _of_run(store: Store, places: list[ReceiptPlace], bucket: str) -> Iterator[_Committed]:
     """Raises StateCorrupt where its keys do not follow one another: what comes too late would be
     taken for an object that is no longer listed."""
-    before = ""
+    before = ("", "")
     for place in places:
         receipt = receipt_at(store, place.name)
         for number, outcome in enumerate(receipt.outcomes):
-            if outcome.key < before:
+            of = (outcome.bucket or bucket, outcome.key)
+            if of < before:
                 raise StateCorrupt(
                     f"The keys of {place.name} do not follow those before it.",
                     remedy=f"Remove {place.name} and run again: its objects are embedded anew.",
                 )
-            before = outcome.key
-            yield _Committed(outcome, place, number, len(receipt.outcomes))
+            before = of
+            yield _Committed(outcome, of, place, number, len(receipt.outcomes))
 
 
 def _ending(outcome: ObjectOutcome) -> Ending:

@@ -56,7 +56,7 @@ def report_of(
     return RunReport(
         run_id=run.run_id if run else "none: nothing to do",
         sequence=run.sequence if run else planned.state.sequence,
-        bucket=settings.source.name,
+        bucket=settings.source.title,
         prefix=settings.source.prefix,
         collection=settings.index.collection,
         encoder=planned.card.name,

@@ -200,26 +200,27 @@ def live_segments(index: VectorIndex, expected: int) -> int | None:
 
 
 def commit(run: Run, planned: RunPlan, receipts: KeptReceipts) -> CurrentState:
-    """Write the state, last. A run's shards are cut from its plan in the order of the keys, so that
-    what each run committed is in that order, and all of them are merged as they are read."""
+    """Write the state, last. A run's shards are cut from its plan in the order of its objects, so
+    that what each run committed is in that order, and all are merged as they are read."""
     run.lease.confirm()
+    source = run.settings.source
     digest = planned.recipe.digest()
 
     def rows_of_run(sequence: int) -> Iterator[StateRow]:
         for receipt in receipts.of_run(sequence):
             for outcome in outcomes_taken(run, planned, receipt):
-                yield _row(outcome, receipt, digest)
+                yield _row(outcome, receipt, digest, bucket)
 
-    merged = heapq.merge(*map(rows_of_run, receipts.sequences()), key=lambda row: row.key)
-    gone = (row.object.key for row in read_plan(planned.path) if row.action is Action.GONE)
-    source = run.settings.source
+    bucket = planned.state.bucket or source.name
+    merged = heapq.merge(*map(rows_of_run, receipts.sequences()), key=lambda row: row.place)
+    gone = (row.object.place for row in read_plan(planned.path) if row.action is Action.GONE)
     return commit_state(
         run.store,
         planned.state,
         merge_state(planned.state.rows(), merged, gone),
         sequence=run.folder.sequence,
         run_id=run.folder.run_id,
-        bucket=source.name,
+        bucket=source.title,
         prefix=source.prefix,
         recipe=digest,
         encoder=planned.card.name,
@@ -239,7 +240,11 @@ def recall(run: Run) -> ServedRecall:
     return measure_recall(run.settings.index, effort, run.folder.sequence)
 
 
-def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str) -> StateRow:
+def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str, bucket: str) -> StateRow:
     return StateRow.of(
-        outcome, sequence=receipt.sequence, data_file=receipt.data_file, recipe=digest
+        outcome,
+        sequence=receipt.sequence,
+        data_file=receipt.data_file,
+        recipe=digest,
+        bucket=bucket,
     )

@@ -22,6 +22,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from pipeline.errors import SettingsError, Transient
+from pipeline.places import is_access_point
 from pipeline.records import MediaObject
 from pipeline.s3.errors import answer_of, host_of, map_client_error, refuse_redirect
 from pipeline.s3.quick_get import QuickGet, quick_get_of
@@ -52,19 +53,23 @@ def make_fetching_client(source: SourceSettings) -> tuple[S3Client, QuickGet | N
     bucket is reached in no plain way, or there are no credentials yet."""
     session, client = _session_and_client(source)
     try:
-        return client, quick_get_of(session, client, source.bucket)
+        if source.requester_pays:  # botocore says so in each request
+            return client, None
+        return client, quick_get_of(session, client, source.buckets)
     except aws.BotoCoreError:  # of credentials; whoever asks the client is told
         return client, None
 
 
 def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Session, S3Client]:
-    custom = source.endpoint_url is not None
+    custom = source.endpoint is not None
+    # An access point has a host of its own at any endpoint.
+    by_path = custom and not any(map(is_access_point, source.buckets))
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 6},
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=32,
-        s3={"addressing_style": "path" if custom else "auto"},
+        s3={"addressing_style": "path" if by_path else "auto"},
         # Other vendors' servers refuse the checksum trailers that newer clients send by default.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -82,17 +87,39 @@ def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Sessio
         loader.search_paths[:] = dict.fromkeys(loader.search_paths)
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
-        endpoint = source.endpoint_url
+        endpoint = source.endpoint
         client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
         client.meta.events.register_first("needs-retry.s3", refuse_redirect)
+        if source.requester_pays:
+            pay_for_requests(client)
         return core, client
     except aws.BotoCoreError as error:
-        raise map_client_error(error, source.bucket) from error
+        raise map_client_error(error, source.title) from error
     except ValueError as error:
         raise SettingsError(
-            f"source.endpoint_url is not an endpoint: {host_of(source.endpoint_url)!r}.",
+            f"source.endpoint_url is not an endpoint: {host_of(source.endpoint)!r}.",
             remedy="Write it as https://host or http://host:port.",
         ) from error
+
+
+_READS = ("ListObjectsV2", "GetObject", "HeadObject", "GetObjectTagging")
+
+
+def pay_for_requests(client: S3Client) -> None:
+    """From now on each read says that its sender pays; a link says it in its query, since a browser
+    sends no header of ours."""
+
+    def say(params: Any, **_: Any) -> Any:
+        return {"RequestPayer": "requester", **params}
+
+    def into_query(request: Any, signature_version: Any = "", **_: Any) -> None:
+        if str(signature_version).endswith("-query") and "x-amz-request-payer" in request.headers:
+            del request.headers["x-amz-request-payer"]
+            request.params = {**(request.params or {}), "x-amz-request-payer": "requester"}
+
+    for name in _READS:
+        client.meta.events.register(f"provide-client-params.s3.{name}", say)
+    client.meta.events.register("before-sign.s3", into_query)
 
 
 @cache

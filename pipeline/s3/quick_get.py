@@ -1,4 +1,4 @@
-"""GETs of one bucket's objects without botocore's client, which takes more than half of the CPU
+"""GETs of objects without botocore's client, which takes more than half of the CPU
 time of a small one (docs/performance.md).
 
 botocore still finds the address, the credentials and the signature, and its own transport sends the
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from botocore import exceptions as aws
@@ -38,23 +39,24 @@ _REFUSES_NOT_THE_WAY = {404, 412, 429}
 
 
 class QuickGet:
-    """May be shared by threads. It learns the address and the region from the first object that
-    `client` reads; where it is refused as a whole, it asks for nothing any more."""
+    """May be shared by threads. It learns the address and the region of each bucket from the first
+    object of it that `client` reads; where it is refused as a whole, it asks for nothing of that
+    bucket any more."""
 
     def __init__(self, http: URLLib3Session, credentials: Any, user_agent: str) -> None:
         self._http = http
         self._credentials = credentials
         self._user_agent = user_agent
         self._asked = threading.local()
-        self._bucket_url = ""
-        self._region = ""
-        self._works = True
+        self._homes: dict[str, tuple[str, str]] = {}
+        self._refused: set[str] = set()
 
     def url_of(self, obj: MediaObject) -> str:
         """Where it lies, without any signature; "" while nothing is known."""
-        if not self._bucket_url:
+        home = self._homes.get(obj.bucket)
+        if home is None:
             return ""
-        url = self._bucket_url + _path_of(obj)
+        url = home[0] + _path_of(obj)
         if obj.version_id is not None:
             url += f"?versionId={percent_encode(obj.version_id, safe='-._~')}"
         return url
@@ -62,13 +64,14 @@ class QuickGet:
     def get(self, obj: MediaObject) -> dict[str, Any] | None:
         """What botocore's `get_object` answers, as far as it is looked at: Body, ContentType,
         Metadata. None where it is to be asked instead."""
-        if not self._bucket_url or not self._works:
+        home = self._homes.get(obj.bucket)
+        if home is None or obj.bucket in self._refused:
             return None
         headers = {"If-Match": f'"{obj.etag}"', "User-Agent": self._user_agent}
         request = AWSRequest("GET", self.url_of(obj), headers)
         try:
             frozen = self._credentials.get_frozen_credentials()
-            S3SigV4Auth(frozen, "s3", self._region).add_auth(request)
+            S3SigV4Auth(frozen, "s3", home[1]).add_auth(request)
             prepared = request.prepare()
             prepared.stream_output = True
             answer = self._http.send(prepared)
@@ -76,7 +79,8 @@ class QuickGet:
             return None
         if answer.status_code != 200:
             # 403 may be of one object; then what is lost is the time that is saved here.
-            self._works = answer.status_code in _REFUSES_NOT_THE_WAY or answer.status_code >= 500
+            if answer.status_code not in _REFUSES_NOT_THE_WAY and answer.status_code < 500:
+                self._refused.add(obj.bucket)
             answer.raw.close()
             return None
         named = answer.headers
@@ -101,14 +105,14 @@ class QuickGet:
         url, signed = getattr(self._asked, "last", ("", ""))
         address, path = url.partition("?")[0], _path_of(obj)
         found = _SIGNED_FOR_S3.match(signed)
-        if not self._bucket_url and found is not None and address.endswith(path):
-            self._region = found[1]
-            self._bucket_url = address.removesuffix(path)
+        known = obj.bucket in self._homes or not _is_plain(obj.bucket)
+        if not known and found is not None and address.endswith(path):
+            self._homes[obj.bucket] = address.removesuffix(path), found[1]
 
 
-def quick_get_of(session: Session, client: S3Client, bucket: str) -> QuickGet | None:
-    """For the bucket as `client` reaches it; None for what is not plain: no credentials, a bucket
-    that is named by an ARN or wants a session (S3 Express), a proxy, a certificate of ours.
+def quick_get_of(session: Session, client: S3Client, buckets: Collection[str]) -> QuickGet | None:
+    """For the buckets as `client` reaches them; None for what is not plain: no credentials, a
+    bucket that is named by an ARN or wants a session (S3 Express), a proxy, a certificate of ours.
 
     Raises BotoCoreError where credentials cannot be had.
     """
@@ -116,8 +120,7 @@ def quick_get_of(session: Session, client: S3Client, bucket: str) -> QuickGet | 
     credentials = session.get_credentials()
     if (
         credentials is None
-        or not _PLAIN_BUCKET.fullmatch(bucket)
-        or bucket.endswith("--x-s3")
+        or not all(map(_is_plain, buckets))
         or config.client_cert is not None
         or config.proxies is not None
         or get_environ_proxies(client.meta.endpoint_url)
@@ -133,6 +136,10 @@ def quick_get_of(session: Session, client: S3Client, bucket: str) -> QuickGet | 
     quick = QuickGet(http, credentials, config.user_agent)
     client.meta.events.register("before-send.s3", quick.note_request)
     return quick
+
+
+def _is_plain(bucket: str) -> bool:
+    return _PLAIN_BUCKET.fullmatch(bucket) is not None and not bucket.endswith("--x-s3")
 
 
 def _path_of(obj: MediaObject) -> str:

@@ -1,8 +1,8 @@
-"""A bucket of S3 or of a server that speaks it."""
+"""Buckets of S3 or of a server that speaks it, or some prefixes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.records import FetchedObject, MediaObject
@@ -10,6 +10,7 @@ from pipeline.s3.client import make_fetching_client
 from pipeline.s3.errors import first_contact
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
+from pipeline.s3.look import tags_of
 from pipeline.settings import SourceSettings
 
 
@@ -17,15 +18,32 @@ class BucketSource:
     """What was listed is fetched by its ETag (If-Match) and its version."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        self._bucket = settings.bucket
-        self._prefix = settings.prefix
+        self._scopes = settings.scopes
+        self._tags = settings.object_tags
         self._client, self._quick = make_fetching_client(settings)
 
     def check(self) -> None:
-        first_contact(self._client, self._bucket)
+        self._first_contact(self._scopes[0].bucket)
 
     def listed(self) -> Iterator[MediaObject]:
-        return list_pages(self._client, self._bucket, self._prefix)
+        for scope in self._scopes:  # they are in order, and none is in another
+            yield from list_pages(self._client, scope.bucket, scope.prefix)
+
+    def is_gone(self, bucket: str, key: str) -> bool:  # noqa: ARG002
+        return True
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)
+
+    def tags(self, obj: MediaObject) -> Mapping[str, str]:
+        if not self._tags:
+            return {}
+        found = tags_of(self._client, obj)
+        every = "*" in self._tags
+        return {name: value for name, value in found.items() if every or name in self._tags}
+
+    def _first_contact(self, bucket: str) -> None:
+        first_contact(self._client, bucket)

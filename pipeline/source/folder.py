@@ -12,7 +12,7 @@ import mimetypes
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,12 @@ class FolderSource:
     def listed(self) -> Iterator[MediaObject]:
         return self._below(self._folder, "")
 
+    def is_gone(self, bucket: str, key: str) -> bool:  # noqa: ARG002
+        return True
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         # Where it was listed: a worker of Ray's resolves a relative folder in another place.
         file = Path(obj.bucket, obj.key)
@@ -77,6 +83,9 @@ class FolderSource:
                 remedy="The next run takes it in.",
             )
         return FetchedObject(mimetypes.guess_type(obj.key)[0] or "")
+
+    def tags(self, obj: MediaObject) -> Mapping[str, str]:  # noqa: ARG002  a file has none
+        return {}
 
     def _below(self, folder: Path, key: str) -> Iterator[MediaObject]:
         """Depth first, a folder by its name with the slash, so that keys come in their order."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pipeline.errors import ListingEndedEarly, Permanent
 from pipeline.records import MediaObject
 from pipeline.settings import SourceSettings
+from pipeline.source.globs import matcher
 
 # Objects of one run of keys held at once. A folder named like a file (`dog.old/`) may be longer:
 # the run is cut there, and a sidecar on the far side of the cut is counted as an orphan.
@@ -39,7 +40,8 @@ class SelectedObject:
 @dataclass(slots=True)
 class SelectionCounts:
     """Sums over a listing: listed = media + sidecars + all that is not selected, by reason:
-    `prefix`, `suffix`, `size` (a media object too small or too large) and `orphan_sidecar`.
+    `prefix`, `exclude`, `include`, `suffix`, `size` (a media object too small or too large) and
+    `orphan_sidecar`.
     `ended_early` where the listing broke off and the run goes on with what there is of it."""
 
     listed: int = 0
@@ -64,20 +66,33 @@ def as_far_as_listed(
 def select(
     objects: Iterable[MediaObject], settings: SourceSettings, counts: SelectionCounts
 ) -> Iterator[SelectedObject]:
-    """The media objects in the order of their keys. `counts` is complete when this has ended.
+    """The media objects in the order of bucket and key. `counts` is complete when this has ended.
+    What `exclude` means is out, sidecars with it; `include` is asked of media alone, which bring
+    their sidecars.
 
     Raises ListingUnsorted.
     """
+    scopes = settings.scopes or None
     suffixes = tuple(suffix.lower() for suffix in settings.suffixes)
     sidecar_suffixes = tuple(suffix.lower() for suffix in settings.sidecar_suffixes)
     smallest, largest = settings.min_size_bytes, settings.max_size_bytes
-    last = ""
+    excluded = matcher(settings.exclude) if settings.exclude else None
+    included = matcher(settings.include) if settings.include else None
+    last, bucket = "", ""
+    prefixes: tuple[str, ...] = ()
     held: list[MediaObject] = []
     held_media: list[bool] = []
     begins = ""
     for obj in objects:
         key = obj.key
-        if key <= last:
+        if obj.bucket > bucket:
+            yield from _paired(held, held_media, settings, counts)
+            held, held_media = [], []
+            last, bucket = "", obj.bucket
+            prefixes = (settings.prefix,)
+            if scopes is not None:
+                prefixes = tuple(scope.prefix for scope in scopes if scope.bucket == bucket)
+        elif key <= last or obj.bucket < bucket:
             raise ListingUnsorted(
                 f"The listing of {obj.bucket!r} has {key!r} after {last!r}.",
                 remedy="Use a bucket or a server that lists keys in the order of their bytes.",
@@ -85,12 +100,18 @@ def select(
         last = key
         counts.listed += 1
         counts.listed_bytes += obj.size_bytes
-        if not key.startswith(settings.prefix):
+        if not key.startswith(prefixes):
             counts.not_selected["prefix"] += 1
+            continue
+        if excluded is not None and excluded(key):
+            counts.not_selected["exclude"] += 1
             continue
         lowered = key.lower()
         is_media = lowered.endswith(suffixes)
         if is_media:
+            if included is not None and not included(key):
+                counts.not_selected["include"] += 1
+                continue
             if not smallest <= obj.size_bytes <= largest:
                 counts.not_selected["size"] += 1
                 continue
@@ -108,6 +129,22 @@ def select(
         held.append(obj)
         held_media.append(is_media)
     yield from _paired(held, held_media, settings, counts)
+
+
+def selected_by_name(settings: SourceSettings) -> Callable[[str, str], bool]:
+    """Whether a media object of that bucket and key is one of the source's, by its key alone."""
+    excluded, included = matcher(settings.exclude), matcher(settings.include or ("**",))
+    suffixes = tuple(suffix.lower() for suffix in settings.suffixes)
+
+    def is_selected(bucket: str, key: str) -> bool:
+        return (
+            settings.covers(bucket, key)
+            and key.lower().endswith(suffixes)
+            and included(key)
+            and not excluded(key)
+        )
+
+    return is_selected
 
 
 def _paired(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +19,19 @@ class Source(Protocol):
         SettingsError."""
 
     def listed(self) -> Iterator[MediaObject]:
-        """Every object under the prefix, once, in the order of the keys' UTF-8 bytes: joins with
-        the state stream on it.
+        """Every object of the source's scopes, once, in the order of buckets and of the keys' UTF-8
+        bytes: joins with the state stream on it.
 
         Raises ListingEndedEarly where it is not whole: what a listing lacks is taken to be gone.
         """
+
+    def is_gone(self, bucket: str, key: str) -> bool:
+        """Asked of an object that is known and was not listed: may it be taken out of the index?
+        True where a listing promises all that there is; who promises less looks, or says no. Asked
+        while `listed` goes on, of what it has passed."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people about what was listed, once it is: how old, what was left out."""
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         """Write to `path` the very bytes that were listed, those of `obj.etag` and no others.
@@ -32,6 +40,9 @@ class Source(Protocol):
         ObjectArchived and StoreUnavailable.
         """
 
+    def tags(self, obj: MediaObject) -> Mapping[str, str]:
+        """Those of the object's tags that `source.object_tags` wants. Raises as `fetch` does."""
+
 
 def open_source(settings: SourceSettings) -> Source:
     """The place that the settings name; nothing is asked of it yet."""
@@ -39,6 +50,14 @@ def open_source(settings: SourceSettings) -> Source:
         from pipeline.source.folder import FolderSource
 
         return FolderSource(Path(settings.name), settings.prefix, settings.folder_etag)
+    if settings.inventory is not None:
+        from pipeline.source.inventory import InventorySource
+
+        return InventorySource(settings, settings.inventory)
+    if settings.manifest is not None:
+        from pipeline.source.manifest import ManifestSource
+
+        return ManifestSource(settings, settings.manifest)
     from pipeline.source.bucket import BucketSource  # boto3 takes half a second
 
     return BucketSource(settings)

@@ -1,10 +1,9 @@
-"""Reads and writes the state of objects: a Parquet file by key, and `current.json` naming it.
+"""Reads and writes the state of objects: Parquet by bucket and key, and `current.json` naming it.
 
     objects/<sequence>-<run>-<nonce>.parquet   written first, under a name that nobody else has
     current.json                               replaced last, only if it is still what was read
 
-Rows are read and written in batches, so that 10^6 objects need a few megabytes. Keys are compared
-as Python compares strings: by code point, which is the order of their UTF-8 bytes.
+Rows are read and written in batches, so that 10^6 objects need a few megabytes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pipeline import codec
 from pipeline.codec import Columns
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.local_files import scratch_folder
-from pipeline.records import Failure, MediaType, ObjectOutcome, Status
+from pipeline.records import Failure, MediaType, ObjectOutcome, Place, Status
 from pipeline.state.store import AlreadyThere, Store, VersionConflict
 
 T = TypeVar("T")
@@ -57,9 +56,12 @@ _SCHEMA = pa.schema(
         pa.field("failure_retryable", pa.bool_()),
         pa.field("failure_message", pa.string()),
         pa.field("failure_remedy", pa.string()),
+        pa.field("bucket", pa.string(), nullable=False),
     ],
-    metadata={"format": "sensedex.state/1"},
+    metadata={"format": "sensedex.state/2"},
 )
+# Of one bucket, which `current.json` names.
+_SCHEMA_1 = _SCHEMA.remove(len(_SCHEMA) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,26 @@ class StateRow:
     data_file: str | None
     recipe: str
     failure: Failure | None = None
+    bucket: str = ""
+
+    @property
+    def place(self) -> Place:
+        return self.bucket, self.key
 
     @classmethod
     def of(
-        cls, outcome: ObjectOutcome, *, sequence: int, data_file: str | None, recipe: str
+        cls,
+        outcome: ObjectOutcome,
+        *,
+        sequence: int,
+        data_file: str | None,
+        recipe: str,
+        bucket: str = "",
     ) -> StateRow:
+        """`bucket` is that of an outcome which names none."""
         values: list[Any] = [*_shared(outcome), sequence]
         values += [data_file if outcome.segments else None, recipe, outcome.failure]
+        values += [outcome.bucket or bucket]
         return cls(*values)
 
 
@@ -102,8 +117,8 @@ _shared = attrgetter(*itertools.takewhile(lambda name: name != "sequence", State
 
 @dataclass(frozen=True, slots=True)
 class CurrentFile:
-    """`current.json`, as it is stored. `totals` counts `objects`, `segments`, `decoded_ms` and
-    `status.<status>`."""
+    """`current.json`, as it is stored. `bucket` names several with commas between. `totals` counts
+    `objects`, `segments`, `decoded_ms` and `status.<status>`."""
 
     sequence: int = 0
     run_id: str = ""
@@ -126,8 +141,10 @@ class CurrentState(CurrentFile):
     version: str | None = None
 
     def rows(self) -> Iterator[StateRow]:
-        """The rows in the order of their keys, from the start. Raises StateCorrupt."""
-        return iter(()) if self.state_file is None else _read_rows(self.store, self.state_file)
+        """The rows in the order of bucket and key, from the start. Raises StateCorrupt."""
+        if self.state_file is None:
+            return iter(())
+        return _read_rows(self.store, self.state_file, self.bucket)
 
 
 def read_state(store: Store) -> CurrentState:
@@ -144,26 +161,29 @@ def read_state(store: Store) -> CurrentState:
 
 
 def merge_state(
-    old: Iterable[StateRow], fresh: Iterable[StateRow], gone: Iterable[str] = ()
+    old: Iterable[StateRow], fresh: Iterable[StateRow], gone: Iterable[Place] = ()
 ) -> Iterator[StateRow]:
-    """The new state: `fresh` rows take the place of old ones of the same key, `gone` keys leave.
+    """The new state: `fresh` rows take the place of old ones of the same bucket and key, those that
+    are `gone` leave.
 
-    All three come sorted by key. Raises ValueError where one does not.
+    All three come sorted. Raises ValueError where one does not.
     """
-    leaving = (key for key, _ in _ascending(gone, str, "gone keys"))
+    leaving = (place for place, _ in _ascending(gone, lambda place: place, "gone objects"))
     leaves = next(leaving, None)
-    by_key = attrgetter("key")
-    merged = _newest(_ascending(old, by_key, "old rows"), _ascending(fresh, by_key, "fresh rows"))
-    for key, row in merged:
-        while leaves is not None and leaves < key:
+    by_place = attrgetter("place")
+    merged = _newest(
+        _ascending(old, by_place, "old rows"), _ascending(fresh, by_place, "fresh rows")
+    )
+    for place, row in merged:
+        while leaves is not None and leaves < place:
             leaves = next(leaving, None)
-        if key != leaves:
+        if place != leaves:
             yield row
 
 
 def _newest(
-    old: Iterator[tuple[str, StateRow]], fresh: Iterator[tuple[str, StateRow]]
-) -> Iterator[tuple[str, StateRow]]:
+    old: Iterator[tuple[Place, StateRow]], fresh: Iterator[tuple[Place, StateRow]]
+) -> Iterator[tuple[Place, StateRow]]:
     was, now = next(old, None), next(fresh, None)
     while was is not None or now is not None:
         if now is None or (was is not None and was[0] < now[0]):
@@ -178,15 +198,15 @@ def _newest(
 
 
 def _ascending(
-    items: Iterable[T], key_of: Callable[[T], str], what: str
-) -> Iterator[tuple[str, T]]:
-    last = ""
+    items: Iterable[T], place_of: Callable[[T], Place], what: str
+) -> Iterator[tuple[Place, T]]:
+    last = ("", "")
     for item in items:
-        key = key_of(item)
-        if key <= last:
-            raise ValueError(f"{what} are not sorted: {key!r} comes after {last!r}")
-        last = key
-        yield key, item
+        place = place_of(item)
+        if place <= last:
+            raise ValueError(f"{what} are not sorted: {place[1]!r} comes after {last[1]!r}")
+        last = place
+        yield place, item
 
 
 def commit_state(
@@ -258,13 +278,15 @@ def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
     return dict(totals)
 
 
-def _read_rows(store: Store, name: str) -> Iterator[StateRow]:
+def _read_rows(store: Store, name: str, bucket: str) -> Iterator[StateRow]:
+    """`bucket` is that of the rows of a file that names none."""
     try:
         with store.local_copy(name) as path, pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(_SCHEMA):
+            missing = {"bucket": bucket} if file.schema_arrow.equals(_SCHEMA_1) else {}
+            if not missing and not file.schema_arrow.equals(_SCHEMA):
                 raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
             for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from _COLUMNS.records(batch)
+                yield from _COLUMNS.records(batch, **missing)
     except (ValueError, OSError) as error:  # Arrow's is a ValueError
         what = f"{name} in {store.location} cannot be read: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from pipeline.errors import SettingsError
 from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.vector_index import VectorIndex, open_index
-from pipeline.planning.plan import check_source_and_encoders, recipe_of
+from pipeline.planning.plan import check_source_and_encoders, check_state_is_of, recipe_of
 from pipeline.progress import ProgressReporter
 from pipeline.settings import Settings
 from pipeline.state.lease import Lease, is_free, read_lease
@@ -100,12 +99,7 @@ def audit(
     state = read_state(open_store(settings.state.location, settings.source))
     report = _begin(settings, state, options, reporter)
     source = settings.source
-    if state.bucket and state.bucket != source.name:
-        raise SettingsError(
-            f"The state in {state.store.location} is that of bucket {state.bucket!r}, "
-            f"not of {source.name!r}.",
-            remedy="Set source.bucket, or state.location to a place of this bucket's own.",
-        )
+    check_state_is_of(source, state)
     reporter.phase("listing the bucket beside the state")
     selected = read_bucket_and_state(joined, source, state, recipe)
     read_unfinished_runs(joined, state)
@@ -131,8 +125,7 @@ def audit(
     others = compare(
         joined,
         (lambda _: {}) if points is None else payload_reader(points),
-        source.name,
-        source.prefix,
+        source,
     )
     reporter.record_phase("compare")
     counts = IndexCounts(
@@ -178,7 +171,7 @@ def _begin(
     settings: Settings, state: CurrentState, options: AuditOptions, reporter: ProgressReporter
 ) -> VerifyReport:
     return VerifyReport(
-        bucket=settings.source.name,
+        bucket=settings.source.title,
         prefix=settings.source.prefix,
         state=state.store.location,
         collection=settings.index.collection,

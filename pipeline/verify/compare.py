@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.index.points import CollectionPoints, PointId
+from pipeline.settings import SourceSettings
 from pipeline.verify.findings import Finding
 from pipeline.verify.join_db import JoinDatabase, text
 
@@ -106,8 +107,8 @@ _QUESTIONS: Mapping[Finding, str] = {
 ReadPayloads = Callable[[Sequence[PointId]], Mapping[PointId, Mapping[str, Any]]]
 
 
-def compare(joined: JoinDatabase, read_payloads: ReadPayloads, bucket: str, prefix: str) -> int:
-    """Write down what is found; returns how many points belong to another bucket or prefix.
+def compare(joined: JoinDatabase, read_payloads: ReadPayloads, source: SourceSettings) -> int:
+    """Write down what is found; returns how many points are of no place of the source's.
 
     `read_payloads` gives the payload fields `bucket` and `key` of points; it is called for one
     point of each asset that the state does not know.
@@ -117,7 +118,7 @@ def compare(joined: JoinDatabase, read_payloads: ReadPayloads, bucket: str, pref
     for name, question in _QUESTIONS.items():
         joined.find_all(name, question)
     joined.ask(_STRAY)
-    others = _of_no_object(joined, read_payloads, bucket, prefix)
+    others = _of_no_object(joined, read_payloads, source)
     for name in (
         Finding.POINTS_UNIDENTIFIED,
         Finding.POINTS_UNACCOUNTED,
@@ -137,9 +138,7 @@ def payload_reader(points: CollectionPoints) -> ReadPayloads:
     return read_payloads
 
 
-def _of_no_object(
-    joined: JoinDatabase, read_payloads: ReadPayloads, bucket: str, prefix: str
-) -> int:
+def _of_no_object(joined: JoinDatabase, read_payloads: ReadPayloads, source: SourceSettings) -> int:
     """A collection may hold what another state knows: points of another bucket or prefix stay."""
     unknown = joined.ask(
         "select asset, min(point), count(*) from stray where name = 'points_of_no_object' "
@@ -152,7 +151,7 @@ def _of_no_object(
         for asset, point, count in assets:
             payload = payloads.get(point_id_of(point), {})
             key = str(payload.get("key") or "")
-            if payload.get("bucket", bucket) == bucket and key.startswith(prefix):
+            if source.covers(str(payload.get("bucket") or source.name), key):
                 joined.find(Finding.POINTS_OF_NO_OBJECT, asset=asset, key=key, points=count)
             else:
                 others += count

@@ -57,7 +57,8 @@ def read_bucket_and_state(
         recipe,
         RetryPolicy(readable_classes=frozenset(source.storage_classes)),
         summary,
-        bucket=source.name,
+        bucket=state.bucket or source.name,
+        is_gone=place.is_gone,
     )
     while chunk := list(islice(planned, ROWS_PER_WRITE)):
         known = [passed.popleft() for row in chunk if row.action is not Action.NEW]

@@ -122,6 +122,7 @@ def commit_all(folder: Path, digest: str) -> None:
             1,
             "runs/00000001-a/shards/000000-b.parquet",
             digest,
+            bucket="media",
         )
         for row in read_plan(folder / "plan.parquet")
     )

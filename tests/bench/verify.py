@@ -113,6 +113,7 @@ class Made:
             has_audio=False,
             text="",
             user_metadata={"shelf": "a7"},
+            object_tags={},
             content_type="video/mp4",
             silent=False,
             spaces=["f"],

@@ -135,6 +135,11 @@ def test_a_source_is_a_folder_or_a_bucket(command: str, settings_of: Any, tmp_pa
     assert (source.bucket, source.name) == ("", (Path.cwd() / "videos").as_posix())
     source = settings_of(*words, "--source", "s3://films/2026/").source
     assert (source.bucket, source.prefix, source.folder) == ("films", "2026/", None)
+    file.write_text('[source]\nplaces = ["s3://by-file"]\n')
+    source = settings_of(*words, "--settings", str(file), "--source", "s3://films").source
+    assert (source.bucket, source.places) == ("films", ())
+    source = settings_of(*words, "--settings", str(file), "--source", "gs://films/2026/").source
+    assert (source.name, source.endpoint) == ("films", "https://storage.googleapis.com")
     with pytest.raises(SettingsError, match=r"source\.bucket and source\.folder"):
         COMMAND([*words, "--bucket", "films", "--source", "videos"], standalone_mode=False)
 

@@ -48,7 +48,7 @@ def test_what_is_not_selected_is_counted_by_reason() -> None:
 
 def test_sizes_and_prefix_and_case() -> None:
     counts = SelectionCounts()
-    settings = SourceSettings(bucket="b", prefix="in/", min_size_bytes=2, max_size_bytes=8)
+    settings = SourceSettings(bucket="media", prefix="in/", min_size_bytes=2, max_size_bytes=8)
     objects = [obj("in/A.JPG"), obj("in/A.Srt", 1), obj("in/b.jpg", 1), obj("in/c.jpg", 9)]
     found = list(select([*objects, obj("out/d.jpg")], settings, counts))
     assert [(f.object.key, len(f.sidecars)) for f in found] == [("in/A.JPG", 1)]

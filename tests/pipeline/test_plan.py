@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import PlanRefused, SettingsError, StateCorrupt
+from pipeline.errors import PlanRefused, StateCorrupt
 from pipeline.ids import Recipe, asset_id, generation
 from pipeline.planning import file as plan_file
 from pipeline.planning.diff import (
@@ -144,10 +144,25 @@ def test_what_left_cold_storage_is_tried_again() -> None:
     assert one(frozen, cold, retry=readable)[0] is Action.UNCHANGED
 
 
-def test_the_state_of_another_bucket_is_not_compared() -> None:
-    it = SelectedObject(obj("a"))
-    with pytest.raises(SettingsError, match="another asset"):
-        planned([it], [known(it, asset_id=asset_id("films", "a"))])
+def test_a_key_of_two_buckets_is_two_objects() -> None:
+    """In the order of buckets, whatever their keys; rows that name no bucket are of the state's."""
+    here, there = SelectedObject(obj("a")), SelectedObject(obj("a", bucket="zoo"))
+    later = SelectedObject(obj("b"))
+    rows, _ = planned([here, there], [known(here), known(later, bucket="media")])
+    assert [(r.object.bucket, r.object.key, r.action) for r in rows] == [
+        ("media", "a", Action.UNCHANGED),
+        ("media", "b", Action.GONE),
+        ("zoo", "a", Action.NEW),
+    ]
+    assert rows[2].asset_id == asset_id("zoo", "a") != rows[0].asset_id
+    of_zoo = known(there, bucket="zoo", asset_id=rows[2].asset_id)
+    rows, _ = planned([here, there], [known(here), of_zoo])
+    assert [r.action for r in rows] == [Action.UNCHANGED] * 2
+    rows, _ = planned([here], [known(here), of_zoo])
+    assert [(r.action, r.object.uri) for r in rows][1] == (Action.GONE, "s3://zoo/a")
+    asked = RetryPolicy(keys=frozenset({"s3://zoo/a"}))
+    rows, _ = planned([here, there], [known(here), of_zoo], asked)
+    assert [r.action for r in rows] == [Action.UNCHANGED, Action.RETRY]
 
 
 NAMES = st.text(alphabet="ab+ %/\n🐕\ue000é", min_size=1, max_size=4)

@@ -196,7 +196,7 @@ def test_merging_agrees_with_dicts(
     merged = merge_state(
         (row(key, "old") for key in sorted(old)),
         (row(key, "new") for key in sorted(new)),
-        sorted(gone),
+        [("", key) for key in sorted(gone)],
     )
     wanted = {**dict.fromkeys(old, "old"), **dict.fromkeys(new, "new")}
     left = [(key, wanted[key]) for key in sorted(wanted) if key not in gone]
@@ -205,8 +205,8 @@ def test_merging_agrees_with_dicts(
 
 @pytest.mark.parametrize("which", range(3))
 def test_merging_wants_sorted_keys(which: int) -> None:
-    sides: list[list[Any]] = [[row("c")], [row("c")], ["c"]]
-    sides[which] = ["b", "a"] if which == 2 else [row("b"), row("a")]
+    sides: list[list[Any]] = [[row("c")], [row("c")], [("", "c")]]
+    sides[which] = [("", "b"), ("", "a")] if which == 2 else [row("b"), row("a")]
     with pytest.raises(ValueError, match="'a' comes after 'b'"):
         list(merge_state(*sides))
 

@@ -90,9 +90,11 @@ class Guard:
 def _asked(environ: Mapping[str, Any]) -> tuple[str, str, str]:
     path = unquote(environ.get("RAW_URI", environ["PATH_INFO"]).partition("?")[0]).lstrip("/")
     bucket, _, key = path.partition("/")
+    asked = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    if key and "tagging" in asked:
+        return "s3:GetObjectTagging", f"arn:aws:s3:::{path}", ""
     if key:
         return _OF_AN_OBJECT[environ["REQUEST_METHOD"]], f"arn:aws:s3:::{path}", ""
-    asked = parse_qs(environ.get("QUERY_STRING", ""))
     prefix = asked.get("prefix", [""])[0]
     listing = environ["REQUEST_METHOD"] == "GET" and "list-type" in asked
     return "s3:ListBucket" if listing else "s3:CreateBucket", f"arn:aws:s3:::{bucket}", prefix

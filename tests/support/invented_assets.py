@@ -64,6 +64,7 @@ def rows_of(key: str, generation: str, segments: int) -> list[SegmentRow]:
             has_audio=number % 2 == 0,
             text="",
             user_metadata={},
+            object_tags={},
             content_type="video/mp4",
             silent=False,
             spaces=["f"],

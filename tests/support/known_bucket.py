@@ -28,7 +28,8 @@ def known(settings: Settings) -> None:
     store = open_store(settings.state.location, settings.source)
     rows = [
         StateRow(o.key, asset_id("media", o.key), generation(o, (), recipe), o.etag, None, 1,
-                 Status.INDEXED, None, 1, 0, (), 1, "runs/x.parquet", recipe.digest())
+                 Status.INDEXED, None, 1, 0, (), 1, "runs/x.parquet", recipe.digest(),
+                 bucket="media")
         for o in list_pages(client, "media", "")
     ]  # fmt: skip
     commit_state(

@@ -58,7 +58,13 @@ def run_of(
         folder = RunFolder(lease.fencing_token, lease.run_id)
         _put_plan(store, folder, gone)
         rows = [
-            StateRow.of(o, sequence=lease.fencing_token, data_file=receipt.data_file, recipe="r")
+            StateRow.of(
+                o,
+                sequence=lease.fencing_token,
+                data_file=receipt.data_file,
+                recipe="r",
+                bucket="media",
+            )
             for receipt in _shards(store, folder, outcomes, spaces)
             if _load(store, index, receipt)
             for o in receipt.outcomes
@@ -70,7 +76,7 @@ def run_of(
         return commit_state(
             store,
             state,
-            merge_state(state.rows(), rows, sorted(gone)),
+            merge_state(state.rows(), rows, [("media", key) for key in sorted(gone)]),
             sequence=lease.fencing_token,
             run_id=lease.run_id,
             bucket="media",
