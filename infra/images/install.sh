@@ -2,7 +2,7 @@
 # The steps of which the image consists. The Dockerfile's RUN lines are these, and prove.sh runs the
 # same ones in a bare Debian, so that the recipe is known to work where no container can be built.
 #
-#   install.sh system             ffmpeg, Python and tini, from Debian
+#   install.sh system             ffmpeg, Python, tini and wget, from Debian
 #   install.sh packages TARGET    the lock's packages into /opt/sensedex; TARGET is cpu or cuda
 #   install.sh sensedex           the checkout that this file lies in, as a wheel
 #   install.sh check              what was installed imports, and is what the lock says
@@ -26,7 +26,7 @@ pip_install() {
 system() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update
-  apt-get install --yes --no-install-recommends ca-certificates ffmpeg python3 python3-venv tini
+  apt-get install --yes --no-install-recommends ca-certificates ffmpeg python3 python3-venv tini wget  # wget: KubeRay's probes
   rm -rf /var/lib/apt/lists/*
 }
 

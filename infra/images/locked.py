@@ -65,7 +65,7 @@ def read_lock(text: str) -> dict[str, Locked]:
 
 
 def wanted(packages: Mapping[str, Locked], first: Iterable[str]) -> set[str]:
-    """The names in `first`, and all that they need. Raises ValueError for one that is not locked."""
+    """The names in `first`, and all that they need. Raises ValueError for one that is missing."""
     taken = {canonical(name) for name in first}
     if missing := taken - packages.keys():
         raise ValueError(f"not in the lock: {', '.join(sorted(missing))}")
