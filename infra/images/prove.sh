@@ -11,9 +11,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 [ -x "$root/bin/bash" ] || debootstrap --variant=minbase bookworm "$root"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
-# Certificates and a mirror of packages of this machine, where it has them.
-for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf; do
-  [ ! -f "$file" ] || install -D "$file" "$root$file"
+# A mirror of packages, a proxy and their certificate, where this machine has them.
+environment=(PATH=/usr/local/bin:/usr/bin:/bin HOME=/root)
+[ ! -f /etc/pip.conf ] || install -m 0644 /etc/pip.conf "$root/etc/pip.conf"
+if [ -n "${PIP_CERT:-}" ]; then
+  install -m 0644 "$PIP_CERT" "$root/pip-cert.pem"
+  environment+=(PIP_CERT=/pip-cert.pem)
+fi
+for name in http_proxy https_proxy TORCH_INDEX LEAVE_OUT_TORCH; do
+  [ -z "${!name:-}" ] || environment+=("$name=${!name}")
 done
 # What the Dockerfile's COPY would bring: .dockerignore's list.
 rm -rf "$root/build" && mkdir -p "$root/build"
@@ -22,11 +28,7 @@ grep '^!' "$here/.dockerignore" | sed 's/^!//' | tar -C "$here" --exclude=__pyca
 mount --bind /proc "$root/proc"
 trap 'umount "$root/proc"' EXIT
 
-inside() {
-  chroot "$root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root \
-    LEAVE_OUT_TORCH="${LEAVE_OUT_TORCH:-0}" TORCH_INDEX="${TORCH_INDEX:-}" \
-    PIP_CERT="${PIP_CERT:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" "$@"
-}
+inside() { chroot "$root" /usr/bin/env -i "${environment[@]}" "$@"; }
 install=/build/infra/images/install.sh
 inside "$install" system
 rm -rf "$root/opt/sensedex"
