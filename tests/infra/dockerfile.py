@@ -122,8 +122,9 @@ def shell_complaints(text: str) -> list[str]:
         wrong.append("sudo")
     if re.search(r"\b(curl|wget) [^\n]*https?://", code):
         wrong.append("something is fetched by its address")
-    for call in re.findall(r"(?<!-)\bpip_?\s?install\s[^\n]*", code):
-        held = "--require-hashes" in call or "--index-url" in call or ".whl" in call
-        if not held and "()" not in call:
+    flat = re.sub(r"\\\n\s*", " ", code)
+    for call in re.findall(r"\bpip install [^\n]*|^ +pip_install [^\n]*", flat, flags=re.M):
+        held = ("--require-hashes", "--index-url", ".whl", '"$@"')
+        if not any(word in call for word in held):
             wrong.append(f"packages without their hashes: {call.strip()}")
     return wrong
