@@ -17,7 +17,10 @@ FACTS = Path(__file__).parent / "facts"
 KUBERAY = json.loads((FACTS / "kuberay-1.7.0.json").read_text())
 QDRANT_CHART = json.loads((FACTS / "qdrant-chart-1.19.0.json").read_text())["values"]
 PART_OF = {"app.kubernetes.io/part-of": "sensedex"}
-TYPES = {"string": str, "boolean": bool, "integer": int, "object": dict, "array": list}
+TYPES = {
+    "string": str, "str": str, "boolean": bool, "bool": bool, "integer": int, "int": int,
+    "object": dict, "array": list,
+}  # fmt: skip
 
 
 def unlike(found: Any, facts: Any, place: str) -> Iterator[str]:
