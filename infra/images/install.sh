@@ -77,6 +77,7 @@ for line in sys.argv[1].split():
     assert there == version, f"{name} is {there}, the lock has {version}"
     print(name, there)
 PYTHON
+  "$prefix/bin/python" -c 'import ray.dashboard.optional_deps'  # jobs, health and metrics of Ray
   "$prefix/bin/weed" version
   if [ "${LEAVE_OUT_TORCH:-0}" != 1 ]; then
     "$prefix/bin/python" -c 'import torch, torchaudio; print("torch", torch.__version__)'

