@@ -23,7 +23,11 @@ fi
 if [ "${1:-}" = secrets ]; then exit; fi
 
 docker compose build bucket
-docker compose up --detach --wait --wait-timeout 600
+docker compose up --detach  # it waits for what each service waits for
+for _ in $(seq 60); do
+  if docker compose exec -T worker health.py; then break; fi
+  sleep 5
+done
 docker compose exec --env RAY_ADDRESS=ray-head:6379 worker sensedex doctor
 cat <<'TEXT'
 It runs. The first night comes by itself; now:

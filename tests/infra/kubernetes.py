@@ -83,7 +83,9 @@ def _of_object(one: dict[str, Any], ray_version: str) -> Iterator[str]:
         yield from (f"{name}: there is no such field" for name in sorted(rest))
         return
     if kind in RAY:
-        yield from unlike(one["spec"], KUBERAY[kind[1]], "spec")
+        if said := list(unlike(one["spec"], KUBERAY[kind[1]], "spec")):
+            yield from said
+            return
         yield from _of_ray(one["spec"].get("rayClusterSpec", one["spec"]), ray_version)
         if kind[1] == "RayJob":
             yield from _of_job(one["spec"])

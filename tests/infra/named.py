@@ -59,7 +59,7 @@ def commands_in(name: str, text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         # JSON's lists of words, as a container's command is one.
         flat = re.sub(r'["\[\],]', " ", line)
         for call in re.findall(
-            r"(?:^|[\s(])(?<!-n )(?<!namespace )sensedex ([a-z]+(?:\s+[^|;&#\n]*)?)", flat
+            r"(?:^|[\s(])(?<!-n )(?<!namespace )sensedex +([a-z]+(?:\s+[^|;&#\n]*)?)", flat
         ):
             words = call.split()
             yield words[0], tuple(word.split("=")[0] for word in words if word.startswith("--"))

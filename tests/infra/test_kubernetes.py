@@ -49,8 +49,8 @@ def test_an_overlay_is_well(folder: Path, ray_version: str, overlay: str) -> Non
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
     [
-        ("raycluster.yaml", "headGroupSpec:", "headGroupSpecs:", "KeyError"),
-        ("raycluster.yaml", "maxReplicas:", "maximumReplicas:", "KeyError"),
+        ("raycluster.yaml", "headGroupSpec:", "headGroupSpecs:", "no such field"),
+        ("raycluster.yaml", "maxReplicas:", "maximumReplicas:", "no such field"),
         ("raycluster.yaml", "idleTimeoutSeconds: 300", "idleTimeout: 300", "no such field"),
         ("raycluster.yaml", "upscalingMode: Default", "upscalingMode: Fast", "not one of"),
         ("raycluster.yaml", "replicas: 0", 'replicas: "0"', "is no integer"),
@@ -92,10 +92,7 @@ def test_the_check_sees_a_breach(
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    try:
-        found = complaints(build(broken / "overlays/cpu"), ray_version)
-    except KeyError as error:
-        found = [f"KeyError {error}"]
+    found = complaints(build(broken / "overlays/cpu"), ray_version)
     assert any(complaint in said for said in found), found
 
 
