@@ -57,7 +57,7 @@ def commands_in(name: str, text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         if name.endswith(".sh"):
             line = re.sub(r'"[^"]*"', '""', line)  # words for a person
         # JSON's lists of words, as a container's command is one.
-        flat = re.sub(r'["\[\],]', " ", line)
+        flat = re.sub(r'["\[\]]', " ", re.sub(r'"\s*,\s*"', " ", line))
         for call in re.findall(
             r"(?:^|[\s(])(?<!-n )(?<!namespace )sensedex +([a-z]+(?:\s+[^|;&#\n]*)?)", flat
         ):

@@ -129,7 +129,7 @@ def test_a_lock_that_is_none_is_refused(locked: Any) -> None:
 
 @cache
 def _bytes(name: str, for_cuda: bool = True) -> int:
-    """Of a package's files as they are installed here; without those of CUDA where it is so said."""
+    """Of a package's files as they are installed here; without those of CUDA where wanted so."""
     return sum(
         file.size or 0
         for file in importlib.metadata.files(name) or ()
