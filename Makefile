@@ -4,6 +4,7 @@
 # make eval   how well the model in the box retrieves: a table, JSON and a plot under build/eval/
 # make chaos  kills runs at every point of the protocol and looks at what the next one makes of it
 # make bench  speed and memory: a table, and JSON under build/bench/
+# make infra-check  the field's own checkers over infra/, built by Go into a cache the first time
 #
 # VENV may name another folder for the virtual environment; PYTHON another Python >= 3.11.
 # make test ARGS=tests/pipeline/test_plan.py runs only that, in one process.
@@ -13,6 +14,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell { cat requirements.lock pyproject.toml; pwd; } | sha256sum | cut -c1-16)
+
+INFRA_TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sensedex-infra
 
 IN_BF16 := tests/encoders/test_precision_proof.py tests/pipeline/test_stages.py \
 	tests/pipeline/test_precision_in_runs.py tests/pipeline/test_search_quality.py
@@ -27,10 +30,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start some hundred processes, and each would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test suite types-and-bf16 check lint style types eval chaos bench setup clean help
+.PHONY: demo test suite types-and-bf16 check lint style types eval chaos bench infra-check setup \
+	clean help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -8
+	@sed -n 's/^# //p' Makefile | head -9
 
 setup: $(READY)
 
@@ -89,6 +93,11 @@ chaos: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# What of it is in the cache, `make test` runs too (tests/infra/test_tools.py).
+infra-check: $(READY)
+	@PYTHON=$(abspath $(BIN))/python bash infra/setup/tools.sh "$(INFRA_TOOLS)"
+	@bash infra/setup/check.sh "$(INFRA_TOOLS)"
 
 clean:
 	rm -rf build .sensedex .mypy_cache .ruff_cache .pytest_cache
