@@ -1,4 +1,4 @@
-"""What S3 says of one object beside its bytes: a HEAD, and its tags."""
+"""Looks at one object without its bytes: a HEAD, its tags, whether it is there."""
 
 from __future__ import annotations
 
