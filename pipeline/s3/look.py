@@ -1,4 +1,4 @@
-"""What S3 says of one object beside its bytes: a HEAD, and its tags."""
+"""Looks at one object without its bytes: a HEAD, its tags, whether it is there."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Presence:
     def _page_after(self, bucket: str, key: str) -> _Page:
         covering = [s.prefix for s in self._scopes if s.covers(Scope(bucket, key))]
         prefix = covering[0] if covering else ""
-        asked = {"Bucket": bucket, "Prefix": prefix, "StartAfter": key}
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "StartAfter": key}
         try:
             page = self._client.list_objects_v2(**asked)
         except (aws.BotoCoreError, aws.ClientError) as error:

@@ -4,6 +4,7 @@ the keys in the source's scopes, in the columns of a sorted listing.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Collection, Iterator
 from functools import reduce
 from pathlib import Path
@@ -61,6 +62,9 @@ def _batches(path: Path, inventory: Inventory, columns: list[str]) -> Iterator[p
             for start in range(0, read.num_rows, ROWS_PER_BATCH):
                 yield read.slice(start, ROWS_PER_BATCH)
     else:
+        with gzip.open(path) as unpacked:
+            if not unpacked.read(1):
+                return  # Arrow takes a file without a row for none
         every = list(inventory.columns.values())
         with pa.CompressedInputStream(pa.OSFile(str(path)), "gzip") as stream:
             yield from pa.csv.open_csv(

@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,12 @@ Values = Mapping[str, Any]
 # Qdrant's filters address `metadata.year`: no dot and no bracket may be in a name.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_CSV_TYPES = {"str": str, "int": int, "float": float, "bool": lambda text: _BOOLS[text.lower()]}
+_CSV_TYPES: Mapping[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": lambda text: _BOOLS[text.lower()],
+}
 
 
 def manifest_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
