@@ -35,6 +35,12 @@ KINDS: Mapping[str, dict[str, Any]] = {
     "float16": {"datatype": "float16"},
     "int8, vectors on disk": {"quantization": "int8", "on_disk": True},
     "turbo, vectors on disk": {"quantization": "turbo", "on_disk": True},
+    "int8, all on disk": {
+        "quantization": "int8",
+        "on_disk": True,
+        "on_disk_payload": True,
+        "on_disk_payload_indexes": True,
+    },
 }
 
 
@@ -43,6 +49,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--points", type=int, default=40_000)
     parser.add_argument("--dimension", type=int, default=1024)
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     options = parser.parse_args()
     binary = named_binary()
     rows: list[dict[str, Any]] = []
@@ -51,7 +58,8 @@ def main() -> None:
     else:
         print(f"{options.points} points of 2 x {options.dimension}, bytes a segment")
         print(f"{'collection':<26}{'disk':>9}{'said':>9}{'memory':>10}{'said':>9}")
-        for name, changed in KINDS.items():
+        for name in options.only:
+            changed = KINDS[name]
             row = measured(binary, options.points, options.dimension, name, changed)
             rows.append(row)
             print(
@@ -91,6 +99,7 @@ def measured(
         datatype=changed.get("datatype", "float32"),
         quantization=Quantization(changed.get("quantization", "none")),
         on_disk=changed.get("on_disk", False),
+        on_disk_payload_indexes=changed.get("on_disk_payload_indexes", False),
     )
     return {
         "bench": "size",
