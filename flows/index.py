@@ -32,6 +32,7 @@ from pipeline.run_options import RunOptions
 from pipeline.settings import SearchSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
 from pipeline.settings_index import IndexSettings
+from pipeline.settings_metrics import MetricsSettings
 
 
 @flow(
@@ -48,6 +49,7 @@ def index_flow(
     index: IndexSettings | None = None,
     search: SearchSettings | None = None,
     state: StateSettings | None = None,
+    metrics: MetricsSettings | None = None,
     options: RunOptions | None = None,
     settings_file: Path | None = None,
 ) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def index_flow(
         index: The Qdrant collection.
         search: Labelled searches by which the run measures itself.
         state: Where the state is kept, the size of a shard, and how much may be removed.
+        metrics: Where metrics and traces of the run go.
         options: What this one run may do beyond a usual one.
         settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
             here.

@@ -146,9 +146,10 @@ def plan(
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = 0
+    waiting_since = ""
 
     def counted() -> Iterator[PlanRow]:
-        nonlocal bytes_to_embed
+        nonlocal bytes_to_embed, waiting_since
         cut = cut_into_shards(
             (row for row in rows if not stopped.taken_over(row)),
             settings.state.shard_objects,
@@ -158,6 +159,9 @@ def plan(
             if row.shard >= 0:
                 objects_by_shard[row.shard] += 1
                 bytes_to_embed += row.object.size_bytes
+                if row.action is not Action.RETRY:
+                    put_at = row.object.last_modified
+                    waiting_since = min(waiting_since or put_at, put_at)
             yield row
 
     write_plan(path, counted(), summary)
@@ -169,7 +173,7 @@ def plan(
         stopped.unknown,
         allowed=options.allow_removals,
     )
-    reporter.set_totals(sum(objects_by_shard.values()), len(objects_by_shard))
+    reporter.set_totals(sum(objects_by_shard.values()), len(objects_by_shard), waiting_since)
     reporter.record_phase("list and plan")
     most_denied = None
     if not options.allow_denied:
