@@ -105,7 +105,7 @@ def _write(
     from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
     from pipeline.run.cluster_checks import checked_cluster
-    from pipeline.search.evaluate import measure_index
+    from pipeline.run.kept_progress import progress_kept
 
     run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
@@ -116,38 +116,54 @@ def _write(
     ):
         run = protocol.start(settings, planned, lease)
         reporter.tell(lease_taken(run.folder, lease, settings, planned.state.run_id))
-        index.ensure_collection(run.spaces)
-        totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
-        steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
-        state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
-        reporter.record_phase("write the state")
+        with progress_kept(store, run.folder, lease, reporter):
+            return _under_lease(run, planned, index, reporter, steps, engine, receipts)
 
-        def searched(seconds: float) -> None:
-            reporter.tell(Searched(seconds))
 
-        search = steps.call(
-            MEASURE, lambda: measure_index(settings, index, planned.cards, searched)
-        )
-        if search:
-            reporter.record_phase("measure search")
-        known = state.totals.get("segments", 0)
-        recall = None
-        if protocol.measures_recall(settings):
-            recall = steps.call(RECALL, lambda: protocol.recall(run, searched))
-            reporter.record_phase("measure the index")
-        report = report_of(
-            settings,
-            planned,
-            totals,
-            reporter,
-            run=run.folder,
-            points=protocol.live_segments(index, known),
-            known=known,
-            search=search,
-            engine=engine if planned.to_embed else "",
-            recall=recall,
-        )
-        keep_report(run.store, run.folder, report)
+def _under_lease(
+    run: Run,
+    planned: RunPlan,
+    index: VectorIndex,
+    reporter: ProgressReporter,
+    steps: StepRunner,
+    engine: Engine,
+    receipts: KeptReceipts,
+) -> RunReport:
+    """From the collection to the report, in the order of the protocol."""
+    from pipeline.run import steps as protocol
+    from pipeline.search.evaluate import measure_index
+
+    settings = run.settings
+    index.ensure_collection(run.spaces)
+    totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
+    steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
+    state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
+    reporter.record_phase("write the state")
+
+    def searched(seconds: float) -> None:
+        reporter.tell(Searched(seconds))
+
+    search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards, searched))
+    if search:
+        reporter.record_phase("measure search")
+    known = state.totals.get("segments", 0)
+    recall = None
+    if protocol.measures_recall(settings):
+        recall = steps.call(RECALL, lambda: protocol.recall(run, searched))
+        reporter.record_phase("measure the index")
+    report = report_of(
+        settings,
+        planned,
+        totals,
+        reporter,
+        run=run.folder,
+        points=protocol.live_segments(index, known),
+        known=known,
+        search=search,
+        engine=engine if planned.to_embed else "",
+        recall=recall,
+    )
+    keep_report(run.store, run.folder, report)
     return report
 
 
