@@ -19,6 +19,13 @@ class PhaseEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceBegun:
+    """The run has a trace, of this id, in hexadecimal."""
+
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken:
     """From here on the run writes. `renewed_at` gives the time of the last renewal, in seconds
     since 1970; `last_whole_run` is when the last run that wrote the state began, if that is
@@ -115,7 +122,8 @@ class RunEnded:
 
 
 RunEvent = (
-    PhaseEnded
+    TraceBegun
+    | PhaseEnded
     | LeaseTaken
     | StepEnded
     | StepRetried

@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
-from types import MappingProxyType
 from typing import TypeVar
 
 from prometheus_client import core
@@ -18,12 +17,12 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from pipeline.metrics.table import METRICS, Metric, MetricType
+from pipeline.metrics.traces import no_exemplar
 from pipeline.progress import RunProgress, Stage
 from pipeline.run_events import LeaseTaken, RunEnded, RunEvent, Searched, ShardLoaded
 
 LAST_WHOLE_RUN = "sensedex_last_whole_run_timestamp_seconds"
 S = TypeVar("S", bound=str)
-NOTHING: Mapping[str, str] = MappingProxyType({})
 # Of which labels, in the order of the table's, there is which value.
 _Values = Mapping[tuple[str, ...], float]
 
@@ -38,7 +37,7 @@ class RunCollector(Collector):
     def __init__(
         self,
         last_whole_run: float | None = None,
-        exemplar: Callable[[], Mapping[str, str]] = lambda: NOTHING,
+        exemplar: Callable[[], Mapping[str, str]] = no_exemplar,
     ) -> None:
         self._lock = threading.Lock()
         self._progress = RunProgress("starting")

@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry, core, pushadd_to_gateway, start
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from pipeline.metrics.collector import LAST_WHOLE_RUN, NOTHING, RunCollector
+from pipeline.metrics.collector import LAST_WHOLE_RUN, RunCollector
+from pipeline.metrics.traces import no_exemplar
 from pipeline.settings_metrics import MetricsSettings
 
 JOB = "sensedex"
@@ -33,7 +34,7 @@ def published(
     settings: MetricsSettings,
     collection: str,
     warn: Callable[[str, str], None],
-    exemplar: Callable[[], Mapping[str, str]] = lambda: NOTHING,
+    exemplar: Callable[[], Mapping[str, str]] = no_exemplar,
 ) -> Iterator[RunCollector]:
     """Metrics of one run, which go out by the ways of the settings until the context has ended.
     `warn` is given a code and a sentence, once for each way that fails. Raises nothing."""

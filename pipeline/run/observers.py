@@ -10,10 +10,18 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from pipeline.errors import SensedexError
-from pipeline.progress import OnProgress, ProgressReporter
+from pipeline.metrics.traces import no_exemplar, traced, traces_wanted
+from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
 from pipeline.records import ObjectOutcome, ShardReceipt
 from pipeline.run.watched_steps import code_of
-from pipeline.run_events import LeaseTaken, ObjectEnded, OnEvent, RunEnded, ShardCommitted
+from pipeline.run_events import (
+    LeaseTaken,
+    ObjectEnded,
+    OnEvent,
+    RunEnded,
+    ShardCommitted,
+    TraceBegun,
+)
 from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
 from pipeline.state.receipts import RunFolder
@@ -27,14 +35,23 @@ def watched_run(
     told of here; that it is whole, the run says itself."""
     reporter = ProgressReporter()
     with ExitStack() as watching:
+        trace = None
+        if traces_wanted(settings.metrics):
+            trace = watching.enter_context(traced(settings.metrics, reporter.warn))
         if settings.metrics.wanted:
             from pipeline.metrics.publish import published
 
+            exemplar = no_exemplar if trace is None else trace.exemplar
+            collection = settings.index.collection
             metrics = watching.enter_context(
-                published(settings.metrics, settings.index.collection, reporter.warn)
+                published(settings.metrics, collection, reporter.warn, exemplar)
             )
             reporter.observe(metrics.see, metrics.hear)
+        if trace is not None:
+            reporter.observe(ignore_progress, trace.hear)
         reporter.observe(on_progress, on_event)
+        if trace is not None:
+            reporter.tell(TraceBegun(trace.trace_id))
         try:
             yield reporter
         except BaseException as error:
