@@ -28,6 +28,7 @@ from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS
 from pipeline.run.whole_run import run_index
+from pipeline.run_events import OnEvent, ignore_event
 from pipeline.run_options import RunOptions
 from pipeline.settings import SearchSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
@@ -78,14 +79,17 @@ def index_flow(
     def body() -> dict[str, Any]:
         settings = load_settings(settings_file, given)
         with run_outlives_its_slot(say):
-            report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
+            report = tried_again(lambda: _run(settings, asked, patient=True), say)
         return codec.to_json(report)
 
     return in_one_sentence(body)
 
 
 def run_in_flow(
-    settings: Settings, options: RunOptions, on_progress: OnProgress = ignore_progress
+    settings: Settings,
+    options: RunOptions,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent = ignore_event,
 ) -> RunReport:
     """The same flow in this process, with whatever Prefect API is configured or an ephemeral one.
 
@@ -96,7 +100,7 @@ def run_in_flow(
 
     def index(settings: dict[str, Any], options: RunOptions) -> int:  # noqa: ARG001  for Prefect's page
         def body() -> int:
-            done.append(_run(chosen, options, on_progress, patient=False))
+            done.append(_run(chosen, options, on_progress, on_event, patient=False))
             return len(done)
 
         return in_one_sentence(body, on_screen=False)  # the state that Prefect is to show
@@ -122,14 +126,21 @@ def run_in_flow(
 
 
 def _run(
-    settings: Settings, options: RunOptions, on_progress: OnProgress, *, patient: bool
+    settings: Settings,
+    options: RunOptions,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent = ignore_event,
+    *,
+    patient: bool,
 ) -> RunReport:
     """`patient`: a nightly run waits for a bucket that is away for a moment; a person who looks on
     is told of it."""
     runner = TaskRunner(patient=patient)
     with server_may_go_away(get_run_logger().warning):
         with ProgressArtifact(on_progress) as see:
-            report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
+            report = run_index(
+                settings, options, see, on_plan=publish_plan, on_event=on_event, runner=runner
+            )
         publish_report(report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report
