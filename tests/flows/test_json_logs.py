@@ -33,6 +33,7 @@ SECRETS = {
     "SENSEDEX_INDEX__API_KEY": "canary-of-qdrant-5e1f",
 }
 IN_A_URL = "canary-in-a-url-90aa"
+NOT_MEDIA = 'no "quoted" 🦙.jpg'
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def scene(tmp_path: Path, s3_server: S3Server) -> Iterator[Scene]:
     folder = tmp_path / "here"
     folder.mkdir()
     s3_server.client().put_object(Bucket="media", Key="a.jpg", Body=media_files.jpeg(1))
-    s3_server.client().put_object(Bucket="media", Key="no\n.jpg", Body=b"this is no picture")
+    s3_server.client().put_object(Bucket="media", Key=NOT_MEDIA, Body=b"this is no picture")
     with contextlib.ExitStack() as held:
         made = Scene(folder, s3_server, plain_environment(tmp_path) | SECRETS, held)
         made.settings |= {
@@ -75,7 +76,7 @@ def test_a_run_is_told_line_by_line(command: Commands, scene: Scene) -> None:
     assert "embedding" in messages
     assert messages[-1] == "the run is whole"
     [rejected] = [line for line in lines if "asset" in line]
-    assert rejected["asset"] == "no\n.jpg"
+    assert rejected["asset"] == NOT_MEDIA
     assert (rejected["level"], rejected["shard"], rejected["status"]) == ("warning", 0, "rejected")
     assert rejected["code"]
     taken = messages.index("the lease is taken")
