@@ -31,14 +31,13 @@ def print_error(console: Console, error: SensedexError | EncoderError) -> Exit:
     """Print the error, under `--debug` with its traceback before it, and say the exit status. With
     `--log-format json` it is one object."""
     status = exit_for(error)
+    # What caused it is another library's, which may have repeated a URL.
+    trace = without_secrets("".join(traceback.format_exception(error))) if debugging() else ""
     if (log := json_lines()) is not None:
-        trace = {"trace": "".join(traceback.format_exception(error))} if debugging() else {}
-        log.record(
-            Level.ERROR, error.message, code=error.code, remedy=error.remedy, exit=status, **trace
-        )
+        facts = {"code": error.code, "remedy": error.remedy, "trace": trace}
+        log.record(Level.ERROR, error.message, exit=status, **facts)
         return status
-    if debugging():
-        traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.write(trace)
     _print(console, error.message, error.remedy, error.code, status)
     return status
 
