@@ -28,10 +28,12 @@ from pipeline.progress import OnProgress, ignore_progress
 from pipeline.report.record import RunReport
 from pipeline.run.step_runner import LOAD_THREADS
 from pipeline.run.whole_run import run_index
+from pipeline.run_events import OnEvent, ignore_event
 from pipeline.run_options import RunOptions
 from pipeline.settings import SearchSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
 from pipeline.settings_index import IndexSettings
+from pipeline.settings_metrics import MetricsSettings
 from pipeline.settings_prices import PriceSettings
 
 
@@ -50,6 +52,7 @@ def index_flow(
     search: SearchSettings | None = None,
     state: StateSettings | None = None,
     prices: PriceSettings | None = None,
+    metrics: MetricsSettings | None = None,
     options: RunOptions | None = None,
     settings_file: Path | None = None,
 ) -> dict[str, Any]:
@@ -67,6 +70,7 @@ def index_flow(
         search: Labelled searches by which the run measures itself.
         state: Where the state is kept, the size of a shard, and how much may be removed.
         prices: What machines and requests cost, for the money in the report.
+        metrics: Where metrics and traces of the run go.
         options: What this one run may do beyond a usual one.
         settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
             here.
@@ -78,14 +82,17 @@ def index_flow(
     def body() -> dict[str, Any]:
         settings = load_settings(settings_file, given)
         with run_outlives_its_slot(say):
-            report = tried_again(lambda: _run(settings, asked, ignore_progress, patient=True), say)
+            report = tried_again(lambda: _run(settings, asked, patient=True), say)
         return codec.to_json(report)
 
     return in_one_sentence(body)
 
 
 def run_in_flow(
-    settings: Settings, options: RunOptions, on_progress: OnProgress = ignore_progress
+    settings: Settings,
+    options: RunOptions,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent = ignore_event,
 ) -> RunReport:
     """The same flow in this process, with whatever Prefect API is configured or an ephemeral one.
 
@@ -96,7 +103,7 @@ def run_in_flow(
 
     def index(settings: dict[str, Any], options: RunOptions) -> int:  # noqa: ARG001  for Prefect's page
         def body() -> int:
-            done.append(_run(chosen, options, on_progress, patient=False))
+            done.append(_run(chosen, options, on_progress, on_event, patient=False))
             return len(done)
 
         return in_one_sentence(body, on_screen=False)  # the state that Prefect is to show
@@ -122,14 +129,21 @@ def run_in_flow(
 
 
 def _run(
-    settings: Settings, options: RunOptions, on_progress: OnProgress, *, patient: bool
+    settings: Settings,
+    options: RunOptions,
+    on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent = ignore_event,
+    *,
+    patient: bool,
 ) -> RunReport:
     """`patient`: a nightly run waits for a bucket that is away for a moment; a person who looks on
     is told of it."""
     runner = TaskRunner(patient=patient)
     with server_may_go_away(get_run_logger().warning):
         with ProgressArtifact(on_progress) as see:
-            report = run_index(settings, options, see, on_plan=publish_plan, runner=runner)
+            report = run_index(
+                settings, options, see, on_plan=publish_plan, on_event=on_event, runner=runner
+            )
         publish_report(report)
     get_run_logger().info("%d objects, %d segments", report.objects, report.segments)
     return report

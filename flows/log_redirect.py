@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flows.json_lines import JsonLines
+
 QUIET = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"}
 
 
@@ -27,7 +29,7 @@ def quiet_logs(log: Path) -> Iterator[None]:
     screen = os.dup(2)
     with log.open("ab") as file, os.fdopen(screen, "w", buffering=1, closefd=False) as kept:
         os.dup2(file.fileno(), 2)
-        sys.stderr = kept
+        sys.stderr = python_stderr.over(kept) if isinstance(python_stderr, JsonLines) else kept
         try:
             yield
         finally:

@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pipeline.without_secrets import without_secrets
+
 
 class SensedexError(Exception):
     """What went wrong, the thing it went wrong with, and what to do about it.
@@ -40,8 +42,9 @@ class SensedexError(Exception):
     default_code: ClassVar[str] = "error"
 
     def __init__(self, message: str, *, code: str | None = None, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        # Of whoever shows it, none has to think of what a library repeats of a URL.
+        self.message = without_secrets(message)
+        super().__init__(self.message)
         self.code = code or self.default_code
         self.remedy = remedy
 

@@ -1,8 +1,8 @@
 """Settings: one typed model for each part, checked at the start.
 
 They come from a file, the environment and flags; those of decoding and encoding are in
-`pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`, prices in
-`pipeline.settings_prices`.
+`pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`, those of metrics and
+traces in `pipeline.settings_metrics`, prices in `pipeline.settings_prices`.
 
 Later wins: defaults < `sensedex.toml` < environment (`SENSEDEX_SOURCE__BUCKET=...`) < flags.
 """
@@ -26,6 +26,7 @@ from pipeline.settings_fields import (
     SettingsPart,
 )
 from pipeline.settings_index import IndexSettings
+from pipeline.settings_metrics import MetricsSettings
 from pipeline.settings_prices import PriceSettings
 from pipeline.settings_sources import read_sources
 
@@ -260,6 +261,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     state: StateSettings = StateSettings()
     prices: PriceSettings = PriceSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
     def _frames_fit_the_window(self) -> Settings:

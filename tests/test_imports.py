@@ -32,6 +32,8 @@ HOMES = {
     "OpenEXR": ("encoders/preprocess/depth.py",),
     "pysubs2": ("pipeline/source/sidecars.py",),
     "jinja2": ("pipeline/report/",),
+    "prometheus_client": ("pipeline/metrics/",),
+    "opentelemetry": ("pipeline/metrics/",),
     "matplotlib": (),  # for tests alone, as is moto
     "moto": (),
 }

@@ -27,6 +27,7 @@ from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.json_output import print_json
 from flows.cli.localise import localise
+from flows.cli.log_format import logged_as_asked, with_log_format
 from flows.cli.rebuild import rebuild
 from flows.cli.renamed_options import with_new_names
 from flows.cli.run import retry, run
@@ -72,7 +73,7 @@ app.command()(status_commands.clean)
 
 def main() -> None:
     """The entry point: errors that are meant for a person become a message and a status."""
-    with heeding_interrupts() as interrupted:
+    with logged_as_asked(sys.argv[1:]), heeding_interrupts() as interrupted:
         try:
             status = _invoke()
         except BaseException:
@@ -181,6 +182,7 @@ def init(
 
 @app.command()
 @o.with_settings
+@with_log_format
 def plan(
     options: o.Options,
     retry_failed: o.RetryFailed = False,

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 
 from flows.cli.json_output import print_json
+from flows.cli.log_format import RunLog
 from flows.cli.render import render_plan
 from flows.cli.render_estimate import render_estimate
 from flows.log_redirect import quiet_logs
@@ -64,7 +65,9 @@ def dry_plan(
         # A plan that removes too much is shown, not refused: showing is what it is asked for.
         options = RunOptions(retry_failed=retry_failed, allow_removals=True)
         check_queries(settings)
-        planned = plan(settings, options, folder / "plan.parquet", ProgressReporter())
+        log = RunLog()  # which is silent but where JSON is asked for
+        reporter = ProgressReporter(log.see, log.hear)
+        planned = plan(settings, options, folder / "plan.parquet", reporter)
         rows = list(read_plan(planned.path))
         calibration = kept_calibration(planned)
         if wanted.probe:

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.cli import options as o
 from flows.cli.json_output import print_json
+from flows.cli.log_format import with_log_format
+from flows.json_lines import json_lines
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ err = Console(stderr=True, highlight=False)
 
 
 @o.with_settings
+@with_log_format
 def rebuild(
     options: o.Options,
     quantization: Annotated[
@@ -80,7 +83,7 @@ def rebuild(
         if drop_old:
             _drop_old(chosen, collections, yes=yes, as_json=as_json)
             return
-        with _progress(err if as_json else out) as on_progress:
+        with _progress(err if as_json or json_lines() else out) as on_progress:
             if rollback:
 
                 def copied(now: CopyProgress) -> None:
@@ -213,6 +216,6 @@ def _lines(console: Console) -> Callable[[RebuildProgress], None]:
         last_phase, last_at = now.phase, moment
         copied = now.copied
         files = f"{copied.files}/{copied.of_files} files" if copied.of_files else ""
-        console.print(f"{now.phase} ... {now.detail or files}", style="dim")
+        console.print(f"{now.phase} ... {now.detail or files}", style="dim", soft_wrap=True)
 
     return show

@@ -12,6 +12,7 @@ from rich.console import Console
 from flows.cli import options as o
 from flows.cli.exit_codes import status_of
 from flows.cli.json_output import print_json
+from flows.cli.log_format import told_progress, with_log_format
 from pipeline.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ err = Console(stderr=True, highlight=False)
 
 
 @o.with_settings
+@with_log_format
 @o.with_run_options
 def run(
     options: o.Options,
@@ -41,6 +43,7 @@ def run(
 
 
 @o.with_settings
+@with_log_format
 def retry(
     options: o.Options,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys to try again.")] = None,
@@ -57,7 +60,6 @@ def retry(
 
 
 def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None = None) -> None:
-    from flows.cli.progress_bars import live_progress
     from flows.cli.render import licence_note, meaning_note, render_report
     from flows.log_redirect import quiet_logs
     from flows.prefect_server import first_contact
@@ -72,15 +74,18 @@ def _run(chosen: Settings, options: RunOptions, as_json: bool, flow: bool | None
         first_contact(server)
         where = f"at {server}" if server else "with a server of its own (about 15 s to start)"
         screen.print(f"[dim]The flow `index`, seen in Prefect {where}.[/dim]")
-    with quiet_logs(Path(".sensedex/engines.log")), live_progress(screen) as on_progress:
+    with (
+        quiet_logs(Path(".sensedex/engines.log")),
+        told_progress(screen) as (on_progress, on_event),
+    ):
         if in_prefect:
             from flows.index import run_in_flow
 
-            done = run_in_flow(chosen, options, on_progress)
+            done = run_in_flow(chosen, options, on_progress, on_event)
         else:
             from pipeline.run.whole_run import run_index
 
-            done = run_index(chosen, options, on_progress)
+            done = run_index(chosen, options, on_progress, on_event=on_event)
     if as_json:
         from pipeline import codec
 

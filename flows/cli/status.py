@@ -19,17 +19,28 @@ OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
 @o.with_settings
 def status(
     options: o.Options,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow the run that is at work until it ends.")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Say what the state knows: objects by status, the last run, who is writing."""
+    """Say what the state knows: objects by status, the last run, the one at work."""
     from flows.cli.render import render_status
-    from pipeline.report.read import read_status
+    from flows.cli.running import follow, render_running
+    from pipeline.report.read import read_running_run, read_status
 
-    found = read_status(options.settings())
+    settings = options.settings()
+    if watch:
+        follow(_out(), lambda: read_running_run(settings), as_json=as_json)
+        return
+    found = read_status(settings)
     if as_json:
         print_json(asdict(found))
-    else:
-        _out().print(render_status(found))
+        return
+    _out().print(render_status(found))
+    if found.running is not None:
+        _out().print()
+        _out().print(render_running(found.running))
 
 
 @o.with_settings
@@ -58,14 +69,15 @@ def report(
     """Write a run's report as one HTML file with plots."""
     from pipeline import codec
     from pipeline.report.html import write_report_html
-    from pipeline.report.read import read_report
+    from pipeline.report.read import read_earlier, read_report
 
-    found = read_report(options.settings(), run_id)
+    settings = options.settings()
+    found = read_report(settings, run_id)
     if as_json:
         print_json(codec.to_json(found))
         return
     with writing_to(target):
-        write_report_html(found, target)
+        write_report_html(found, target, read_earlier(settings, found))
     _out().print(f"Wrote {target}.")
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from flows.cli import options as o
 from flows.cli.exit_codes import Exit
 from flows.cli.json_output import print_json
+from flows.cli.log_format import told_progress, with_log_format
 
 if TYPE_CHECKING:
     from pipeline.report.record import RunReport
@@ -35,6 +36,7 @@ STYLE = {"agree": "bold green", "disagree": "bold red", "stale": "yellow", "busy
 
 
 @o.with_settings
+@with_log_format
 def verify(
     options: o.Options,
     repair: Annotated[
@@ -75,33 +77,35 @@ def verify(
 
 
 def _audited(settings: Settings, options: AuditOptions) -> Round:
-    from flows.cli.progress_bars import live_progress
     from pipeline.progress import ProgressReporter
     from pipeline.verify.audit import verify as audit
     from pipeline.verify.repair import Round
 
-    with live_progress(err) as on_progress:
-        return Round(audit(settings, options, ProgressReporter(on_progress)))
+    with told_progress(err) as (on_progress, on_event):
+        return Round(audit(settings, options, ProgressReporter(on_progress, on_event)))
 
 
 def _repaired(settings: Settings, options: AuditOptions) -> tuple[Round, ...]:
     """Ray and an encoder come only where Parquet has lost something, or the bucket has
     moved on."""
-    from flows.cli.progress_bars import live_progress
     from flows.log_redirect import quiet_logs
     from pipeline.progress import ProgressReporter
     from pipeline.verify.repair import repair_round, rounds_of
 
-    with quiet_logs(Path(".sensedex/engines.log")), live_progress(err) as on_progress:
+    with quiet_logs(Path(".sensedex/engines.log")), told_progress(err) as told:
+        on_progress, on_event = told
 
         def run(asked: RunOptions) -> RunReport:
             err.print("[dim]An ordinary run ...[/dim]")
             from pipeline.run.whole_run import run_index
 
-            return run_index(settings, asked, on_progress)
+            return run_index(settings, asked, on_progress, on_event=on_event)
 
         return tuple(
-            rounds_of(lambda: repair_round(settings, options, ProgressReporter(on_progress)), run)
+            rounds_of(
+                lambda: repair_round(settings, options, ProgressReporter(on_progress, on_event)),
+                run,
+            )
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.errors import IndexUnavailable
 from pipeline.index.types import Anchor
 from pipeline.index.updates import IDS_PER_REQUEST
-from pipeline.index.upserts import Upserts
+from pipeline.index.upserts import OnUpsert, Upserts, ignore_upsert
 from pipeline.index.vector_index import VectorIndex
 from pipeline.payload_schema import FIELDS
 from pipeline.records import ObjectOutcome, Status
@@ -56,9 +56,11 @@ def load_shard(
     run_id: str,
     *,
     unread: bool = False,
+    on_upsert: OnUpsert = ignore_upsert,
 ) -> LoadReceipt:
     """Load the assets that `outcomes` names as done, each made live as soon as its last segment has
-    passed; retire those whose new content is rejected.
+    passed; retire those whose new content is rejected. `on_upsert` is told the seconds of each
+    request that writes segments.
 
     `unread`: nobody reads the collection yet. Segments are written live at once then, which spares
     the server half of its work: a payload that changes moves a point with its vectors.
@@ -74,7 +76,7 @@ def load_shard(
     # for itself, since a server may have been killed between two steps of a flip, before or after
     # it wrote the anchors.
     done = {a: o for a, o in done.items() if a not in flipped or flipped[a][0] <= sequence}
-    with index.upserting({"sequence": sequence, "run_id": run_id}) as upserts:
+    with index.upserting({"sequence": sequence, "run_id": run_id}, on_upsert) as upserts:
         flips = _Flips(index, upserts, done, frozenset(flipped), sequence, run_id, clock, unread)
         for batch in batches:
             wanted = _only(batch, done)

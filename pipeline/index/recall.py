@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,8 +56,14 @@ class Question:
     nearest: Sequence[Hit] = ()
 
 
-def measure_recall(settings: IndexSettings, effort: Effort, seed: int) -> ServedRecall:
-    """Only reads. What goes wrong is the reason why there is no figure, and no error."""
+def measure_recall(
+    settings: IndexSettings,
+    effort: Effort,
+    seed: int,
+    on_search: Callable[[float], None] = lambda _: None,
+) -> ServedRecall:
+    """Only reads. What goes wrong is the reason why there is no figure, and no error. `on_search`
+    is told the seconds of each search as the index is configured."""
     if settings.url is None:
         return ServedRecall(unmeasured=IN_A_FOLDER)
     until = time.monotonic() + effort.seconds
@@ -65,7 +71,7 @@ def measure_recall(settings: IndexSettings, effort: Effort, seed: int) -> Served
     bounded = settings.model_copy(update={"timeout_s": at_most})
     try:
         with open_connection(bounded) as connection:
-            found = _Measurement(connection, bounded, effort, seed, until).measured()
+            found = _Measurement(connection, bounded, effort, seed, until, on_search).measured()
     except SensedexError as error:
         found = ServedRecall(unmeasured=error.message)
     return replace(found, seconds=round(effort.seconds - (until - time.monotonic()), 3))
@@ -86,9 +92,13 @@ def nearest_to(
     return [hit for hit in hits if hit.point_id != question.point_id][:NEIGHBOURS]
 
 
-def share_of(index: VectorIndex, question: Question) -> float:
+def share_of(
+    index: VectorIndex, question: Question, on_search: Callable[[float], None] = lambda _: None
+) -> float:
     """What a search as `index` is set finds of the question's nearest, by exact scores."""
+    began = time.perf_counter()
     ids = [hit.point_id for hit in nearest_to(index, question, exact=False)]
+    on_search(time.perf_counter() - began)
     known = {hit.point_id: hit.score for hit in question.nearest}
     scores = [known[point] for point in ids if point in known]
     if others := [point for point in ids if point not in known]:
@@ -104,12 +114,14 @@ class _Measurement:
         effort: Effort,
         seed: int,
         until: float,
+        on_search: Callable[[float], None],
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._effort = effort
         self._seed = seed
         self._until = until
+        self._on_search = on_search
         self._index = VectorIndex(connection, settings)
 
     def measured(self) -> ServedRecall:
@@ -179,7 +191,7 @@ class _Measurement:
                     return asked, shares
                 whole = nearest_to(self._index, questions[turn], exact=True)
                 asked[name].append(replace(questions[turn], nearest=whole))
-                shares[name].append(share_of(self._index, asked[name][-1]))
+                shares[name].append(share_of(self._index, asked[name][-1], self._on_search))
         return asked, shares
 
     def _shares_at(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,11 +23,21 @@ from pipeline.state.segments import SegmentBatch
 
 # Of vectors in a request. Larger ones gain nothing, and two of them wait in the server's memory.
 BYTES_PER_REQUEST = 1024 * 1024
+# Told the seconds of each request that was answered; from several threads at once.
+OnUpsert = Callable[[float], None]
+
+
+def ignore_upsert(_: float) -> None:
+    """For callers that do not count."""
 
 
 @contextmanager
 def upserting(
-    connection: Connection, collection: str, settings: IndexSettings, more: Mapping[str, Any]
+    connection: Connection,
+    collection: str,
+    settings: IndexSettings,
+    more: Mapping[str, Any],
+    on_upsert: OnUpsert = ignore_upsert,
 ) -> Iterator[Upserts]:
     """`more` is added to each payload. All is written when the context has ended; with an error,
     nothing is on its way any longer, and some of it may be written.
@@ -35,10 +46,10 @@ def upserting(
     that sequence.
     """
     if connection.local:
-        yield Upserts(connection, collection, settings, more, None)
+        yield Upserts(connection, collection, settings, more, None, on_upsert)
         return
     with ThreadPoolExecutor(settings.upserts_at_once, "upsert") as pool:
-        upserts = Upserts(connection, collection, settings, more, pool)
+        upserts = Upserts(connection, collection, settings, more, pool, on_upsert)
         try:
             yield upserts
             upserts.wait()
@@ -56,12 +67,14 @@ class Upserts:
         settings: IndexSettings,
         more: Mapping[str, Any],
         pool: ThreadPoolExecutor | None,
+        on_upsert: OnUpsert = ignore_upsert,
     ) -> None:
         self._connection = connection
         self._collection = collection
         self._settings = settings
         self._more = more
         self._pool = pool
+        self._on_upsert = on_upsert
         self._packer = None if connection.local or not settings.prefer_grpc else PointPacker()
         self._on_their_way: deque[Future[None]] = deque()
         # In a folder there is no second writer, and the look costs a part of the upsert.
@@ -117,11 +130,16 @@ class Upserts:
 
     def _when_there_is_room(self, write: Callable[[], None]) -> None:
         if self._pool is None:
-            write()
+            self._timed(write)
             return
         while len(self._on_their_way) > self._settings.upserts_at_once:
             self._on_their_way.popleft().result()
-        self._on_their_way.append(self._pool.submit(write))
+        self._on_their_way.append(self._pool.submit(self._timed, write))
+
+    def _timed(self, write: Callable[[], None]) -> None:
+        began = time.perf_counter()
+        write()
+        self._on_upsert(time.perf_counter() - began)
 
     def _by_grpc(self, request: g.UpsertPoints) -> None:
         with self._connection.change("upserting points") as client:

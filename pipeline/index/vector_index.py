@@ -33,7 +33,7 @@ from pipeline.index.updates import (
     hidden,
     superseded,
 )
-from pipeline.index.upserts import Upserts, upserting
+from pipeline.index.upserts import OnUpsert, Upserts, ignore_upsert, upserting
 from pipeline.records import VectorSpace
 from pipeline.settings_index import IndexSettings
 
@@ -93,9 +93,11 @@ class VectorIndex:
         with self._call("looking at the collection") as client:
             return client.get_collection(self._name).config.params.shard_number or 1
 
-    def upserting(self, more: Mapping[str, Any]) -> AbstractContextManager[Upserts]:
+    def upserting(
+        self, more: Mapping[str, Any], on_upsert: OnUpsert = ignore_upsert
+    ) -> AbstractContextManager[Upserts]:
         """A context in which segments are written, several requests at a time."""
-        return upserting(self._connection, self._name, self._settings, more)
+        return upserting(self._connection, self._name, self._settings, more, on_upsert)
 
     def count_points(self, point_ids: Sequence[str]) -> int:
         """How many of these points are there, counted exactly."""

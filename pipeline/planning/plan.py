@@ -167,10 +167,11 @@ def plan(
     )
     objects_by_shard: Counter[int] = Counter()
     bytes_to_embed = sidecars = 0
+    waiting_since = ""
     work: dict[MediaType, Work] = {}
 
     def counted() -> Iterator[PlanRow]:
-        nonlocal bytes_to_embed, sidecars
+        nonlocal bytes_to_embed, sidecars, waiting_since
         cut = cut_into_shards(
             (row for row in rows if not stopped.taken_over(row)),
             settings.state.shard_objects,
@@ -183,6 +184,9 @@ def plan(
                 sidecars += len(row.sidecars)
                 kind = type_by_suffix(row.object.key)
                 work[kind] = work.get(kind, Work()).plus(row.object.size_bytes)
+                if row.action is not Action.RETRY:
+                    put_at = row.object.last_modified
+                    waiting_since = min(waiting_since or put_at, put_at)
             yield row
 
     write_plan(path, counted(), summary)
@@ -195,7 +199,7 @@ def plan(
         stopped.unknown,
         allowed=options.allow_removals,
     )
-    reporter.set_totals(sum(objects_by_shard.values()), len(objects_by_shard))
+    reporter.set_totals(sum(objects_by_shard.values()), len(objects_by_shard), waiting_since)
     reporter.record_phase("list and plan")
     most_denied = None
     if not options.allow_denied:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from encoders.precision import fall_back_lines
 from pipeline.estimate.compare import compared, misjudged
+from pipeline.report.history import history_plots
 from pipeline.report.pace import pace_of
 from pipeline.report.plots import plots_of
 from pipeline.report.record import RunReport
@@ -16,8 +18,9 @@ from pipeline.served_recall import recall_sentences
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def report_html(report: RunReport) -> str:
-    """Everything that came from the bucket is escaped, control characters are written out."""
+def report_html(report: RunReport, earlier: Sequence[RunReport] = ()) -> str:
+    """Everything that came from the bucket is escaped, control characters are written out.
+    `earlier` are the reports of the runs before, in their order."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
@@ -25,6 +28,8 @@ def report_html(report: RunReport) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         plots=plots_of(report),
+        history=history_plots((*earlier, report)),
+        runs=len(earlier) + 1,
         fall_backs=fall_back_lines(report.precisions),
         recall_sentences=recall_sentences(report.recall) if report.recall else (),
         pace=pace_of(report),
@@ -33,9 +38,9 @@ def report_html(report: RunReport) -> str:
     )
 
 
-def write_report_html(report: RunReport, path: Path) -> None:
+def write_report_html(report: RunReport, path: Path, earlier: Sequence[RunReport] = ()) -> None:
     """Write the report as one page that needs no other file. Raises OSError."""
-    path.write_text(report_html(report), encoding="utf-8")
+    path.write_text(report_html(report, earlier), encoding="utf-8")
 
 
 def _shown(text: str) -> str:

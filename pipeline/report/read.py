@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline import codec
 from pipeline.errors import SettingsError, StateCorrupt
+from pipeline.report.history import RUNS_AT_MOST
 from pipeline.report.record import FailureRow, RunReport
+from pipeline.report.running import RunningRun, read_running
 from pipeline.settings import Settings
 from pipeline.state.lease import read_lease
 from pipeline.state.objects import StateRow, read_state
-from pipeline.state.receipts import RUNS
-from pipeline.state.store import open_store
+from pipeline.state.receipts import RUNS, RunFolder
+from pipeline.state.store import Store, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class RunStatus:
     media_seconds: float
     lease_holder: str | None
     unfinished_runs: int
+    running: RunningRun | None = None
 
 
 def read_status(settings: Settings) -> RunStatus:
@@ -58,7 +62,13 @@ def read_status(settings: Settings) -> RunStatus:
         state.totals.get("decoded_ms", 0) / 1000,
         lease.holder if lease and lease.expires_at > 0 else None,
         len(unfinished),
+        read_running(store),
     )
+
+
+def read_running_run(settings: Settings) -> RunningRun | None:
+    """The part of the status that changes while a run goes on. Raises as `read_status` does."""
+    return read_running(open_store(settings.state.location, settings.source))
 
 
 def read_failures(settings: Settings) -> Iterator[FailureRow]:
@@ -93,7 +103,23 @@ def read_report(settings: Settings, run_id: str | None = None) -> RunReport:
             f"There is no report {'of run ' + run_id if run_id else 'yet'} in {store.location}.",
             remedy="`sensedex run` makes one; `sensedex status` names the last run.",
         )
-    name = max(names)
+    return _report_at(store, max(names))
+
+
+def read_earlier(settings: Settings, report: RunReport) -> tuple[RunReport, ...]:
+    """The reports of the runs before, in their order, the last of them; one that cannot be read is
+    left out."""
+    store = open_store(settings.state.location, settings.source)
+    own = RunFolder(report.sequence, report.run_id).report
+    names = sorted(n for n in store.list(RUNS) if n.endswith("/report.json") and n < own)
+    found = []
+    for name in names[1 - RUNS_AT_MOST :]:
+        with suppress(StateCorrupt):
+            found.append(_report_at(store, name))
+    return tuple(found)
+
+
+def _report_at(store: Store, name: str) -> RunReport:
     found = store.read(name)
     assert found is not None
     try:

@@ -37,10 +37,12 @@ class ShardLoad:
 
 @dataclass(frozen=True, slots=True)
 class LoadDone:
-    """The load's receipt, and the seconds that it took where it was done."""
+    """The load's receipt, and the seconds that it took where it was done: in all, and of each
+    request that wrote segments."""
 
     receipt: LoadReceipt
     seconds: float
+    upsert_seconds: tuple[float, ...] = ()
 
 
 class HeldLease(Protocol):
@@ -63,6 +65,7 @@ def load_committed(
     lease.confirm()
     started = time.perf_counter()
     run, receipt = asked.run, asked.receipt
+    requests: list[float] = []
     if receipt.data_file is None:
         done = load_shard(index, (), asked.outcomes, run.sequence, run.run_id)
     else:
@@ -73,11 +76,13 @@ def load_committed(
                     remedy="Remove its receipt and run again: its objects are embedded anew.",
                 )
             rows = read_segments(path)
-            done = load_shard(index, rows, asked.outcomes, run.sequence, run.run_id)
+            done = load_shard(
+                index, rows, asked.outcomes, run.sequence, run.run_id, on_upsert=requests.append
+            )
     if receipt.sequence == run.sequence:
         loaded_by = {"process": f"{socket.gethostname()}:{os.getpid()}"}  # as the lease has it
         commit_load(store, run, receipt.shard, codec.to_json(done) | loaded_by)
-    return LoadDone(done, time.perf_counter() - started)
+    return LoadDone(done, time.perf_counter() - started, tuple(requests))
 
 
 def load_as_task(asked: ShardLoad) -> LoadDone:

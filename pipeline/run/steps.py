@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from encoders.loading import check_weights
@@ -34,6 +34,7 @@ from pipeline.run.cluster_checks import for_workers
 from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.load_place import LoadPlace
 from pipeline.run.shard_load import ShardLoad, load_committed
+from pipeline.run_events import ShardLoaded
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
@@ -161,6 +162,8 @@ def load(
             busy_seconds=done.seconds,
         ),
     )
+    points = done.receipt.points
+    reporter.loaded(ShardLoaded(receipt.shard, points, done.seconds, done.upsert_seconds))
     return done.receipt
 
 
@@ -232,12 +235,12 @@ def measures_recall(settings: Settings) -> bool:
     return settings.index.url is not None and settings.search.recall_queries > 0
 
 
-def recall(run: Run) -> ServedRecall:
-    """What the index finds as it is served; the run's token is the seed. Raises nothing that a
-    server can make go wrong."""
+def recall(run: Run, on_search: Callable[[float], None]) -> ServedRecall:
+    """What the index finds as it is served; the run's token is the seed, and `on_search` is told
+    the seconds of each search. Raises nothing that a server can make go wrong."""
     wanted = run.settings.search
     effort = Effort(wanted.recall_queries, wanted.recall_seconds)
-    return measure_recall(run.settings.index, effort, run.folder.sequence)
+    return measure_recall(run.settings.index, effort, run.folder.sequence, on_search)
 
 
 def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str, bucket: str) -> StateRow:

@@ -21,6 +21,7 @@ from pipeline.report.build import keep_report, report_of
 from pipeline.report.record import OutcomeTotals, RunReport
 from pipeline.run.expected import calibrate_by_run, expected, kept_calibration, money_of
 from pipeline.run.kept_receipts import KeptReceipts
+from pipeline.run.observers import committed_shard, lease_taken, watched_run
 from pipeline.run.preflight import check_index, check_queries
 from pipeline.run.step_runner import (
     CHECK,
@@ -35,6 +36,8 @@ from pipeline.run.step_runner import (
     StepRunner,
     plain_runner,
 )
+from pipeline.run.watched_steps import WatchedSteps
+from pipeline.run_events import OnEvent, RunEnded, Searched, ignore_event
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings
 from pipeline.state.receipts import new_run_id
@@ -57,21 +60,24 @@ def run_index(
     on_progress: OnProgress = ignore_progress,
     *,
     on_plan: Callable[[RunPlan], None] = lambda _: None,
+    on_event: OnEvent = ignore_event,
     runner: StepRunner | None = None,
 ) -> RunReport:
-    """Plan, and do what is planned. `runner` calls the steps, by default in this process.
+    """Plan, and do what is planned. `runner` calls the steps, by default in this process; what
+    happens is told to `on_progress` and `on_event`, after the metrics and traces of the settings.
 
     A run with nothing to do reads the listing and the state, and writes nothing; it imports no
     torch, Ray or Qdrant client. Killed anywhere, the next call goes on from what is committed.
 
     Raises what the steps raise: SensedexError, whose class says whether to call again.
     """
-    reporter = ProgressReporter(on_progress)
     wanted = options or RunOptions()
     with (
+        watched_run(settings, on_progress, on_event) as reporter,
         scratch_folder() as folder,
-        plain_runner(reporter.phase) if runner is None else nullcontext(runner) as steps,
+        plain_runner(reporter.phase) if runner is None else nullcontext(runner) as calling,
     ):
+        steps = WatchedSteps(calling, reporter)
 
         def checked_plan() -> RunPlan:
             check_queries(settings)
@@ -81,9 +87,12 @@ def run_index(
         steps.call(CHECK, lambda: check_index(settings, planned))
         on_plan(planned)
         if planned.nothing_to_do:
-            return report_of(settings, planned, OutcomeTotals(), reporter)
-        with KeptReceipts(folder) as receipts:
-            return _write(settings, planned, reporter, steps, receipts)
+            report = report_of(settings, planned, OutcomeTotals(), reporter)
+        else:
+            with KeptReceipts(folder) as receipts:
+                report = _write(settings, planned, reporter, steps, receipts)
+        reporter.tell(RunEnded(objects_by_status=report.objects_by_status))
+        return report
 
 
 def _write(
@@ -97,7 +106,7 @@ def _write(
     from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
     from pipeline.run.cluster_checks import checked_cluster
-    from pipeline.search.evaluate import measure_index
+    from pipeline.run.kept_progress import progress_kept
 
     run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
@@ -107,35 +116,58 @@ def _write(
         writing(settings, store, run_id, after_token=after) as (lease, index),
     ):
         run = protocol.start(settings, planned, lease)
-        index.ensure_collection(run.spaces)
-        totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
-        steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
-        state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
-        reporter.record_phase("write the state")
-        search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
-        if search:
-            reporter.record_phase("measure search")
-        known = state.totals.get("segments", 0)
-        recall = None
-        if protocol.measures_recall(settings):
-            recall = steps.call(RECALL, lambda: protocol.recall(run))
-            reporter.record_phase("measure the index")
-        report = report_of(
-            settings,
-            planned,
-            totals,
-            reporter,
-            run=run.folder,
-            estimate=expected(settings, planned, kept_calibration(planned)),
-            money=money_of(settings, planned, totals, reporter, engine),
-            points=protocol.live_segments(index, known),
-            known=known,
-            search=search,
-            engine=engine if planned.to_embed else "",
-            recall=recall,
-        )
-        keep_report(run.store, run.folder, report)
-        calibrate_by_run(planned, totals, reporter, engine, run_id)
+        reporter.tell(lease_taken(run.folder, lease, settings, planned.state.run_id))
+        with progress_kept(store, run.folder, lease, reporter):
+            return _under_lease(run, planned, index, reporter, steps, engine, receipts)
+
+
+def _under_lease(
+    run: Run,
+    planned: RunPlan,
+    index: VectorIndex,
+    reporter: ProgressReporter,
+    steps: StepRunner,
+    engine: Engine,
+    receipts: KeptReceipts,
+) -> RunReport:
+    """From the collection to the report, in the order of the protocol."""
+    from pipeline.run import steps as protocol
+    from pipeline.search.evaluate import measure_index
+
+    settings = run.settings
+    index.ensure_collection(run.spaces)
+    totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
+    steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
+    state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
+    reporter.record_phase("write the state")
+
+    def searched(seconds: float) -> None:
+        reporter.tell(Searched(seconds))
+
+    search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards, searched))
+    if search:
+        reporter.record_phase("measure search")
+    known = state.totals.get("segments", 0)
+    recall = None
+    if protocol.measures_recall(settings):
+        recall = steps.call(RECALL, lambda: protocol.recall(run, searched))
+        reporter.record_phase("measure the index")
+    report = report_of(
+        settings,
+        planned,
+        totals,
+        reporter,
+        run=run.folder,
+        estimate=expected(settings, planned, kept_calibration(planned)),
+        money=money_of(settings, planned, totals, reporter, engine),
+        points=protocol.live_segments(index, known),
+        known=known,
+        search=search,
+        engine=engine if planned.to_embed else "",
+        recall=recall,
+    )
+    keep_report(run.store, run.folder, report)
+    calibrate_by_run(planned, totals, reporter, engine, run.folder.run_id)
     return report
 
 
@@ -159,8 +191,10 @@ def _embed_and_load(
     loading: set[int] = set()
 
     def load(receipt: ShardReceipt, place: LoadPlace) -> None:
-        for outcome in protocol.outcomes_taken(run, planned, receipt):
+        outcomes = protocol.outcomes_taken(run, planned, receipt)
+        for outcome in outcomes:
             totals.add(outcome)
+        reporter.committed(committed_shard(run.settings, run.folder, receipt, outcomes))
         number = receipts.keep(receipt)
         held = receipt if len(loading) < MOST_HELD else None
         loading.add(number)

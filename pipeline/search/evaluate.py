@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -50,16 +51,27 @@ def measure(
 
 
 def measure_index(
-    settings: Settings, index: VectorIndex, cards: Sequence[EncoderCard]
+    settings: Settings,
+    index: VectorIndex,
+    cards: Sequence[EncoderCard],
+    on_search: Callable[[float], None] = lambda _: None,
 ) -> tuple[SearchRecall, ...]:
-    """Ask an open index what `search.queries` lists; nothing where it names no list.
+    """Ask an open index what `search.queries` lists; nothing where it names no list. `on_search` is
+    told the seconds of each search, from the question to its moments.
 
     Raises SettingsError, and as a search does."""
     if settings.search.queries is None:
         return ()
     queries = read_queries(settings.search.queries)
     searcher = Searcher(index, cards, settings)
-    return measure(searcher.search, queries, window_ms=settings.decode.window_ms).shares
+
+    def search(request: SearchRequest) -> Sequence[Moment]:
+        began = time.perf_counter()
+        found = searcher.search(request)
+        on_search(time.perf_counter() - began)
+        return found
+
+    return measure(search, queries, window_ms=settings.decode.window_ms).shares
 
 
 def _recall(what: str, k: int, found: int, queries: int) -> SearchRecall:

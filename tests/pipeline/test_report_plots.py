@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.records import Status
+from pipeline.report.history import history_plots
 from pipeline.report.html import report_html
 from pipeline.report.plots import STATUS_TONES, axis_to, phase_plot, plots_of, seconds_text
 from pipeline.report.record import RunReport, StageTime
+from pipeline.search.recall import SearchRecall
+from pipeline.served_recall import ServedRecall, VectorRecall
 
 REPORT = RunReport(
     run_id="r", sequence=1, bucket="films", prefix="", collection="media", encoder="e",
@@ -27,10 +31,10 @@ REPORT = RunReport(
 )  # fmt: skip
 
 
-def drawn(report: RunReport) -> dict[str, ElementTree.Element]:
+def drawn(report: RunReport, *earlier: RunReport) -> dict[str, ElementTree.Element]:
     """Every plot of the page by its key, each read as XML, which HTML need not be."""
     plots = {}
-    for text in re.findall(r"<svg.*?</svg>", report_html(report), flags=re.S):
+    for text in re.findall(r"<svg.*?</svg>", report_html(report, earlier), flags=re.S):
         svg = ElementTree.fromstring(text)
         plots[svg.attrib["aria-labelledby"].split("-")[0]] = svg
     return plots
@@ -142,3 +146,56 @@ def test_an_axis_holds_what_is_on_it(longest: float, whole: bool) -> None:
 )
 def test_seconds_have_the_digits_that_tell_something(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
+
+
+def test_the_runs_before_stand_beside_one_another() -> None:
+    ended = {"indexed": 50, "failed": 3, "denied": 1, "rejected": 9}
+    first = replace(REPORT, started_at="2026-01-01", media_seconds=1e3, objects_by_status=ended)
+    between = replace(REPORT, started_at="2026-01-02", seconds_by_phase={}, search=())
+    plots = drawn(REPORT, first, between)
+    dealt = [float(column.attrib["height"]) for column in plots["dealt"].iter("rect")]
+    assert [length / dealt[1] for length in dealt] == pytest.approx([63 / 1203, 1, 1], abs=1e-3)
+    assert shares(plots["dealt"], "x") == pytest.approx([0, 100 / 3, 200 / 3], abs=1e-3)
+    failed = [column.findtext("title") for column in plots["failures"].iter("rect")]
+    assert failed == ["2026-01-01: 4", "2026-01-02: 0", ": 0"]
+    assert texts(plots["failures"], "value") == ["now 0"]
+    assert texts(plots["failures"], "tick") == ["at most 4"]
+    # A run that embedded nothing has no rate, and none of these was measured or paid for.
+    assert len(list(plots["rate"].iter("rect"))) == 2
+    assert texts(plots["rate"], "value") == ["now 66.7"]
+    assert plots.keys() & {"recall", "found", "money"} == set()
+
+
+def test_recall_is_on_an_axis_to_one() -> None:
+    def asked(share: float) -> RunReport:
+        recall = ServedRecall(vectors=(VectorRecall("vision", 50, share),))
+        search = (SearchRecall("asset", 1, 3, 4, 0.3, 0.9),)
+        return replace(REPORT, recall=recall, search=search)
+
+    plots = drawn(asked(0.5), asked(1.0))
+    whole, half = (float(column.attrib["height"]) for column in plots["recall"].iter("rect"))
+    assert half == pytest.approx(whole / 2)
+    assert texts(plots["found"], "value") == ["now 0.750"]
+
+
+def test_of_one_run_there_is_no_history() -> None:
+    assert history_plots([REPORT]) == ()
+    assert history_plots([]) == ()
+    assert "runs that changed something" not in report_html(REPORT)
+
+
+def test_money_is_shown_where_reports_have_it() -> None:
+    @dataclass(frozen=True)
+    class Priced:
+        """As a report with prices will be."""
+
+        money: float
+        started_at: str = ""
+        objects: int = 0
+        objects_by_status: Mapping[str, int] = field(default_factory=dict)
+        media_seconds_per_second: float = 0.0
+        recall: None = None
+        search: tuple[SearchRecall, ...] = ()
+
+    [*_, plot] = history_plots([Priced(2.5), Priced(1.0)])  # type: ignore[list-item]
+    assert (plot.key, plot.last, plot.highest) == ("money", "1.00", "2.50")
