@@ -3,19 +3,20 @@
 locals {
   media_key_arn = var.media_kms_key_arn == "" ? aws_kms_key.state.arn : var.media_kms_key_arn
 
-  policy_files = toset(["writer", "writer-keys", "events", "reader", "reader-keys"])
+  policy_files = toset(["writer", "writer-keys", "events", "inventory", "reader", "reader-keys"])
 
-  policies = { for name in local.policy_files : name => replace(replace(replace(replace(replace(replace(
+  policies = { for name in local.policy_files : name => replace(replace(replace(replace(replace(replace(replace(
     file("${path.module}/../iam/${name}.json"),
     "SOURCE-BUCKET", var.media_bucket),
     "STATE-BUCKET", var.state_bucket),
     "STATE-PREFIX", var.state_prefix),
+    "INVENTORY-BUCKET", var.state_bucket),
     "QUEUE-ARN", aws_sqs_queue.events.arn),
     "STATE-KEY-ARN", aws_kms_key.state.arn),
     "SOURCE-KEY-ARN", local.media_key_arn)
   }
 
-  for_the_writer = toset(["writer", "writer-keys", "events"])
+  for_the_writer = toset(["writer", "writer-keys", "events", "inventory"])
 }
 
 data "aws_iam_policy_document" "pods" {

@@ -33,7 +33,7 @@ def test_the_file_is_well(root_dir: Path, folder: Path) -> None:
             "restarts: yes\n    environment:",
             "Extra inputs",
         ),
-        ("qdrant:v1.19.0", "qdrant:latest", "qdrant: docker.io/qdrant/qdrant:latest has no tag"),
+        ("qdrant:v1.19.0", "qdrant:latest", "qdrant: qdrant/qdrant:latest has no tag"),
         (r'ports: \["127.0.0.1:6333', 'ports: ["6333', "open to the network"),
         (r"GF_SECURITY_ADMIN_PASSWORD: .*", "GF_SECURITY_ADMIN_PASSWORD: admin", "in clear"),
         (r"prefect:\$\{POSTGRES_PASSWORD[^}]*\}@", "prefect:prefect@", "has a password in clear"),
