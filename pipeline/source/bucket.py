@@ -10,6 +10,7 @@ from pipeline.s3.client import make_fetching_client
 from pipeline.s3.errors import first_contact
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
+from pipeline.s3.ranges import NoRangesError, RangedFile
 from pipeline.settings import SourceSettings
 
 
@@ -29,3 +30,12 @@ class BucketSource:
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)
+
+    def open_parts(self, obj: MediaObject, path: Path) -> RangedFile | None:
+        """None of a server that knows no ranges."""
+        parts = RangedFile(self._client, obj, path, self._quick)
+        try:
+            parts.read(0, 1)
+        except NoRangesError:
+            return None
+        return parts

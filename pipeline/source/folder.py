@@ -78,6 +78,9 @@ class FolderSource:
             )
         return FetchedObject(mimetypes.guess_type(obj.key)[0] or "")
 
+    def open_parts(self, obj: MediaObject, path: Path) -> None:
+        """A copy on this machine, or over a network's file system, is as quick whole."""
+
     def _below(self, folder: Path, key: str) -> Iterator[MediaObject]:
         """Depth first, a folder by its name with the slash, so that keys come in their order."""
         try:
