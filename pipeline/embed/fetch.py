@@ -35,8 +35,8 @@ _NO_SIDECARS = Sidecars()
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """An object that was planned, and what came of fetching it: its file, or the outcome that the
-    listing alone says (`verdict`), or what was raised (`error`). `parts` is there where the file has
-    not all of the object, and gets the rest where it is needed."""
+    listing alone says (`verdict`), or what was raised (`error`). `parts` is there where the file
+    has not all of the object, and gets the rest where it is needed."""
 
     planned: PlanRow
     path: Path | None = None

@@ -2,8 +2,8 @@
 14496-12: moov, stsz, stsc, stco, stts, ctts, stss, elst).
 
 Only what is plain is understood. A film in fragments, an index that contradicts itself or the
-object's size, several pictures: None, and the object is fetched whole. What FFmpeg makes of a film is
-never decided here; this says which bytes it will want, and the decoder says when that was wrong.
+object's size, several pictures: None, and the object is fetched whole. What FFmpeg makes of a film
+is never decided here; this says which bytes it will want, and the decoder says when it was wrong.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _track(trak: bytes, movie_timescale: int) -> Track:
         if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= len(sizes)):
             raise _NotPlainError("a key frame that is none of the samples")
         is_key[numbers - 1] = True
-        partly = _one(table, "stps")  # QuickTime's, of groups whose first frames need the one before
+        partly = _one(table, "stps")  # QuickTime's: frames shown before these need more
         if partly is not None:
             numbers = _table(partly, ">u4", 1).reshape(-1)
             is_key[numbers[(numbers >= 1) & (numbers <= len(sizes))] - 1] = True
@@ -261,7 +261,8 @@ def _offsets(table: bytes, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     first_of_chunk = np.cumsum(counts) - counts
     # An empty chunk has no first sample; nothing is repeated for it.
     base = begins - np.append(before, sizes.sum())[first_of_chunk]
-    return np.repeat(base, counts) + before
+    places: NDArray[np.int64] = np.repeat(base, counts) + before
+    return places
 
 
 def _moved_by(edits: bytes | None) -> int | None:

@@ -1,8 +1,8 @@
 """Which bytes of a film its decoder will read, where key frames stand for their windows; told from
 the film's index, before the film is there.
 
-More than is needed may be named, never knowingly less: the decoder looks at each packet that it uses
-and says so where one is not there (`NotFetchedError`), and then the object is fetched whole.
+More than is needed may be named, never knowingly less: the decoder looks at each packet that it
+uses and says so where one is not there (`NotFetchedError`), and then the object is fetched whole.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ MIN_OBJECT_BYTES = 16 * 2**20
 
 GAP_BYTES = 256 * 2**10
 """Of what nobody needs, so much is read over rather than to ask once more: what a request costs
-here, two milliseconds, carries a quarter of a megabyte on a line of a gigabit (docs/performance.md).
-"""
+here, two milliseconds, carries as much on a line of a gigabit (docs/performance.md)."""
 
 WORTH_SHARE = 0.6
 """Above it, with a request counted as GAP_BYTES, an object is fetched whole."""
@@ -92,6 +91,8 @@ def _for_windows(
         return keys.copy()
     if track.shown_ticks is None or any(t.shown_ticks is None for t in tracks):
         return None  # when anything is shown, is known to FFmpeg alone
+    if track.shown_ticks.min(initial=0) < 0:
+        return None  # the film begins within a group, which FFmpeg counts in
     starts = [
         Fraction(int(t.shown_ticks.min()), t.timescale)
         for t in tracks
@@ -109,7 +110,5 @@ def _for_windows(
     # Until its first frame comes, a window shows the last one before it.
     order = np.argsort(shown, kind="stable")
     last_before = np.searchsorted(shown[order], alone * float(window_ticks)) - 1
-    exact = np.union1d(
-        groups[np.isin(window, alone)], groups[order[last_before[last_before >= 0]]]
-    )
+    exact = np.union1d(groups[np.isin(window, alone)], groups[order[last_before[last_before >= 0]]])
     return keys | np.isin(groups, exact)

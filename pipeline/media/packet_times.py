@@ -7,7 +7,7 @@ of nothing lies between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -37,15 +37,21 @@ class StreamPackets(Generic[_S]):
     `joins` says how often their times were continued from where they broke off. A file cut short
     ends where it is cut. Raises MediaRejected `encrypted`.
 
-    Of a film of which only parts are there (`fetched`), most packets are zeros: their times are read,
-    and `look_at` says of those that are used whether they are there.
+    Of a film of which only parts are there (`fetched`), most packets are zeros: their times are
+    read, and `look_at` says of those that are used whether they are there. Where `keys` says at
+    which bytes key frames lie, no other is any: FFmpeg also looks for them in what a packet holds.
     """
 
     def __init__(
-        self, container: InputContainer, stream: _S, fetched: ByteRanges | None = None
+        self,
+        container: InputContainer,
+        stream: _S,
+        fetched: ByteRanges | None = None,
+        keys: Container[int | None] | None = None,
     ) -> None:
         self.joins = 0
         self._fetched = fetched
+        self._keys = keys
         self._packets: Iterator[Packet[_S]] = container.demux(stream)  # type: ignore[assignment]
         self._base = stream.time_base or Fraction(1, 1000)
         self.may_jump = bool(container.format.flags & _TS_DISCONT)
@@ -69,8 +75,11 @@ class StreamPackets(Generic[_S]):
                 code="encrypted",
                 remedy="Upload it without protection, or leave its prefix out.",
             )
-        if packet.is_keyframe:  # what kind of one it is, is read in it
-            self.look_at(packet)
+        if self._keys is not None:
+            if packet.pos in self._keys:
+                self.look_at(packet)
+            else:
+                packet.is_keyframe = False
         if self.may_jump:
             self._put_in_line(packet)
         return packet

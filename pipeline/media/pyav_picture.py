@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from av.packet import Packet
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from pipeline.byte_ranges import ByteRanges
+from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
 from pipeline.media.av_graph import FrameConverter
 from pipeline.media.av_packets import BadDataError, bad_data_apart
@@ -76,7 +76,10 @@ class PyavPicture:
                 self._keyframes(),
             )
             choice = _Choice(plan.keyframes, self._grid.frames_per_window)
-            packets = StreamPackets(container, stream, self._fetched)
+            keys = None if plan.keyframes is None else _keys_by_index(container, stream)
+            if keys is None and self._fetched is not None:
+                raise NotFetchedError
+            packets = StreamPackets(container, stream, self._fetched, keys)
             for frame in self._frames(stream, plan, packets):
                 pts = frame.pts if self._track.has_pts else None
                 pts = frame.dts if pts is None else pts
@@ -156,6 +159,15 @@ class PyavPicture:
 
     def _ms(self, pts: int) -> int:
         return milliseconds(pts * self._track.time_base - self._origin_s)
+
+
+def _keys_by_index(container: InputContainer, stream: VideoStream) -> frozenset[int] | None:
+    """At which bytes the key frames of an MP4 or QuickTime film lie, by its index; None of any
+    other, and of one in fragments, each of which has its own."""
+    entries = stream.index_entries
+    if not container.format.name.startswith("mov") or len(entries) != stream.frames:
+        return None
+    return frozenset(entry.pos for entry in entries if entry.is_keyframe)
 
 
 class _Choice:

@@ -35,8 +35,8 @@ _PLAIN_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SIGNED_FOR_S3 = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([^/,]+)/s3/aws4_request,")
 _METADATA = "x-amz-meta-"
 _REFUSES_NOT_THE_WAY = {200, 404, 412, 429}
-"""The server knows no ranges, the object is gone or another, or the server is busy: the next one may be
-asked for so again."""
+"""The server knows no ranges, the object is gone or another, or the server is busy: the next one
+may be asked for so again."""
 
 
 class QuickGet:

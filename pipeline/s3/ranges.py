@@ -1,8 +1,8 @@
 """An object of which parts are fetched, as they are asked for, into a file of its whole size.
 
 The rest of the file is holes, which take no room on the disk and read as zeros. Each part is asked
-for under the precondition of the first (If-Match, and the version), so that all are of the object that
-was listed; one that has changed meanwhile is as good as gone.
+for under the precondition of the first (If-Match, and the version), so that all are of the object
+that was listed; one that has changed meanwhile is as good as gone.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ from pathlib import Path
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
-        "start yardsticks planning scaling writer decode sampling small_objects encode precision "
-        "load server_load payload_indexes rebuild recall verify pipeline protocol faults"
+        "start yardsticks planning scaling writer decode sampling fetched_bytes small_objects "
+        "encode precision load server_load payload_indexes rebuild recall verify pipeline protocol "
+        "faults"
     ).split()
 )
 

@@ -15,6 +15,7 @@ from pipeline.embed.fetch import Fetched, fetched_ahead
 from pipeline.errors import ObjectChanged
 from pipeline.records import Action, FetchedObject, MediaObject, PlanRow
 from pipeline.settings import SourceSettings
+from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.folder import FolderSource
 
 Fill = Callable[[int, int], list[PlanRow]]

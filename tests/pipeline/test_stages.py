@@ -30,7 +30,7 @@ from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
-from pipeline.settings_embedding import TagSettings
+from pipeline.settings_embedding import DecodeSettings, TagSettings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
 from tests.support import media_files

@@ -47,7 +47,8 @@ class SandboxDecoder:
     def decode(self, path: Path, fetched: ByteRanges | None = None) -> Iterator[Item]:
         """As `decode_in_child`, and raises what that raises."""
         size_bytes = path.stat().st_size
-        if fetched is None and self._settings.objects_per_child > 1 and _may_share(path, size_bytes):
+        shares = self._settings.objects_per_child > 1 and fetched is None
+        if shares and _may_share(path, size_bytes):
             items = self._decode_shared(path, size_bytes)
             if items is not None:
                 yield from items
