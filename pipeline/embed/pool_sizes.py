@@ -21,8 +21,8 @@ hundredth of that."""
 _MINI_WINDOW_MS = 10.8
 _PICTURE_MS = 4.8
 _FILM_WINDOW_MS = {"exact": 174.0, "keyframes": 44.0, "keyframes_only": 48.0}
-"""Milliseconds of a core, all of docs/performance.md: the small encoder's for a window, Pillow's for
-a picture, and a decoder's for two seconds of 1080p at GOP 60."""
+"""Milliseconds of a core, by docs/performance.md: the small encoder's for a window, Pillow's for a
+picture, and a decoder's for two seconds of 1080p at GOP 60."""
 
 FILMS_FROM_BYTES = 4 * 2**20
 """A mean object of more is taken for a film: at 5 Mbit/s, one of seven seconds."""
