@@ -156,7 +156,7 @@ class EncodeSettings(SettingsPart):
         0,
         ge=0,
         description="Encoders side by side, as Ray actors with a GPU or a CPU core each, at most; "
-        "0 for one on every GPU, or on every fourth core where there is none.",
+        "0 for as many as the media turns out to need, of a small encoder up to four on a GPU.",
     )
 
     @model_validator(mode="before")

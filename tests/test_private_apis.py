@@ -286,3 +286,12 @@ def test_transformers_has_the_parts_of_pe_av(tmp_path: Path) -> None:
         for name in part.split("."):
             found = getattr(found, name, None)
         assert found is not None, broke("transformers", f"has no {part} in PeAudioVideoModel")
+
+
+def test_ray_knows_handles_that_keep_no_actor_alive() -> None:
+    from ray.actor import ActorHandle
+
+    package = "ray"
+    known = inspect.signature(ActorHandle.__init__).parameters
+    assert "weak_ref" in known, broke(package, "knows no weak handles of actors")
+    assert "_ray_weak_ref" in inspect.getsource(ActorHandle), broke(package, "renamed them")

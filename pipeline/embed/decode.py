@@ -3,6 +3,7 @@ outcome."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import traceback
@@ -13,9 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import codec
+from pipeline.byte_ranges import NotFetchedError
 from pipeline.embed.fetch import Fetched
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
+from pipeline.local_files import room_named
+from pipeline.media.sandbox.protocol import Item
 from pipeline.media.sandbox.shared_child import SandboxDecoder
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.payload import segment_payload
@@ -62,7 +66,7 @@ class DecodeStage:
             if fetched.path is None or fetched.found is None:
                 raise ValueError("an object was neither fetched nor was there a reason")
             failure = next(iter(fetched.sidecars.failures), None)
-            for item in self._decoder.decode(fetched.path):
+            for item in self._items(fetched, fetched.path):
                 if isinstance(item, MediaInfo):
                     info = item
                 elif isinstance(item, Window):
@@ -123,12 +127,28 @@ class DecodeStage:
         yield self._end(planned, shard, outcome)
         self._add_progress(
             Stage.FETCH,
-            StageProgress(1, bytes=planned.object.size_bytes, busy_seconds=fetched.seconds),
+            StageProgress(1, bytes=fetched.bytes, busy_seconds=fetched.seconds),
         )
         self._add_progress(
             Stage.DECODE,
             StageProgress(1, windows, decoded_ms, planned.object.size_bytes, seconds),
         )
+
+    def _items(self, fetched: Fetched, path: Path) -> Iterator[Item]:
+        """What the decoder gives. Where parts of the object are there and more turns out to be
+        needed, all of it is fetched; what was given before is the same, and passed over. Nothing is
+        rejected of which only parts were seen."""
+        given = 0
+        if fetched.parts is not None:
+            try:
+                for item in self._decoder.decode(path, fetched.parts.fetched):
+                    yield item
+                    given += 1
+                return
+            except (NotFetchedError, MediaRejected):
+                with room_named():
+                    fetched.parts.fetch_rest()
+        yield from itertools.islice(self._decoder.decode(path), given, None)
 
     def close(self) -> None:
         """End the decoder's process; the stage is not used again."""

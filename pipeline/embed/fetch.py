@@ -15,11 +15,14 @@ from pathlib import Path
 
 from pipeline.ahead import Shared, ahead
 from pipeline.local_files import room_named, scratch_folder
+from pipeline.media.mp4_index import read_index
+from pipeline.media.needed_bytes import needed_bytes, wants_parts
 from pipeline.planning.diff import verdict_without_get
-from pipeline.records import FetchedObject, ObjectOutcome, PlanRow
+from pipeline.records import FetchedObject, MediaObject, ObjectOutcome, PlanRow
 from pipeline.settings import SourceSettings
+from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
-from pipeline.source.source import open_source
+from pipeline.source.source import PartlyFetched, open_source
 
 FETCHES_AT_ONCE = 4
 MAX_OBJECTS_AHEAD = 16
@@ -32,7 +35,8 @@ _NO_SIDECARS = Sidecars()
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """An object that was planned, and what came of fetching it: its file, or the outcome that the
-    listing alone says (`verdict`), or what was raised (`error`)."""
+    listing alone says (`verdict`), or what was raised (`error`). `parts` is there where the file
+    has not all of the object, and gets the rest where it is needed."""
 
     planned: PlanRow
     path: Path | None = None
@@ -41,6 +45,14 @@ class Fetched:
     verdict: ObjectOutcome | None = None
     error: Exception | None = None
     seconds: float = 0.0
+    parts: PartlyFetched | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Of the object, those that were asked for until now."""
+        if self.parts is not None:
+            return self.parts.fetched.size_bytes
+        return self.planned.object.size_bytes
 
     def delete(self) -> None:
         """The file goes; it is not wanted any more."""
@@ -52,8 +64,9 @@ class Fetcher:
     """Fetches into a folder, under names of its own, since a key can hold anything. May be shared
     by threads."""
 
-    def __init__(self, settings: SourceSettings, folder: Path) -> None:
+    def __init__(self, settings: SourceSettings, decode: DecodeSettings, folder: Path) -> None:
         self._settings = settings
+        self._decode = decode
         self._source = open_source(settings)
         self._folder = folder
         self._numbers = itertools.count()
@@ -67,7 +80,8 @@ class Fetcher:
         path = self._folder / f"object-{next(self._numbers)}"
         try:
             with room_named():
-                found = self._source.fetch(planned.object, path)
+                parts = self._parts(planned.object, path)
+                found = parts.found if parts else self._source.fetch(planned.object, path)
                 if self._settings.object_tags:
                     found = replace(found, tags=self._source.tags(planned.object))
                 sidecars = self._sidecars(planned)
@@ -75,7 +89,26 @@ class Fetcher:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             return Fetched(planned, error=error, seconds=time.perf_counter() - began)
-        return Fetched(planned, path, found, sidecars, seconds=time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        if parts is not None and parts.fetched.contain(0, planned.object.size_bytes):
+            parts = None
+        return Fetched(planned, path, found, sidecars, seconds=seconds, parts=parts)
+
+    def _parts(self, obj: MediaObject, path: Path) -> PartlyFetched | None:
+        """The bytes that the decoder will read; all of them, where most are needed and where it
+        cannot be said which. None where it does not pay to ask."""
+        if not wants_parts(self._decode, obj.size_bytes):
+            return None
+        parts = self._source.open_parts(obj, path)
+        if parts is None:
+            return None
+        index = read_index(parts.read, obj.size_bytes)
+        needed = None if index is None else needed_bytes(index, obj.size_bytes, self._decode)
+        if needed is None:
+            parts.fetch_rest()
+        else:
+            parts.fetch(needed)
+        return parts
 
     def _sidecars(self, planned: PlanRow) -> Sidecars:
         files = []
@@ -124,7 +157,9 @@ class _Room:
 
 
 @contextmanager
-def fetched_ahead(settings: SourceSettings, rows: Iterator[PlanRow]) -> Iterator[Iterator[Fetched]]:
+def fetched_ahead(
+    settings: SourceSettings, decode: DecodeSettings, rows: Iterator[PlanRow]
+) -> Iterator[Iterator[Fetched]]:
     """The planned objects, fetched by several threads that begin at once; not in their order.
 
     An object's file is the taker's to delete. Raises what `rows` raises. May be shared by threads.
@@ -133,7 +168,7 @@ def fetched_ahead(settings: SourceSettings, rows: Iterator[PlanRow]) -> Iterator
     room = _Room(MAX_BYTES_AHEAD)
 
     with scratch_folder() as folder:
-        fetcher = Fetcher(settings, folder)
+        fetcher = Fetcher(settings, decode, folder)
 
         def fetches() -> Generator[Fetched, None, None]:
             for row in planned:

@@ -34,7 +34,8 @@ from pipeline.embed.fetch import FETCHES_AT_ONCE
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
 from pipeline.embed.plan_feeder import PlanFeeder
-from pipeline.embed.pools import Pools, StrandedActors, pools_for, wait_for_room
+from pipeline.embed.pool_sizes import Pools, decode_share
+from pipeline.embed.pools import StrandedActors, pools_for, wait_for_room
 from pipeline.embed.progress_actor import ProgressBoard
 from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rounds import GraphBroken, until_committed
@@ -84,7 +85,7 @@ def _stages(
             RayDecode,
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=pools.decoders),
+            compute=_pool(pools.decoders, pools.most_decoders),
             num_cpus=pools.cpus_each,
             fn_constructor_args=(job, board.handle, feeder.handle),
         )
@@ -92,9 +93,9 @@ def _stages(
             RayEncode,
             batch_size=encode.batch_size,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=pools.encoders),
+            compute=_pool(pools.encoders, pools.most_encoders),
             num_cpus=0 if pools.on_gpu else pools.cpus_each,
-            num_gpus=1 if pools.on_gpu else 0,
+            num_gpus=pools.gpus_each if pools.on_gpu else 0,
             fn_constructor_args=(job, board.handle),
         )
         .map_batches(
@@ -108,6 +109,11 @@ def _stages(
             fn_constructor_args=(job, board.handle, writers),
         )
     )
+
+
+def _pool(least: int, most: int) -> ActorPoolStrategy:
+    """Ray makes it larger while its stage lags and there is room."""
+    return ActorPoolStrategy(min_size=least, max_size=max(least, most))
 
 
 def _drawn(receipts: ray.data.Dataset, board: ProgressBoard) -> Iterator[ShardReceipt]:
@@ -149,10 +155,11 @@ def _own_error(error: BaseException) -> SensedexError | EncoderError | None:
 
 
 def receipts_by_ray(
-    job: EmbedJob, plan: Path, reporter: ProgressReporter
+    job: EmbedJob, plan: Path, reporter: ProgressReporter, share: float | None = None
 ) -> Iterator[ShardReceipt]:
     """A receipt for every shard of the job; what a lost worker or node cost is embedded again.
-    `plan` is the plan's file, as the run has stored it.
+    `plan` is the plan's file, as the run has stored it; `share` decoding's part of the work of
+    decoding and encoding, where the last run says so.
 
     Raises GraphBroken and ShardsMissing where the cluster cannot do it, and RayDied.
     """
@@ -166,13 +173,14 @@ def receipts_by_ray(
             reporter.embedding_began()
         reporter.update(stages)
 
-    rounds = _RayRounds(job, plan, board, reporter)
+    rounds = _RayRounds(job, plan, board, reporter, share)
     with board.followed_by(see, SEEN_EVERY_S):
         yield from until_committed(tuple(job.objects_by_shard), rounds, reporter.phase)
 
 
 def workers_of(pools: Pools) -> dict[Stage, int]:
-    """How many work in each stage of the graph. Each decoder has threads of its own that fetch."""
+    """How many work in each stage of the graph, at least. Each decoder has threads of its own that
+    fetch."""
     return {
         Stage.FETCH: FETCHES_AT_ONCE * pools.decoders,
         Stage.DECODE: pools.decoders,
@@ -185,8 +193,14 @@ class _RayRounds:
     """A graph a round. The counts of what is done again are taken back first."""
 
     def __init__(
-        self, job: EmbedJob, plan: Path, board: ProgressBoard, reporter: ProgressReporter
+        self,
+        job: EmbedJob,
+        plan: Path,
+        board: ProgressBoard,
+        reporter: ProgressReporter,
+        share: float | None,
     ) -> None:
+        self._share = share
         self._job = job
         self._plan = plan
         self._feeder = PlanFeeder(job)
@@ -200,15 +214,30 @@ class _RayRounds:
             {Stage.DECODE: self._done, Stage.ENCODE: without_bytes, Stage.WRITE: without_bytes}
         )
         wait_for_room(self._job.settings, self._reporter.phase)
-        pools = pools_for(self._job.settings)
+        objects, size_bytes = size_of_plan(self._plan, shards)
+        pools = pools_for(self._job.settings, self._share_of(objects, size_bytes))
         self._reporter.set_workers(workers_of(pools))
-        most = task_size(*size_of_plan(self._plan, shards), pools.decoders)
+        most = task_size(objects, size_bytes, max(pools.decoders, pools.most_decoders))
         tasks = decode_tasks(self._plan, shards, most)
         graph = run_graph(self._job, tasks, self._board, self._feeder, pools)
         with closing(cast("Any", graph)):
             for receipt in graph:
                 self._count(receipt)
                 yield receipt
+        self._reporter.set_workers(self._grown())
+
+    def _share_of(self, objects: int, size_bytes: int) -> float:
+        if self._share is not None:
+            return self._share
+        settings = self._job.settings
+        sampling, encoder = settings.decode.sampling, settings.encode.encoder
+        return decode_share(objects, size_bytes, sampling, encoder)
+
+    def _grown(self) -> dict[Stage, int]:
+        """What Ray has made of the pools, as far as is known."""
+        counted = self._board.most_actors()
+        decoders = counted.get(Stage.DECODE, 1)
+        return {**counted, Stage.FETCH: FETCHES_AT_ONCE * decoders}
 
     def committed(self, shards: Collection[int]) -> Iterator[ShardReceipt]:
         for receipt in read_receipts(self._job.open_store(), self._job.run):

@@ -39,7 +39,7 @@ class EmbedJob:
         return DecodeStage(self.settings.decode, encoder, fingerprints, add_progress)
 
     def fetched(self, rows: Iterator[PlanRow]) -> AbstractContextManager[Iterator[Fetched]]:
-        return fetched_ahead(self.settings.source, rows)
+        return fetched_ahead(self.settings.source, self.settings.decode, rows)
 
     def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
         return EncodeStage(self.load_encoders, self.spaces, add_progress, self.settings.tags)

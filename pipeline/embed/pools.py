@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
 
+from encoders.catalogue import card_for, shipped_weights
 from pipeline.embed.engine import usable_cores
+from pipeline.embed.pool_sizes import USUAL_DECODE_SHARE, Pools, encoders_per_gpu, fitting
 from pipeline.embed.rounds import GraphBroken
 from pipeline.settings import Settings
+from pipeline.settings_embedding import EncodeSettings
 
 if TYPE_CHECKING:
     from pipeline.embed.progress_actor import ProgressBoard
@@ -20,29 +23,12 @@ LOOK_EVERY_S = 2.0
 # So long an actor may be without a node before the graph is begun anew with fewer of them.
 STRANDED_S = 10.0
 ROOM_WITHIN_S = 600.0
-# Without a GPU. Not measured on many cores: of video, decoding takes the most; and every encoder
-# holds its weights.
-CPUS_PER_ENCODER = 4
-# One writer takes what some six of the largest GPUs give (docs/performance.md); CPUs give it a
-# hundredth of that.
-GPUS_PER_WRITER = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Pools:
-    """The actors of a graph. `cpus_each` is less than one where not even two fit; `writers` are
-    on the driver's node."""
-
-    decoders: int
-    encoders: int
-    on_gpu: bool
-    cpus_each: float = 1.0
-    writers: int = 1
-
-
-def pools_for(settings: Settings) -> Pools:
-    """As many as the settings ask for, and no more than there is room for on the current cluster:
-    Ray would wait for ever for a node that is gone."""
+def pools_for(settings: Settings, share: float = USUAL_DECODE_SHARE) -> Pools:
+    """As many as balance the stages, no more than the settings ask for, and no more than there is
+    room for on the current cluster: Ray would wait for ever for a node that is gone. `share` is
+    decoding's part of the work."""
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
     encode = settings.encode
@@ -53,28 +39,22 @@ def pools_for(settings: Settings) -> Pools:
         cpus=resources.get("CPU", 0.0),
         gpus=gpus if on_gpu else None,
         writer_cores=usable_cores(),
+        share=share,
+        per_gpu=encoders_per_gpu(_weights_bytes(encode)),
     )
 
 
-def fitting(
-    decoders: int, encoders: int, *, cpus: float, gpus: int | None, writer_cores: int = 1
-) -> Pools:
-    """`gpus` is None where encoders take a CPU each. 0 is for as many as there is room for.
-    `writer_cores` are the driver's node's, where the writers are."""
-    encoders = encoders or (gpus if gpus is not None else max(1, int(cpus) // CPUS_PER_ENCODER))
-    decoders = decoders or max(1, int(cpus) - (0 if gpus is not None else encoders))
-    if gpus is not None:
-        each = 1.0 if cpus >= 1 else max(cpus, 0.01)
-        decoders = max(1, min(decoders, int(cpus)))
-        encoders = max(1, min(encoders, gpus))
-        writers = max(1, min(-(-encoders // GPUS_PER_WRITER), writer_cores))
-        return Pools(decoders, encoders, True, each, writers)
-    if cpus >= decoders + encoders:
-        return Pools(decoders, encoders, False)
-    if cpus < 2:
-        return Pools(1, 1, False, max(cpus, 0.02) / 2)
-    encoders = min(encoders, max(1, int(cpus) // 2))
-    return Pools(max(1, min(decoders, int(cpus) - encoders)), encoders, False)
+def _weights_bytes(encode: EncodeSettings) -> int | None:
+    """Of all encoders of a run, each of which an actor holds; None where that is not known before
+    they are fetched, or they are made of a seed."""
+    total = 0
+    for choice in encode.chosen():
+        path = Path(choice.weights) if choice.weights else shipped_weights(card_for(choice.encoder))
+        if path is None or not path.exists():
+            return None
+        files = path.rglob("*") if path.is_dir() else (path,)
+        total += sum(file.stat().st_size for file in files if file.is_file())
+    return total
 
 
 def wait_for_room(settings: Settings, say: Callable[[str], None]) -> None:

@@ -46,6 +46,13 @@ class ProgressBoard:
         except ray.exceptions.RayError:
             return frozenset()
 
+    def most_actors(self) -> dict[Stage, int]:
+        """The most that there were at once in a stage of the latest graph."""
+        try:
+            return cast("dict[Stage, int]", ray.get(self.handle.most_actors.remote()))
+        except ray.exceptions.RayError:
+            return {}
+
     def stranded(self) -> bool:
         """Whether an actor's node is gone, and it has not begun anew on another."""
         return bool(ray.get(self.handle.stranded.remote(living_nodes())))
@@ -95,11 +102,15 @@ class _Board:
         self._attempts = Attempts(living_nodes)
         self._begun: set[int] = set()
         self._places: dict[str, tuple[str, Any]] = {}
+        self._stage_of: dict[str, Stage] = {}
+        self._most: dict[Stage, int] = {}
 
     def begin_graph(self, kept: Mapping[Stage, StageProgress]) -> None:
         self._attempts.begin_graph()
         self._begun.clear()
         self._places.clear()
+        self._stage_of.clear()
+        self._most.clear()
         for stage, counted in self._stages.items():
             busy, precisions = counted.busy_seconds, counted.precisions
             known = kept.get(stage, StageProgress())
@@ -115,8 +126,14 @@ class _Board:
     def begun_shards(self) -> frozenset[int]:
         return frozenset(self._begun)
 
-    def arrived(self, actor_id: str, node: str, actor: Any) -> None:
+    def arrived(self, actor_id: str, node: str, actor: Any, stage: Stage) -> None:
         self._places[actor_id] = (node, actor)
+        self._stage_of[actor_id] = stage
+        here = sum(self._stage_of[each] is stage for each in self._places)
+        self._most[stage] = max(here, self._most.get(stage, 0))
+
+    def most_actors(self) -> dict[Stage, int]:
+        return dict(self._most)
 
     def stranded(self, living: Collection[str]) -> bool:
         return any(node not in living for node, _ in self._places.values())
@@ -158,13 +175,15 @@ class Reporter:
 class Ledger:
     """What an actor of a graph tells the board of itself and of what it begins and ends."""
 
-    def __init__(self, board: Any) -> None:
+    def __init__(self, board: Any, stage: Stage) -> None:
         context = ray.get_runtime_context()
         self._board = board
         self._node = context.get_node_id()
         # Only who was started again can hold what killed its worker: others need not wait.
         self._started_again = context.was_current_actor_reconstructed
-        board.arrived.remote(context.get_actor_id(), self._node, context.current_actor)
+        me = context.current_actor
+        me._ray_weak_ref = True  # else the board would keep alive what Ray takes out of a pool
+        board.arrived.remote(context.get_actor_id(), self._node, me, stage)
 
     def begin(self, piece: str, *, shards: Collection[int] = (), batch: bool = False) -> Verdict:
         answer = self._board.begin.remote(piece, self._node, shards, batch)

@@ -19,6 +19,7 @@ from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.embed.writer_pool import ShardWriter, receipts_of
 from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.planning.file import rows_of_table
+from pipeline.progress import Stage
 from pipeline.records import PlanRow
 
 # A decoded window weighs 0.36 MB; a block of 16 keeps every stage busy and memory small.
@@ -31,7 +32,7 @@ class RayDecode:
     def __init__(self, job: EmbedJob, board: Any, feeder: Any) -> None:
         self._job = job
         self._feeder = feeder
-        self._ledger = Ledger(board)
+        self._ledger = Ledger(board, Stage.DECODE)
         self._reporter = Reporter(board)
         self._stage = job.decode_stage(self._reporter.add)
         prepare_children()  # half a second, while the encoder loads its model
@@ -78,7 +79,7 @@ class RayEncode:
     """A batch of windows in, the same with vectors out."""
 
     def __init__(self, job: EmbedJob, board: Any) -> None:
-        self._ledger = Ledger(board)
+        self._ledger = Ledger(board, Stage.ENCODE)
         self._reporter = Reporter(board)
         self._batch_size = job.settings.encode.batch_size
         self._stage = job.encode_stage(self._reporter.add)

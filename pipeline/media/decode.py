@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
 from pipeline.media.assemble import Picture, Sound, assemble
 from pipeline.media.container import opened
@@ -44,14 +45,22 @@ __all__ = ["DecodeEnd", "Window", "decode"]
 Item = MediaInfo | Window | DecodeEnd
 
 
-def decode(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+def decode(
+    path: Path, settings: DecodeSettings, fetched: ByteRanges | None = None
+) -> Iterator[Item]:
     """One MediaInfo, then the windows in order, then exactly one DecodeEnd.
 
-    Raises MediaRejected with a code of docs/media.md, OSError where the file cannot be read.
+    `fetched` is what is there of the file, where that is not all (pipeline/media/needed_bytes.py).
+    Raises MediaRejected with a code of docs/media.md, OSError where the file cannot be read, and
+    NotFetchedError where more of it has to be there; the windows until then are right.
     """
     began = _cpu_seconds()
-    items = _decode_picture(path, settings) if sniff(path) is Kind.PICTURE else None
-    for item in items if items is not None else _decode_stream(path, settings):
+    items = _decode_stream(path, settings, fetched)
+    if sniff(path) is Kind.PICTURE:
+        if fetched is not None:
+            raise NotFetchedError
+        items = _decode_picture(path, settings)
+    for item in items:
         if isinstance(item, DecodeEnd):
             item = dataclasses.replace(item, cpu_seconds=_cpu_seconds() - began)
         yield item
@@ -122,27 +131,33 @@ def _decode_foreign_picture(path: Path, settings: DecodeSettings) -> Iterator[It
     yield from _still(array_to_square(image))
 
 
-def _decode_stream(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+def _decode_stream(
+    path: Path, settings: DecodeSettings, fetched: ByteRanges | None
+) -> Iterator[Item]:
     probed = probe(path, settings)
     yield probed.info
-    picture, sound = _readers(path, probed, settings)
+    picture, sound = _readers(path, probed, settings, fetched)
     yield from assemble(probed, picture, sound, settings)
 
 
 def _readers(
-    path: Path, probed: Probe, settings: DecodeSettings
+    path: Path, probed: Probe, settings: DecodeSettings, fetched: ByteRanges | None
 ) -> tuple[Picture | None, Sound | None]:
     """`auto` is PyAV, and ffmpeg for a stream whose codec PyAV's own FFmpeg does not know."""
     picture: Picture | None = None
     sound: Sound | None = None
     if probed.picture is not None:
         if _by_pyav(probed.picture.decodable, settings):
-            picture = PyavPicture(path, probed.picture, probed.origin_s, settings)
+            picture = PyavPicture(path, probed.picture, probed.origin_s, settings, fetched)
+        elif fetched is not None:
+            raise NotFetchedError  # the program reads all of it
         else:
             picture = FfmpegPicture(path, probed.picture, probed.origin_s, settings)
     if probed.sound is not None:
         if _by_pyav(probed.sound.decodable, settings):
-            sound = PyavSound(path, probed.sound, probed.origin_s, settings)
+            sound = PyavSound(path, probed.sound, probed.origin_s, settings, fetched)
+        elif fetched is not None:
+            raise NotFetchedError
         else:
             sound = FfmpegSound(path, probed.sound, probed.origin_s, settings)
     return picture, sound

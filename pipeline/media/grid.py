@@ -7,8 +7,11 @@ The frame on screen at a time is the last one whose timestamp is not after it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+
+_PRIMING_S = Fraction(1, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +72,10 @@ def _ceil(value: Fraction) -> int:
 def milliseconds(time_s: Fraction) -> int:
     """Rounded to the nearest; halves upwards."""
     return int((time_s * 2000 + 1) // 2)
+
+
+def origin_of(starts_s: Iterable[Fraction]) -> Fraction:
+    """Where a time line begins whose streams begin at these times."""
+    origin = min(starts_s, default=Fraction(0))
+    # A little before zero is a codec's priming, which no player shows.
+    return Fraction(0) if -_PRIMING_S <= origin < 0 else origin

@@ -7,7 +7,7 @@ of nothing lies between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
 
 _S = TypeVar("_S", bound=Stream)
@@ -35,10 +36,22 @@ class StreamPackets(Generic[_S]):
 
     `joins` says how often their times were continued from where they broke off. A file cut short
     ends where it is cut. Raises MediaRejected `encrypted`.
+
+    Of a film of which only parts are there (`fetched`), most packets are zeros: their times are
+    read, and `look_at` says of those that are used whether they are there. Where `keys` says at
+    which bytes key frames lie, no other is any: FFmpeg also looks for them in what a packet holds.
     """
 
-    def __init__(self, container: InputContainer, stream: _S) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: _S,
+        fetched: ByteRanges | None = None,
+        keys: Container[int | None] | None = None,
+    ) -> None:
         self.joins = 0
+        self._fetched = fetched
+        self._keys = keys
         self._packets: Iterator[Packet[_S]] = container.demux(stream)  # type: ignore[assignment]
         self._base = stream.time_base or Fraction(1, 1000)
         self.may_jump = bool(container.format.flags & _TS_DISCONT)
@@ -62,9 +75,21 @@ class StreamPackets(Generic[_S]):
                 code="encrypted",
                 remedy="Upload it without protection, or leave its prefix out.",
             )
+        if self._keys is not None:
+            if packet.pos in self._keys:
+                self.look_at(packet)
+            else:
+                packet.is_keyframe = False
         if self.may_jump:
             self._put_in_line(packet)
         return packet
+
+    def look_at(self, packet: Packet[_S]) -> None:
+        """Raises NotFetchedError where it is not there, or nobody can say."""
+        if self._fetched is None:
+            return
+        if packet.pos is None or not self._fetched.contain(packet.pos, packet.pos + packet.size):
+            raise NotFetchedError
 
     def _put_in_line(self, packet: Packet[_S]) -> None:
         if packet.dts is None:

@@ -22,10 +22,10 @@ from av.video.stream import VideoStream
 from pipeline.errors import MediaRejected
 from pipeline.media.container import declared_ms, only, opened
 from pipeline.media.frame_chain import FrameChain, Orientation
+from pipeline.media.grid import origin_of
 from pipeline.records import MediaInfo, MediaType
 from pipeline.settings_embedding import DecodeSettings
 
-_PRIMING_S = Fraction(1, 10)
 _FIRST_FRAME_PACKETS = 64
 
 
@@ -147,14 +147,11 @@ def _best_video(container: InputContainer) -> VideoStream | None:
 
 
 def _origin(streams: list[VideoStream | AudioStream]) -> Fraction:
-    starts = [
+    return origin_of(
         Fraction(s.start_time) * s.time_base
         for s in streams
         if s.start_time is not None and s.time_base is not None
-    ]
-    origin = min(starts, default=Fraction(0))
-    # A little before zero is a codec's priming, which no player shows.
-    return Fraction(0) if -_PRIMING_S <= origin < 0 else origin
+    )
 
 
 def _declared_s(stream: Stream) -> Fraction:

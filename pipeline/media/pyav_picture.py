@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from av.packet import Packet
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
 from pipeline.media.av_graph import FrameConverter
 from pipeline.media.av_packets import BadDataError, bad_data_apart
@@ -31,8 +32,14 @@ class PyavPicture:
     """The picture of one file at the samples of the grid; see `windows.Picture`."""
 
     def __init__(
-        self, path: Path, track: PictureTrack, origin_s: Fraction, settings: DecodeSettings
+        self,
+        path: Path,
+        track: PictureTrack,
+        origin_s: Fraction,
+        settings: DecodeSettings,
+        fetched: ByteRanges | None = None,
     ) -> None:
+        """`fetched` is what is there of the file, where that is not all."""
         self.start_ms = 0
         self.end_ms: int | None = None
         self.is_single = False
@@ -43,6 +50,7 @@ class PyavPicture:
         self._track = track
         self._origin_s = origin_s
         self._settings = settings
+        self._fetched = fetched
         self._grid = Grid(settings.window_ms, settings.frames_per_window)
         self._ticks = Ticks.of(self._grid, track.time_base, origin_s)
 
@@ -68,7 +76,10 @@ class PyavPicture:
                 self._keyframes(),
             )
             choice = _Choice(plan.keyframes, self._grid.frames_per_window)
-            packets = StreamPackets(container, stream)
+            keys = None if plan.keyframes is None else _keys_by_index(container, stream)
+            if keys is None and self._fetched is not None:
+                raise NotFetchedError
+            packets = StreamPackets(container, stream, self._fetched, keys)
             for frame in self._frames(stream, plan, packets):
                 pts = frame.pts if self._track.has_pts else None
                 pts = frame.dts if pts is None else pts
@@ -118,10 +129,11 @@ class PyavPicture:
         return KeyframeWindows(self._grid, base, self._origin_s, only=alone)
 
     def _frames(
-        self, stream: VideoStream, plan: PacketPlan, packets: Iterable[Packet[VideoStream]]
+        self, stream: VideoStream, plan: PacketPlan, packets: StreamPackets[VideoStream]
     ) -> Iterator[VideoFrame]:
         context = stream.codec_context
         for step in plan.steps(packets):
+            packets.look_at(step.packet)
             if step.restart:
                 yield from self._decode(stream, None)
                 context.flush_buffers()
@@ -147,6 +159,15 @@ class PyavPicture:
 
     def _ms(self, pts: int) -> int:
         return milliseconds(pts * self._track.time_base - self._origin_s)
+
+
+def _keys_by_index(container: InputContainer, stream: VideoStream) -> frozenset[int] | None:
+    """At which bytes the key frames of an MP4 or QuickTime film lie, by its index; None of any
+    other, and of one in fragments, each of which has its own."""
+    entries = stream.index_entries
+    if not container.format.name.startswith("mov") or len(entries) != stream.frames:
+        return None
+    return frozenset(entry.pos for entry in entries if entry.is_keyframe)
 
 
 class _Choice:

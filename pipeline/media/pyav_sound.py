@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from numpy.typing import NDArray
 
+from pipeline.byte_ranges import ByteRanges
 from pipeline.media.av_graph import chained
 from pipeline.media.av_packets import BadDataError, bad_data_apart
 from pipeline.media.container import foreign_errors, only, opened
@@ -36,14 +37,21 @@ class PyavSound:
     """The sound of one file from the origin on; see `windows.Sound`."""
 
     def __init__(
-        self, path: Path, track: SoundTrack, origin_s: Fraction, settings: DecodeSettings
+        self,
+        path: Path,
+        track: SoundTrack,
+        origin_s: Fraction,
+        settings: DecodeSettings,
+        fetched: ByteRanges | None = None,
     ) -> None:
+        """`fetched` is what is there of the file, where that is not all."""
         self.joins = 0
         self.problems: list[str] = []
         self._path = path
         self._track = track
         self._origin_s = origin_s
         self._settings = settings
+        self._fetched = fetched
 
     def __iter__(self) -> Iterator[NDArray[np.int16]]:
         with opened(self._path, self._settings, look_at_frames=False) as container:
@@ -53,8 +61,9 @@ class PyavSound:
             stream.codec_context.thread_count = 1
             resampler: _Resampler | None = None
             heard_s = self._origin_s
-            packets = StreamPackets(container, stream)
+            packets = StreamPackets(container, stream, self._fetched)
             for packet in packets:
+                packets.look_at(packet)
                 self.joins = packets.joins
                 for frame in self._decode(stream, packet):
                     begins_s = _time_s(frame, heard_s)

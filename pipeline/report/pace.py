@@ -33,6 +33,16 @@ class Pace:
     sentence: str
 
 
+def decode_share_of(report: RunReport) -> float | None:
+    """Of the work of decoding and encoding, decoding's part of 1; None of a run that says nothing
+    of it."""
+    busy = {Stage(stage.name): stage.busy_seconds for stage in report.stages}
+    decode_s, encode_s = busy.get(Stage.DECODE, 0.0), busy.get(Stage.ENCODE, 0.0)
+    if decode_s + encode_s < SHORTEST_S:
+        return None
+    return decode_s / (decode_s + encode_s)
+
+
 def pace_of(report: RunReport) -> Pace | None:
     """None for a run that embedded little, and for reports without the figures."""
     seconds = report.seconds_by_phase.get(EMBEDDING_PHASE, 0.0)

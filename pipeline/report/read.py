@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pipeline import codec
 from pipeline.errors import SettingsError, StateCorrupt
 from pipeline.report.history import RUNS_AT_MOST
+from pipeline.report.pace import decode_share_of
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.report.running import RunningRun, read_running
 from pipeline.settings import Settings
 from pipeline.state.lease import read_lease
-from pipeline.state.objects import StateRow, read_state
+from pipeline.state.objects import CurrentState, StateRow, read_state
 from pipeline.state.receipts import RUNS, RunFolder
 from pipeline.state.store import Store, open_store
 
@@ -129,3 +130,17 @@ def _report_at(store: Store, name: str) -> RunReport:
             f"{name} in {store.location} is not a report: {error}.",
             remedy="`sensedex report --run` shows another run's; the state is not touched by it.",
         ) from error
+
+
+def last_decode_share(state: CurrentState, settings: Settings) -> float | None:
+    """Decoding's part of the work of decoding and encoding, in the run that wrote `state`; None
+    where its report says nothing of it, or is of another encoder."""
+    store = open_store(settings.state.location, settings.source)
+    found = store.read(RunFolder(state.sequence, state.run_id).report)
+    if found is None:
+        return None
+    try:
+        report = codec.from_bytes(RunReport, found.data)
+    except ValueError:  # `sensedex report` says so; a run does not need it
+        return None
+    return decode_share_of(report) if report.encoder == settings.encode.encoder else None

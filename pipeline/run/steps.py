@@ -30,6 +30,7 @@ from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, ObjectOutcome, ShardReceipt, Status, VectorSpace
+from pipeline.report.read import last_decode_share
 from pipeline.run.cluster_checks import for_workers
 from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.load_place import LoadPlace
@@ -120,7 +121,8 @@ def _receipts(
         return receipts_in_loop(job, rows, reporter)
     from pipeline.embed.graph import receipts_by_ray  # after Ray's environment is set
 
-    return receipts_by_ray(job, planned.path, reporter)
+    share = last_decode_share(planned.state, job.settings)
+    return receipts_by_ray(job, planned.path, reporter, share)
 
 
 def check_denied(denied: int, planned: RunPlan) -> None:

@@ -54,12 +54,16 @@ def fetch_to_file(
 def _in_parts(client: S3Client, obj: MediaObject, path: Path) -> FetchedObject | None:
     """None where the server knows no ranges."""
     starts = range(0, obj.size_bytes, PART_BYTES)
+    stops = [min(start + PART_BYTES, obj.size_bytes) for start in starts]
     with path.open("wb") as file, ThreadPoolExecutor(PARTS_AT_ONCE, "part") as pool:
         # The first one says whether there are ranges, and what the object is.
-        fetched = _part(client, obj, file.fileno(), 0)
+        fetched = fetch_part(client, obj, file.fileno(), 0, stops[0])
         if fetched is None:
             return None
-        parts = [pool.submit(_part, client, obj, file.fileno(), start) for start in starts[1:]]
+        parts = [
+            pool.submit(fetch_part, client, obj, file.fileno(), start, stop)
+            for start, stop in zip(starts[1:], stops[1:], strict=True)
+        ]
         try:
             whole = None not in [part.result() for part in parts]
         finally:
@@ -68,15 +72,28 @@ def _in_parts(client: S3Client, obj: MediaObject, path: Path) -> FetchedObject |
     return fetched if whole else None
 
 
-def _part(client: S3Client, obj: MediaObject, number: int, start: int) -> FetchedObject | None:
-    """One part of the object into the open file `number`; None where more than it is sent."""
-    at, stop = start, min(start + PART_BYTES, obj.size_bytes)
+def fetch_part(
+    client: S3Client,
+    obj: MediaObject,
+    number: int,
+    start: int,
+    stop: int,
+    quick: QuickGet | None = None,
+) -> FetchedObject | None:
+    """One part of the object, of at least a byte, into the open file `number`; None where more than
+    it is sent. Raises what `fetch_to_file` raises."""
+    at = start
     fetched: FetchedObject | None = None
     stalls = 0
     while at < stop:
         before = at
+        asked = f"bytes={at}-{stop - 1}"
         try:
-            answer = client.get_object(**_asked(obj), Range=f"bytes={at}-{stop - 1}")
+            answer: Any = quick.get(obj, asked) if quick is not None and at == start else None
+            if answer is None:
+                answer = client.get_object(**_asked(obj), Range=asked)
+                if quick is not None:
+                    quick.learn(obj)
         except (aws.BotoCoreError, aws.ClientError) as error:
             raise map_client_error(error, obj.bucket, obj.key) from error
         fetched = fetched or _fetched(answer)

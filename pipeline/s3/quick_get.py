@@ -3,7 +3,8 @@ time of a small one (docs/performance.md).
 
 botocore still finds the address, the credentials and the signature, and its own transport sends the
 request. What it does beside that, to retry, to follow a bucket to its region, to say what an answer
-means, is left to it: only a plain 200 is taken here, and everything else is asked of it anew.
+means, is left to it: only a plain 200 is taken here, or the 206 of a range, and everything else is
+asked of it anew.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ _PLAIN_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 _SIGNED_FOR_S3 = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([^/,]+)/s3/aws4_request,")
 _METADATA = "x-amz-meta-"
-_REFUSES_NOT_THE_WAY = {404, 412, 429}
-"""The object is gone or another, or the server is busy: the next one may be asked for so again."""
+_REFUSES_NOT_THE_WAY = {200, 404, 412, 429}
+"""The server knows no ranges, the object is gone or another, or the server is busy: the next one
+may be asked for so again."""
 
 
 class QuickGet:
@@ -61,13 +63,15 @@ class QuickGet:
             url += f"?versionId={percent_encode(obj.version_id, safe='-._~')}"
         return url
 
-    def get(self, obj: MediaObject) -> dict[str, Any] | None:
+    def get(self, obj: MediaObject, byte_range: str = "") -> dict[str, Any] | None:
         """What botocore's `get_object` answers, as far as it is looked at: Body, ContentType,
-        Metadata. None where it is to be asked instead."""
+        Metadata. None where it is to be asked instead. `byte_range` is as in `bytes=0-99`."""
         home = self._homes.get(obj.bucket)
         if home is None or obj.bucket in self._refused:
             return None
         headers = {"If-Match": f'"{obj.etag}"', "User-Agent": self._user_agent}
+        if byte_range:
+            headers["Range"] = byte_range
         request = AWSRequest("GET", self.url_of(obj), headers)
         try:
             frozen = self._credentials.get_frozen_credentials()
@@ -77,7 +81,7 @@ class QuickGet:
             answer = self._http.send(prepared)
         except aws.BotoCoreError:
             return None
-        if answer.status_code != 200:
+        if answer.status_code != (206 if byte_range else 200):
             # 403 may be of one object; then what is lost is the time that is saved here.
             if answer.status_code not in _REFUSES_NOT_THE_WAY and answer.status_code < 500:
                 self._refused.add(obj.bucket)
@@ -92,7 +96,7 @@ class QuickGet:
                 for name, value in named.items()
                 if name.lower().startswith(_METADATA)
             },
-            "ResponseMetadata": {"HTTPStatusCode": 200},
+            "ResponseMetadata": {"HTTPStatusCode": answer.status_code},
         }
 
     def note_request(self, request: Any, **_: Any) -> None:

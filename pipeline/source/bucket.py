@@ -11,6 +11,7 @@ from pipeline.s3.errors import first_contact
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
 from pipeline.s3.look import tags_of
+from pipeline.s3.ranges import NoRangesError, RangedFile
 from pipeline.settings import SourceSettings
 
 
@@ -47,3 +48,12 @@ class BucketSource:
 
     def _first_contact(self, bucket: str) -> None:
         first_contact(self._client, bucket)
+
+    def open_parts(self, obj: MediaObject, path: Path) -> RangedFile | None:
+        """None of a server that knows no ranges."""
+        parts = RangedFile(self._client, obj, path, self._quick)
+        try:
+            parts.read(0, 1)
+        except NoRangesError:
+            return None
+        return parts

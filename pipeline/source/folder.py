@@ -87,6 +87,9 @@ class FolderSource:
     def tags(self, obj: MediaObject) -> Mapping[str, str]:  # noqa: ARG002  a file has none
         return {}
 
+    def open_parts(self, obj: MediaObject, path: Path) -> None:
+        """A copy on this machine, or over a network's file system, is as quick whole."""
+
     def _below(self, folder: Path, key: str) -> Iterator[MediaObject]:
         """Depth first, a folder by its name with the slash, so that keys come in their order."""
         try:

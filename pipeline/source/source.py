@@ -6,9 +6,35 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.byte_ranges import ByteRanges
 from pipeline.errors import ObjectChanged, ObjectDenied, printable
 from pipeline.records import FetchedObject, MediaObject
 from pipeline.settings import SourceSettings
+
+
+class PartlyFetched(Protocol):
+    """A file of an object's whole size, into which its bytes come as they are asked for, all of the
+    version that was listed. What was not fetched is holes.
+
+    Methods raise what `Source.fetch` raises.
+    """
+
+    @property
+    def fetched(self) -> ByteRanges:
+        """What is there."""
+
+    @property
+    def found(self) -> FetchedObject:
+        """What the source says of the object; known once anything is there."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """These bytes of the object."""
+
+    def fetch(self, ranges: ByteRanges) -> None:
+        """Get what is not there of them."""
+
+    def fetch_rest(self) -> None:
+        """Get all that is not there."""
 
 
 class Source(Protocol):
@@ -42,6 +68,13 @@ class Source(Protocol):
 
     def tags(self, obj: MediaObject) -> Mapping[str, str]:
         """Those of the object's tags that `source.object_tags` wants. Raises as `fetch` does."""
+
+    def open_parts(self, obj: MediaObject, path: Path) -> PartlyFetched | None:
+        """The object as a file at `path` of which nothing is there yet; None where to fetch all of
+        it costs no more.
+
+        Raises what `fetch` raises.
+        """
 
 
 def open_source(settings: SourceSettings) -> Source:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
-        "start yardsticks planning sources scaling writer decode sampling small_objects encode "
-        "precision load server_load size payload_indexes rebuild recall verify pipeline protocol "
-        "faults estimates"
+        "start yardsticks planning sources scaling writer decode sampling fetched_bytes "
+        "small_objects encode precision load server_load size payload_indexes rebuild recall "
+        "verify pipeline protocol faults estimates"
     ).split()
 )
 

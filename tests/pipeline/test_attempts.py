@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 import pytest
 
 from pipeline.embed.attempts import Attempts
-from pipeline.embed.pools import Pools, fitting
+from pipeline.embed.pool_sizes import Pools, decode_share, encoders_per_gpu, fitting
 from pipeline.embed.rounds import GraphBroken, ShardsMissing, until_committed
 from pipeline.records import ShardReceipt
 
@@ -119,9 +119,9 @@ def test_a_graph_that_ends_and_forgets_its_shards_is_an_error_in_the_end() -> No
 @pytest.mark.parametrize(
     ("cpus", "gpus", "wanted"),
     [
-        (8, None, Pools(3, 2, False)),
-        (4, None, Pools(2, 2, False)),
-        (2, None, Pools(1, 1, False)),
+        (8, None, Pools(3, 1, False, most_decoders=3, most_encoders=2)),
+        (4, None, Pools(1, 1, False, most_decoders=3, most_encoders=2)),
+        (2, None, Pools(1, 1, False, most_decoders=1, most_encoders=1)),
         (1, None, Pools(1, 1, False, 0.5)),
         (2, 1, Pools(2, 1, True)),
     ],
@@ -133,13 +133,13 @@ def test_pools_fit_what_is_left(cpus: float, gpus: int | None, wanted: Pools) ->
 @pytest.mark.parametrize(
     ("cpus", "gpus", "wanted"),
     [
-        (16, None, Pools(12, 4, False)),
+        (16, None, Pools(6, 2, False, most_decoders=14, most_encoders=10)),
         (64, 16, Pools(64, 16, True, 1.0, 4)),
         (64, 64, Pools(64, 64, True, 1.0, 8)),
         (64, 8, Pools(64, 8, True, 1.0, 2)),
         (64, 4, Pools(64, 4, True)),
-        (4, None, Pools(3, 1, False)),
-        (2, None, Pools(1, 1, False)),
+        (4, None, Pools(1, 1, False, most_decoders=3, most_encoders=3)),
+        (2, None, Pools(1, 1, False, most_decoders=1, most_encoders=1)),
         (1, None, Pools(1, 1, False, 0.5)),
         (16, 2, Pools(16, 2, True)),
         (1, 1, Pools(1, 1, True)),
@@ -147,3 +147,32 @@ def test_pools_fit_what_is_left(cpus: float, gpus: int | None, wanted: Pools) ->
 )
 def test_pools_take_what_there_is(cpus: float, gpus: int | None, wanted: Pools) -> None:
     assert fitting(0, 0, cpus=cpus, gpus=gpus, writer_cores=8) == wanted
+
+
+@pytest.mark.parametrize("cpus", [2, 3, 5, 16, 61])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.75, 0.99])
+def test_what_a_graph_begins_with_always_has_room(cpus: int, share: float) -> None:
+    pools = fitting(0, 0, cpus=cpus, gpus=None, share=share)
+    assert pools.decoders + pools.encoders <= cpus
+    assert pools.most_decoders + pools.encoders <= cpus
+    assert pools.most_encoders + pools.decoders <= cpus
+    assert cpus < 5 or (pools.decoders > pools.encoders) == (share > 0.5)
+    few = fitting(2, 1, cpus=cpus, gpus=None, share=share)
+    assert (few.decoders <= few.most_decoders <= 2, few.most_encoders) == (True, 1)
+
+
+def test_the_kinds_of_media_say_which_stage_takes_the_work() -> None:
+    films = [decode_share(10, 10**9, s, "sensedex-mini") for s in ("exact", "keyframes")]
+    pictures = decode_share(1000, 10**8, "exact", "sensedex-mini")
+    assert films[0] > 0.9 > films[1] > 0.75 > 0.5 > pictures
+    assert decode_share(1000, 10**8, "exact", "imagebind-huge") == 0.75
+
+
+def test_small_encoders_share_a_gpu() -> None:
+    shares = [encoders_per_gpu(size) for size in (25 * 10**6, 10**9, 5 * 10**9, None)]
+    assert shares == [4, 3, 1, 1]
+    pools = fitting(0, 0, cpus=64, gpus=8, writer_cores=8, per_gpu=4)
+    assert pools == Pools(64, 8, True, writers=2, most_encoders=32, gpus_each=0.25)
+    assert fitting(0, 6, cpus=64, gpus=8, writer_cores=8, per_gpu=4).gpus_each == 1
+    with pytest.raises(ValueError, match="4 to 2"):
+        Pools(4, 1, False, most_decoders=2)

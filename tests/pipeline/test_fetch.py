@@ -15,6 +15,7 @@ from pipeline.embed.fetch import Fetched, fetched_ahead
 from pipeline.errors import ObjectChanged
 from pipeline.records import Action, FetchedObject, MediaObject, PlanRow
 from pipeline.settings import SourceSettings
+from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.folder import FolderSource
 
 Fill = Callable[[int, int], list[PlanRow]]
@@ -55,7 +56,7 @@ def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_each_object_once_with_its_bytes(source: SourceSettings, fill: Fill) -> None:
     rows = fill(60, 100)
-    with fetched_ahead(source, iter(rows)) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter(rows)) as fetched:
         found = {each.planned.object.key: _bytes_of(each) for each in fetched}
     assert found == {f"{n:03}.jpg": bytes([n]) * 100 for n in range(60)}
 
@@ -64,7 +65,7 @@ def test_it_begins_at_once_and_keeps_to_its_count(
     source: SourceSettings, fill: Fill, fetches: list[str]
 ) -> None:
     most = fetch.MAX_OBJECTS_AHEAD + fetch.FETCHES_AT_ONCE
-    with fetched_ahead(source, iter(fill(60, 1))) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter(fill(60, 1))) as fetched:
         _wait_until(lambda: len(fetches) >= fetch.MAX_OBJECTS_AHEAD)
         for _ in range(10):
             _bytes_of(next(fetched))
@@ -76,13 +77,13 @@ def test_it_keeps_to_its_bytes_and_takes_what_is_larger_alone(
     source: SourceSettings, fill: Fill, fetches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "MAX_BYTES_AHEAD", 1000)
-    with fetched_ahead(source, iter(fill(9, 400))) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter(fill(9, 400))) as fetched:
         _wait_until(lambda: len(fetches) == 2)
         for taken in range(1, 8):
             _bytes_of(next(fetched))
             _wait_until(lambda: len(fetches) == taken + 2)  # noqa: B023
     monkeypatch.setattr(fetch, "MAX_BYTES_AHEAD", 10)
-    with fetched_ahead(source, iter(fill(9, 400))) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter(fill(9, 400))) as fetched:
         assert len([_bytes_of(each) for each in fetched]) == 9
 
 
@@ -91,7 +92,7 @@ def test_what_went_wrong_is_kept_with_its_object(source: SourceSettings, fill: F
     (Path(source.name) / rows[1].object.key).unlink()
     empty = replace(rows[3].object, key="none.jpg", size_bytes=0)
     nothing = PlanRow(Action.NEW, empty, "a", "g", "new")
-    with fetched_ahead(source, iter([*rows, nothing])) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter([*rows, nothing])) as fetched:
         found = {each.planned.object.key: each for each in fetched}
         assert isinstance(found["001.jpg"].error, ObjectChanged)
         assert found["none.jpg"].verdict is not None
@@ -104,7 +105,7 @@ def test_nothing_is_left_when_who_takes_them_stops(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "scratch").mkdir()
-    with fetched_ahead(source, iter(fill(60, 10))) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter(fill(60, 10))) as fetched:
         next(fetched)
     assert list((tmp_path / "scratch").iterdir()) == []
     assert all(thread.name != "ahead" for thread in threading.enumerate())

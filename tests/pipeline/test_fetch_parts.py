@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from flows.cli.demo_server import DemoServer
+from pipeline.byte_ranges import ByteRanges
 from pipeline.errors import ObjectChanged, StoreUnavailable
 from pipeline.records import FetchedObject, MediaObject
 from pipeline.s3 import client as s3
-from pipeline.s3 import fetch
+from pipeline.s3 import fetch, ranges
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
+from pipeline.s3.ranges import NoRangesError, RangedFile
 from pipeline.settings import SourceSettings
 
 BODY = np.random.default_rng(0).integers(0, 255, 1_000_003, np.uint8).tobytes()
@@ -50,6 +52,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeServer]:
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr(fetch, "IN_PARTS_FROM_BYTES", PART_BYTES)
     monkeypatch.setattr(fetch, "PART_BYTES", PART_BYTES)
+    monkeypatch.setattr(ranges, "PART_BYTES", PART_BYTES)
     made = RangeServer()
     together = threading.Barrier(2, timeout=5)
 
@@ -166,3 +169,46 @@ def test_a_real_server_gives_parts(
     fetch_to_file(client, listed, tmp_path / "film")
     assert (tmp_path / "film").read_bytes() == BODY
     assert len(set(asked)) == PARTS
+
+
+def ranged(server: RangeServer, path: Path) -> RangedFile:
+    client = s3.make_client(SourceSettings(bucket="bucket", endpoint_url=server.url))
+    return RangedFile(client, OBJECT, path)
+
+
+def test_ranges_lie_where_they_belong_and_come_once(server: RangeServer, tmp_path: Path) -> None:
+    server.cuts = 1
+    file = ranged(server, tmp_path / "f")
+    assert file.read(1000, 1010) == BODY[1000:1010]
+    wanted = ByteRanges([(500_000, 730_000), (999_999, len(BODY))])
+    file.fetch(wanted)
+    file.fetch(wanted)
+    assert file.found == FetchedObject("video/mp4", {})
+    data = (tmp_path / "f").read_bytes()
+    assert len(data) == len(BODY)
+    assert all(data[start:stop] == BODY[start:stop] for start, stop in wanted)
+    asked = len(server.asked)
+    file.read(500_000, 500_100)
+    assert len(server.asked) == asked
+    file.fetch_rest()
+    assert (tmp_path / "f").read_bytes() == BODY
+
+
+def test_a_server_without_ranges_gives_no_part(server: RangeServer, tmp_path: Path) -> None:
+    file = ranged(server, tmp_path / "f")
+    server.ranges = False
+    with pytest.raises(NoRangesError):
+        file.read(0, 10)
+    server.ranges = True
+    file.read(0, 10)
+    server.ranges = False
+    with pytest.raises(StoreUnavailable, match="s3://bucket/film"):
+        file.fetch_rest()
+
+
+def test_parts_of_another_version_are_never_mixed_in(server: RangeServer, tmp_path: Path) -> None:
+    file = ranged(server, tmp_path / "f")
+    file.read(0, 10)
+    server.changed_after = 4
+    with pytest.raises(ObjectChanged):
+        file.fetch_rest()

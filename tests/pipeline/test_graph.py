@@ -20,7 +20,7 @@ from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Status
 from pipeline.state.receipts import RunFolder
 from tests.support import media_files
-from tests.support.deadly_job import CARD, DeadlyJob
+from tests.support.deadly_job import CARD, DeadlyJob, SlowJob
 from tests.support.known_bucket import planned
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
@@ -48,7 +48,7 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writers: int, lost: int
 ) -> None:
     from pipeline.embed import graph
-    from pipeline.embed.pools import Pools
+    from pipeline.embed.pool_sizes import Pools
 
     black = io.BytesIO()
     Image.new("RGB", (320, 240)).save(black, "JPEG")
@@ -70,7 +70,7 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     # A writer gets two objects at a time, and dies when it has some and more come of shard 1: of
     # one writer the first shard is lost then, of two the second.
     monkeypatch.setattr(graph, "decode_tasks", of_two)
-    monkeypatch.setattr(graph, "pools_for", lambda _: Pools(1, 1, False, writers=writers))
+    monkeypatch.setattr(graph, "pools_for", lambda *_: Pools(1, 1, False, writers=writers))
     asked: list[list[int]] = []
     receipts = list(graph.receipts_by_ray(job, made.path, ProgressReporter()))
     assert sorted(receipt.shard for receipt in receipts) == [0, 1]
@@ -82,6 +82,27 @@ def test_what_kills_its_worker_is_left_out_and_what_a_lost_writer_had_is_made_ag
     assert failure is not None
     assert (failure.stage, failure.code, failure.retryable) == ("encode", "kills_worker", True)
     assert asked == [[0, 1], [lost]]
+
+
+@pytest.mark.usefixtures("ray_running")
+def test_a_pool_grows_while_its_stage_lags(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.embed import graph
+    from pipeline.embed.pool_sizes import Pools
+
+    fill(s3_server, {f"{number:02}.jpg": media_files.jpeg(number % 4) for number in range(48)})
+    settings = settings_for(tmp_path, s3_server.url, encode__encoder="imagebind-demo")
+    made = planned(settings, tmp_path)
+    job = SlowJob(settings, RunFolder(1, "r"), spaces_of([CARD]), dict(made.objects_by_shard))
+    job.open_store().put_file(job.run.plan, made.path)
+    monkeypatch.setattr(graph, "task_size", lambda *_: TaskSize(1, 2**30))
+    monkeypatch.setattr(graph, "pools_for", lambda *_: Pools(1, 1, False, 0.3, most_decoders=3))
+    reporter = ProgressReporter()
+    receipts = list(graph.receipts_by_ray(job, made.path, reporter))
+    assert sum(len(receipt.outcomes) for receipt in receipts) == 48
+    assert reporter.workers[Stage.DECODE] > 1
+    assert reporter.workers[Stage.ENCODE] == 1
 
 
 def test_what_a_session_gives_and_raises_comes_through() -> None:

@@ -30,7 +30,7 @@ from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
-from pipeline.settings_embedding import TagSettings
+from pipeline.settings_embedding import DecodeSettings, TagSettings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
 from tests.support import media_files
@@ -197,7 +197,7 @@ def test_an_object_that_cannot_be_had_is_a_row(
     row = PlanRow(Action.NEW, obj, "asset", "g", "new", shard=0)
     source = s3_server.settings()
     stage = DecodeStage(Settings().decode, "imagebind-demo", ("f",), ignore)
-    with fetched_ahead(source, iter([row])) as fetched:
+    with fetched_ahead(source, DecodeSettings(), iter([row])) as fetched:
         [only] = [found for each in fetched for found in stage.rows(each, Shard(0, 1))]
     assert only.outcome is not None
     outcome = codec.from_bytes(ObjectOutcome, only.outcome)

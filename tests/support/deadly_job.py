@@ -1,5 +1,5 @@
 """The stages of a graph with an encoder that does not survive black pictures, and a writer that
-dies once, with what it has gathered."""
+dies once, with what it has gathered; and a graph whose decoders are slow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from encoders.catalogue import card_for
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
 from encoders.protocol import Encoder
+from pipeline.embed.decode import DecodeStage
+from pipeline.embed.fetch import Fetched
 from pipeline.embed.job import EmbedJob
+from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.embed.write import WriteStage
 from pipeline.progress import AddProgress
 from pipeline.records import ShardReceipt
@@ -25,6 +28,7 @@ from pipeline.records import ShardReceipt
 CARD = card_for("imagebind-demo")
 DARK = 8  # of 255; JPEG leaves a little of everything
 WRITERS_SHARD = 1
+SLOW_S = 0.5
 ANSWERED_S = 5.0
 """By then Ray has heard that what came before is done, and does not give it to the next writer."""
 
@@ -55,6 +59,24 @@ class MortalWriter(WriteStage):
             time.sleep(ANSWERED_S)
             os._exit(1)
         yield from super().receipts(encoded)
+
+
+class SlowDecoder(DecodeStage):
+    def rows(self, fetched: Fetched, shard: Shard) -> Iterator[DecodedRow]:
+        time.sleep(SLOW_S)
+        yield from super().rows(fetched, shard)
+
+
+class SlowJob(EmbedJob):
+    """Encodes at once."""
+
+    __slots__ = ()
+
+    def load_encoders(self) -> list[Encoder]:
+        return [DeadlyEncoder()]  # type: ignore[list-item]  # it has what the stage asks for
+
+    def decode_stage(self, add_progress: AddProgress) -> DecodeStage:
+        return SlowDecoder(self.settings.decode, CARD.name, ("f",), add_progress)
 
 
 class DeadlyJob(EmbedJob):

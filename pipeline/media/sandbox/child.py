@@ -24,6 +24,7 @@ from pipeline.media.sandbox.picture_area import AreaInChild
 from pipeline.media.sandbox.protocol import (
     GIVEN,
     Still,
+    receive_ranges,
     send_error,
     send_facts,
     send_item,
@@ -78,7 +79,9 @@ def _decode_one(
         means |= {"namespace": has_namespace}
         send_facts(data, means | _try_to_get_out(**request["try"]))
         return
-    for item in decode(path, settings):
+    wire_bytes = request.get("ranges_bytes")
+    fetched = None if wire_bytes is None else receive_ranges(data, wire_bytes)
+    for item in decode(path, settings, fetched):
         if isinstance(item, Window):
             budget.came_out(item.segment.end_ms)
         send_item(data, item)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pipeline.byte_ranges import ByteRanges
 from pipeline.errors import MediaRejected
 from pipeline.media.sandbox.protocol import GIVEN, BrokenWireError, receive
 from pipeline.media.sandbox.server_process import EXIT_WAIT_S, request_child
@@ -42,14 +43,20 @@ def decode_in_child(
     path: Path,
     settings: DecodeSettings,
     *,
+    fetched: ByteRanges | None = None,
     on_exit: Callable[[ChildExit], None] | None = None,
 ) -> Iterator[MediaInfo | Window | DecodeEnd]:
     """`pipeline.media.decode.decode` in a child: the same items, as they come, one at a time.
 
-    Close the iterator to stop early. Raises what `decode` raises, and MediaRejected
+    `fetched` is what is there of the file, where that is not all. Close the iterator to stop early.
+    Raises what `decode` raises, and MediaRejected
     `too_much_memory`, `too_much_time` or `decoder_crashed` for a child that did not live to tell.
     """
-    job = start_job(path, settings)
+    there = None if fetched is None else fetched.to_bytes()
+    more = {} if there is None else {"ranges_bytes": len(there)}
+    job = start_job(path, settings, **more)
+    if there is not None:
+        job.tell(there)
     exited: ChildExit | None = None
     finished = False
     try:
@@ -97,6 +104,12 @@ class Job:
         """
         self._left_s = wall_s
         socket.send_fds(self._data, [GIVEN], [file.fileno(), *more])
+
+    def tell(self, data: bytes) -> None:
+        """What the child reads before its work. One that is gone is found out when it is heard."""
+        self._data.settimeout(self._left_s)
+        with contextlib.suppress(OSError):
+            self._data.sendall(data)
 
     def read_into(self, buffer: memoryview) -> None:
         """Fills it. Only the time spent waiting for the child counts: it may wait for us as long

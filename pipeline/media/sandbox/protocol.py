@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
 from pipeline.media.window import FRAME_PX, SAMPLES_PER_MS, DecodeEnd, Window
 from pipeline.records import MediaInfo, MediaType, Segment, Status
@@ -105,6 +106,18 @@ def receive_facts(read_into: Callable[[memoryview], None]) -> dict[str, bool]:
     return {str(name): bool(value) for name, value in header.items()}
 
 
+def receive_ranges(connection: socket.socket, size_bytes: int) -> ByteRanges:
+    """What the parent says is there of the file, of `size_bytes` on the wire. Raises
+    BrokenWireError."""
+    data = bytearray()
+    while len(data) < size_bytes:
+        got = connection.recv(size_bytes - len(data))
+        if not got:
+            raise BrokenWireError("the parent ended before it had said what is there")
+        data += got
+    return ByteRanges.from_bytes(bytes(data))
+
+
 def send_error(connection: socket.socket, error: BaseException) -> None:
     """A MediaRejected as it is; an OSError by its number; anything else by its name."""
     header: dict[str, Any] = {"is": "crash", "message": f"{type(error).__name__}: {error}"}
@@ -112,6 +125,8 @@ def send_error(connection: socket.socket, error: BaseException) -> None:
         header = {
             "is": "rejected", "message": error.message, "code": error.code, "remedy": error.remedy,
         }  # fmt: skip
+    elif isinstance(error, NotFetchedError):
+        header = {"is": "not fetched"}
     elif isinstance(error, MemoryError):
         header = {"is": "memory"}
     elif isinstance(error, OSError) and error.errno is not None:
@@ -136,6 +151,8 @@ def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
         if kind == "rejected":
             message, code, remedy = (str(header[n]) for n in ("message", "code", "remedy"))
             return MediaRejected(message, code=code, remedy=remedy)
+        if kind == "not fetched":
+            return NotFetchedError()
         if kind == "memory":
             return MemoryError()
         if kind == "os":

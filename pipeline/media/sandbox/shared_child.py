@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.byte_ranges import ByteRanges
 from pipeline.media.sandbox.client import Job, decode_in_child, start_job
 from pipeline.media.sandbox.picture_area import PictureArea
 from pipeline.media.sandbox.protocol import BrokenWireError, Item, Still, receive_still
@@ -43,15 +44,16 @@ class SandboxDecoder:
         self._bytes = 0
         self._cpu_s = 0.0
 
-    def decode(self, path: Path) -> Iterator[Item]:
+    def decode(self, path: Path, fetched: ByteRanges | None = None) -> Iterator[Item]:
         """As `decode_in_child`, and raises what that raises."""
         size_bytes = path.stat().st_size
-        if self._settings.objects_per_child > 1 and _may_share(path, size_bytes):
+        shares = self._settings.objects_per_child > 1 and fetched is None
+        if shares and _may_share(path, size_bytes):
             items = self._decode_shared(path, size_bytes)
             if items is not None:
                 yield from items
                 return
-        yield from decode_in_child(path, self._settings)
+        yield from decode_in_child(path, self._settings, fetched=fetched)
 
     def close(self) -> None:
         """End the child that waits for more."""
