@@ -47,5 +47,4 @@ start server
 as_container server prefect work-pool create media --type process > /dev/null
 start worker
 start head
-as_container head ray status | head -n 3
 ' bash "$root"
