@@ -8,7 +8,7 @@ set -euo pipefail
 root=${1:?the folder that prove.sh has filled}
 getent="$(chroot "$root" getent passwd sensedex || true)"
 [ -n "$getent" ] || chroot "$root" /usr/sbin/useradd --uid 10001 --home-dir /scratch/home sensedex
-mkdir -p "$root/scratch" "$root/data" "$root/work"
+mkdir -p "$root/scratch" "$root/data" "$root/srv/sensedex"
 
 exec unshare --mount --net --pid --fork --kill-child bash -euo pipefail -c '
 root=$1
