@@ -8,7 +8,7 @@ set -euo pipefail
 root=${1:?the folder that prove.sh has filled}
 getent="$(chroot "$root" getent passwd sensedex || true)"
 [ -n "$getent" ] || chroot "$root" /usr/sbin/useradd --uid 10001 --home-dir /scratch/home sensedex
-mkdir -p "$root/scratch" "$root/data" "$root/srv"
+mkdir -p "$root/scratch" "$root/data" "$root/srv/sensedex"
 
 exec unshare --mount --net --pid --fork --kill-child bash -euo pipefail -c '
 root=$1
@@ -47,5 +47,4 @@ start server
 as_container server prefect work-pool create media --type process > /dev/null
 start worker
 start head
-as_container head ray status | head -n 3
 ' bash "$root"

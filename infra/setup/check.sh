@@ -39,7 +39,7 @@ kubernetes() {
 
 terraform() {
   has hclfmt || return 0
-  "$program" -check -require-no-change infra/terraform/*.tf
+  "$program" -check -require-no-change infra/terraform/*.tf > /dev/null
   echo "hclfmt: $(ls infra/terraform/*.tf | wc -l) files are formatted"
 }
 

@@ -55,7 +55,7 @@ def test_the_dockerfile_keeps_to_the_rules(root_dir: Path) -> None:
         (r"ENTRYPOINT .*", "ENTRYPOINT start.sh", "takes no signal"),
         (r"COPY --from=installed-cpu", "COPY --from=elsewhere", "which is no stage"),
         (r"COPY requirements.lock", "ADD requirements.lock", "ADD fetches"),
-        (r"WORKDIR /srv", "WORKDIR work", "is not absolute"),
+        (r"WORKDIR /srv/sensedex", "WORKDIR work", "is not absolute"),
         (r"RUN rm -rf /build", "RUN apt-get update && apt-get install -y jq", "recommends"),
         (r"RUN rm -rf /build", "RUN apt-get update", "apt's lists stay"),
         (r"RUN rm -rf /build", "RUN wget -q https://a.example/b", "by its address"),

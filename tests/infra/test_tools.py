@@ -23,7 +23,7 @@ def checked(root: Path, part: str, *tools: str, built: Path | None = None) -> tu
     environment = {**os.environ, **({"BUILT": str(built)} if built else {})}
     command = ["bash", str(root / "infra/setup/check.sh"), str(TOOLS), part]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, env=environment, capture_output=True, text=True, check=False, timeout=200
     )
     return done.returncode, done.stdout + done.stderr
 
