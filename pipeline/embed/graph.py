@@ -224,7 +224,7 @@ class _RayRounds:
             for receipt in graph:
                 self._count(receipt)
                 yield receipt
-        self._reporter.set_workers(self._grown())
+        self._reporter.set_workers(self._grown(pools))
 
     def _share_of(self, objects: int, size_bytes: int) -> float:
         if self._share is not None:
@@ -233,11 +233,16 @@ class _RayRounds:
         sampling, encoder = settings.decode.sampling, settings.encode.encoder
         return decode_share(objects, size_bytes, sampling, encoder)
 
-    def _grown(self) -> dict[Stage, int]:
+    def _grown(self, pools: Pools) -> dict[Stage, int]:
         """What Ray has made of the pools, as far as is known."""
         counted = self._board.most_actors()
-        decoders = counted.get(Stage.DECODE, 1)
-        return {**counted, Stage.FETCH: FETCHES_AT_ONCE * decoders}
+        decoders = min(counted.get(Stage.DECODE, 1), max(pools.decoders, pools.most_decoders))
+        encoders = min(counted.get(Stage.ENCODE, 1), max(pools.encoders, pools.most_encoders))
+        return {
+            Stage.FETCH: FETCHES_AT_ONCE * decoders,
+            Stage.DECODE: decoders,
+            Stage.ENCODE: encoders,
+        }
 
     def committed(self, shards: Collection[int]) -> Iterator[ShardReceipt]:
         for receipt in read_receipts(self._job.open_store(), self._job.run):

@@ -115,16 +115,16 @@ def fitting(
 def _beside_gpus(
     decoders: int, encoders: int, cpus: float, gpus: int, writer_cores: int, per_gpu: int
 ) -> Pools:
-    """All CPUs decode: encoders take none of them."""
+    """All CPUs decode: encoders take none of them. Encoders that share are all there from the
+    beginning: Ray fills one GPU with them before it takes the next, which would do nothing."""
     sharing = per_gpu if not encoders else 1
-    least = _at_most(gpus, encoders)
+    used = _at_most(gpus, encoders)
     return Pools(
         _at_most(max(1, int(cpus)), decoders),
-        least,
+        used * sharing,
         True,
         1.0 if cpus >= 1 else max(cpus, 0.01),
-        max(1, min(-(-least // GPUS_PER_WRITER), writer_cores)),
-        most_encoders=gpus * sharing if sharing > 1 else 0,
+        max(1, min(-(-used // GPUS_PER_WRITER), writer_cores)),
         gpus_each=1 / sharing,
     )
 

@@ -172,7 +172,7 @@ def test_small_encoders_share_a_gpu() -> None:
     shares = [encoders_per_gpu(size) for size in (25 * 10**6, 10**9, 5 * 10**9, None)]
     assert shares == [4, 3, 1, 1]
     pools = fitting(0, 0, cpus=64, gpus=8, writer_cores=8, per_gpu=4)
-    assert pools == Pools(64, 8, True, writers=2, most_encoders=32, gpus_each=0.25)
+    assert pools == Pools(64, 32, True, writers=2, gpus_each=0.25)
     assert fitting(0, 6, cpus=64, gpus=8, writer_cores=8, per_gpu=4).gpus_each == 1
     with pytest.raises(ValueError, match="4 to 2"):
         Pools(4, 1, False, most_decoders=2)
