@@ -142,3 +142,21 @@ def test_what_a_stopped_run_brought_in_counts_among_the_removals(
     with pytest.raises(PlanRefused, match=r"9 of 10 known objects \(90%\)"):
         planned(wrong, tmp_path)
     assert len(planned(wrong, tmp_path, allow_removals=True).unlisted) == 9
+
+
+def test_a_manifest_does_not_decide_about_what_it_does_not_name(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Neither removed nor forgotten: the run that brought it in has to come to its end first."""
+    known(settings)
+    put(settings, "1a.jpg")
+    stopped_run(settings, "1a.jpg", "3.jpg")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("uri\ns3://media/3.jpg\n")
+    update = {"bucket": "", "manifest": str(manifest)}
+    partial = settings.model_copy(update={"source": settings.source.model_copy(update=update)})
+    with pytest.raises(PlanRefused, match="brought in 1 objects that this source says nothing of"):
+        planned(partial, tmp_path)
+    manifest.write_text("uri\ns3://media/3.jpg\ns3://media/1a.jpg\n")
+    done = planned(partial, tmp_path)
+    assert (done.unlisted, done.summary.objects[Action.GONE], done.recovered_objects) == ((), 0, 1)
