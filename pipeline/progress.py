@@ -124,8 +124,9 @@ class ProgressReporter:
         self.latest = RunProgress("starting")
 
     def observe(self, on_progress: OnProgress, on_event: OnEvent) -> None:
-        """Tell these, too, from now on; after those that came before."""
-        self._observers.append((on_progress, on_event))
+        """Tell these, too, from now on; before those who look on already, and may ask these what
+        they know."""
+        self._observers = [(on_progress, on_event), *self._observers]
 
     @property
     def wall_seconds(self) -> float:

@@ -33,7 +33,7 @@ def watched_run(
 ) -> Iterator[ProgressReporter]:
     """The notice board of a run, with everybody who looks on at it. A run that ends by an error is
     told of here; that it is whole, the run says itself."""
-    reporter = ProgressReporter()
+    reporter = ProgressReporter(on_progress, on_event)
     with ExitStack() as watching:
         trace = None
         if traces_wanted(settings.metrics):
@@ -49,8 +49,6 @@ def watched_run(
             reporter.observe(metrics.see, metrics.hear)
         if trace is not None:
             reporter.observe(ignore_progress, trace.hear)
-        reporter.observe(on_progress, on_event)
-        if trace is not None:
             reporter.tell(TraceBegun(trace.trace_id))
         try:
             yield reporter

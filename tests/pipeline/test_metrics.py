@@ -28,8 +28,9 @@ from pipeline.metrics.publish import NOT_PUBLISHED, published
 from pipeline.metrics.table import METRICS
 from pipeline.progress import RunProgress, Stage, StageProgress
 from pipeline.report.record import RunReport
+from pipeline.run.observers import watched_run
 from pipeline.run.whole_run import run_index
-from pipeline.run_events import LeaseTaken, RunEnded, RunEvent, Searched, ShardLoaded
+from pipeline.run_events import LeaseTaken, RunEnded, RunEvent, Searched, ShardLoaded, Warned
 from pipeline.s3 import client as s3
 from pipeline.settings import SourceSettings
 from pipeline.settings_metrics import MetricsSettings
@@ -257,6 +258,21 @@ def test_a_way_that_fails_is_said_once_and_no_run_fails(tmp_path: Path) -> None:
     told = " ".join(message for _, message in said)
     for way in ("metrics.port", "metrics.pushgateway", "metrics.textfile"):
         assert told.count(way) == 1
+
+
+@pytest.mark.server
+def test_what_fails_at_the_start_reaches_who_looks_on(tmp_path: Path) -> None:
+    told: list[RunEvent] = []
+    phases: list[str] = []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = settings_for(tmp_path, metrics__port=other.getsockname()[1])
+        with watched_run(settings, lambda now: phases.append(now.phase), told.append):
+            pass
+    [warned] = told
+    assert isinstance(warned, Warned)
+    assert phases == [warned.message, "starting"]
 
 
 def test_the_document_is_drawn_from_the_table() -> None:
