@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline import codec
 from pipeline.embed.fetch import Fetched
+from pipeline.embed.nvdec_proof import nvdec_use
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
 from pipeline.media.sandbox.shared_child import SandboxDecoder
@@ -35,7 +36,7 @@ class DecodeStage:
         spaces: tuple[str, ...],
         add_progress: AddProgress,
     ) -> None:
-        self._decoder = SandboxDecoder(decode)
+        self._decoder = SandboxDecoder(decode, nvdec_use(decode))
         self._encoder_name = encoder_name
         self._spaces = spaces
         self._add_progress = add_progress

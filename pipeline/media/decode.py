@@ -30,7 +30,8 @@ from pipeline.media.image import (
     picture_info,
     upright,
 )
-from pipeline.media.probe import Probe, probe
+from pipeline.media.nvdec import CODECS, NvdecUse
+from pipeline.media.probe import PictureTrack, Probe, probe
 from pipeline.media.pyav_picture import PyavPicture, first_picture
 from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff
@@ -44,14 +45,15 @@ __all__ = ["DecodeEnd", "Window", "decode"]
 Item = MediaInfo | Window | DecodeEnd
 
 
-def decode(path: Path, settings: DecodeSettings) -> Iterator[Item]:
-    """One MediaInfo, then the windows in order, then exactly one DecodeEnd.
+def decode(path: Path, settings: DecodeSettings, nvdec: NvdecUse | None = None) -> Iterator[Item]:
+    """One MediaInfo, then the windows in order, then exactly one DecodeEnd. A video's frames may
+    be decoded by the device, where `nvdec` says so of its codec.
 
     Raises MediaRejected with a code of docs/media.md, OSError where the file cannot be read.
     """
     began = _cpu_seconds()
     items = _decode_picture(path, settings) if sniff(path) is Kind.PICTURE else None
-    for item in items if items is not None else _decode_stream(path, settings):
+    for item in items if items is not None else _decode_stream(path, settings, nvdec):
         if isinstance(item, DecodeEnd):
             item = dataclasses.replace(item, cpu_seconds=_cpu_seconds() - began)
         yield item
@@ -122,22 +124,24 @@ def _decode_foreign_picture(path: Path, settings: DecodeSettings) -> Iterator[It
     yield from _still(array_to_square(image))
 
 
-def _decode_stream(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+def _decode_stream(path: Path, settings: DecodeSettings, nvdec: NvdecUse | None) -> Iterator[Item]:
     probed = probe(path, settings)
     yield probed.info
-    picture, sound = _readers(path, probed, settings)
+    picture, sound = _readers(path, probed, settings, nvdec)
     yield from assemble(probed, picture, sound, settings)
 
 
 def _readers(
-    path: Path, probed: Probe, settings: DecodeSettings
+    path: Path, probed: Probe, settings: DecodeSettings, nvdec: NvdecUse | None
 ) -> tuple[Picture | None, Sound | None]:
-    """`auto` is PyAV, and ffmpeg for a stream whose codec PyAV's own FFmpeg does not know."""
+    """`auto` is PyAV, and ffmpeg for a stream whose codec PyAV's own FFmpeg does not know. Sound is
+    never the device's."""
     picture: Picture | None = None
     sound: Sound | None = None
     if probed.picture is not None:
         if _by_pyav(probed.picture.decodable, settings):
-            picture = PyavPicture(path, probed.picture, probed.origin_s, settings)
+            use = _device_for(probed.picture, nvdec)
+            picture = PyavPicture(path, probed.picture, probed.origin_s, settings, use)
         else:
             picture = FfmpegPicture(path, probed.picture, probed.origin_s, settings)
     if probed.sound is not None:
@@ -148,8 +152,23 @@ def _readers(
     return picture, sound
 
 
+def _device_for(track: PictureTrack, nvdec: NvdecUse | None) -> NvdecUse | None:
+    """None where the CPU decodes: a person's own file, say, which is offered no device."""
+    if nvdec is None:
+        return None
+    if track.codec in nvdec.codecs:
+        return nvdec if nvdec.starts(track.codec) else None
+    if not nvdec.fall_back:
+        raise MediaRejected(
+            f"NVDEC is not used for {track.codec}, only for {', '.join(CODECS)}.",
+            code="undecodable",
+            remedy="Set decode.decoder to auto.",
+        )
+    return None
+
+
 def _by_pyav(decodable: bool, settings: DecodeSettings) -> bool:
-    if settings.decoder == "pyav" and not decodable:
+    if settings.decoder in ("pyav", "nvdec") and not decodable:
         raise MediaRejected(
             "PyAV has no decoder for one of the object's streams.",
             code="undecodable",

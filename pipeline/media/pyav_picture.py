@@ -1,4 +1,4 @@
-"""Reads the picture with PyAV: one thread, no packet decoded that no sample needs."""
+"""Reads the picture with PyAV: one thread or a device, no packet decoded that no sample needs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pipeline.media.av_packets import BadDataError, bad_data_apart
 from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.media.keyframes import KeyframeWindows
+from pipeline.media.nvdec import NvdecUse
 from pipeline.media.packet_plan import PacketPlan, Step
 from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
@@ -31,7 +32,12 @@ class PyavPicture:
     """The picture of one file at the samples of the grid; see `windows.Picture`."""
 
     def __init__(
-        self, path: Path, track: PictureTrack, origin_s: Fraction, settings: DecodeSettings
+        self,
+        path: Path,
+        track: PictureTrack,
+        origin_s: Fraction,
+        settings: DecodeSettings,
+        nvdec: NvdecUse | None = None,
     ) -> None:
         self.start_ms = 0
         self.end_ms: int | None = None
@@ -43,6 +49,7 @@ class PyavPicture:
         self._track = track
         self._origin_s = origin_s
         self._settings = settings
+        self._nvdec = nvdec
         self._grid = Grid(settings.window_ms, settings.frames_per_window)
         self._ticks = Ticks.of(self._grid, track.time_base, origin_s)
 
@@ -51,7 +58,8 @@ class PyavPicture:
         shown: VideoFrame | None = None
         shown_pts = first_pts = 0
         given = 0
-        with opened(self._path, self._settings) as container:
+        accelerator = None if self._nvdec is None else self._nvdec.accelerator()
+        with opened(self._path, self._settings, accelerator=accelerator) as container:
             stream = container.streams[self._track.index]
             assert isinstance(stream, VideoStream)
             only(container, stream)

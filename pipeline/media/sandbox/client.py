@@ -9,6 +9,7 @@ and when it has run over a limit.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import signal
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import MediaRejected
+from pipeline.media.nvdec import NvdecUse
 from pipeline.media.sandbox.protocol import GIVEN, BrokenWireError, receive
 from pipeline.media.sandbox.server_process import EXIT_WAIT_S, request_child
 from pipeline.media.window import DecodeEnd, Window
@@ -43,13 +45,16 @@ def decode_in_child(
     settings: DecodeSettings,
     *,
     on_exit: Callable[[ChildExit], None] | None = None,
+    nvdec: NvdecUse | None = None,
 ) -> Iterator[MediaInfo | Window | DecodeEnd]:
-    """`pipeline.media.decode.decode` in a child: the same items, as they come, one at a time.
+    """`pipeline.media.decode.decode` in a child: the same items, as they come, one at a time. With
+    `nvdec` the child can reach the GPUs, and has no limit on memory (docs/security.md).
 
     Close the iterator to stop early. Raises what `decode` raises, and MediaRejected
     `too_much_memory`, `too_much_time` or `decoder_crashed` for a child that did not live to tell.
     """
-    job = start_job(path, settings)
+    more = {} if nvdec is None else {"nvdec": dataclasses.asdict(nvdec)}
+    job = start_job(path, settings, **more)
     exited: ChildExit | None = None
     finished = False
     try:

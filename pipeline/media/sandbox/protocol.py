@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import MediaRejected
+from pipeline.media.nvdec import DeviceUnavailable
 from pipeline.media.window import FRAME_PX, SAMPLES_PER_MS, DecodeEnd, Window
 from pipeline.records import MediaInfo, MediaType, Segment, Status
 
@@ -106,12 +107,14 @@ def receive_facts(read_into: Callable[[memoryview], None]) -> dict[str, bool]:
 
 
 def send_error(connection: socket.socket, error: BaseException) -> None:
-    """A MediaRejected as it is; an OSError by its number; anything else by its name."""
+    """A MediaRejected or DeviceUnavailable as it is; an OSError by its number; else the name."""
     header: dict[str, Any] = {"is": "crash", "message": f"{type(error).__name__}: {error}"}
     if isinstance(error, MediaRejected):
         header = {
             "is": "rejected", "message": error.message, "code": error.code, "remedy": error.remedy,
         }  # fmt: skip
+    elif isinstance(error, DeviceUnavailable):
+        header = {"is": "device", "message": error.message, "remedy": error.remedy}
     elif isinstance(error, MemoryError):
         header = {"is": "memory"}
     elif isinstance(error, OSError) and error.errno is not None:
@@ -133,6 +136,8 @@ def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
             return _info(header)
         if kind == "end":
             return DecodeEnd(**{**header, "status": Status(header["status"])})
+        if kind == "device":
+            return DeviceUnavailable(str(header["message"]), remedy=str(header["remedy"]))
         if kind == "rejected":
             message, code, remedy = (str(header[n]) for n in ("message", "code", "remedy"))
             return MediaRejected(message, code=code, remedy=remedy)
