@@ -81,7 +81,7 @@ test check suite types-and-bf16: export OMP_WAIT_POLICY := passive
 # pyproject.toml.
 check: lint
 	$(BIN)/python -m pytest -n2 $(SIDE_BY_SIDE) --durations=10 \
-	  -m 'not ray and not prefect and not server and not slow and not huge' $(ARGS)
+	  -m 'not ray and not prefect and not server and not slow and not huge and not gpu' $(ARGS)
 
 eval: $(READY)
 	@$(BIN)/python -m tests.eval $(ARGS)

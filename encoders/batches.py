@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,11 +35,7 @@ def in_batches(
     than `size`: all cores at one batch wait for each other in every layer (docs/performance.md). No
     items give no rows. Raises InputError for a modality that is not on the card.
     """
-    if modality not in card.modalities or modality not in takers:
-        raise InputError(
-            f"{card.name} has no tower for {modality}.",
-            remedy=f"It has {', '.join(card.modalities)}.",
-        )
+    check_modality(card, takers, modality)
     if len(batch) == 0:
         return np.empty((0, card.dimension), np.float32)
     take = takers[modality]
@@ -51,6 +47,15 @@ def in_batches(
         parts = _side_by_side(take, pieces, cores) if beside else list(map(take, pieces))
         rows: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return rows
+
+
+def check_modality(card: EncoderCard, towers: Collection[Modality], modality: Modality) -> None:
+    """Raises InputError for a modality that is not on the card, or was not built."""
+    if modality not in card.modalities or modality not in towers:
+        raise InputError(
+            f"{card.name} has no tower for {modality}.",
+            remedy=f"It has {', '.join(card.modalities)}.",
+        )
 
 
 def _side_by_side(take: Take, pieces: Sequence[Any], cores: int) -> list[Tensor]:

@@ -35,10 +35,12 @@ class DecodeSettings(SettingsPart):
         "keyframes_only goes on with the last one where it has none. Another value embeds "
         "everything again. ffmpeg is always exact.",
     )
-    decoder: Literal["auto", "pyav", "ffmpeg"] = Field(
+    decoder: Literal["auto", "pyav", "ffmpeg", "nvdec"] = Field(
         "auto",
-        description="pyav skips what no sample needs and is faster; ffmpeg reads every format. "
-        "auto takes pyav, and ffmpeg for what it cannot read.",
+        description="pyav skips what no sample needs and is faster; ffmpeg reads every format; "
+        "nvdec is pyav with an NVIDIA GPU that decodes H.264, HEVC and VP9, and nothing else. auto "
+        "takes pyav, ffmpeg for what it cannot read, and the GPU for large videos where it has "
+        "shown that it gives the same frames.",
     )
     ffmpeg_path: Path | None = Field(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -112,6 +113,16 @@ def test_what_wants_a_real_server_is_marked_so(root_dir: Path) -> None:
     assert "tests collected" in told[0]
     assert "deselected" not in told[0]
     assert "no tests collected" in told[1]
+
+
+@pytest.mark.slow("imports torch and the pipeline")
+def test_what_needs_a_gpu_is_kept_up_without_one(root_dir: Path) -> None:
+    """Nothing of tests/gpu is collected where there is none: its imports at least must hold."""
+    files = sorted((root_dir / "tests/gpu").glob("test_*.py"))
+    assert files
+    for file in files:
+        module = importlib.import_module(f"tests.gpu.{file.stem}")
+        assert any(name.startswith("test_") for name in vars(module)), file
 
 
 def test_the_rules_see_a_breach(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
-from encoders.batches import in_batches
 from encoders.card import EncoderCard
+from encoders.device_feed import DeviceFeed
 from encoders.frozen_in_time.model import FrozenInTime
 from encoders.inputs import unit_length
 from encoders.modality import Modality
@@ -20,6 +20,8 @@ from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
 from encoders.preprocess.image import check_windows, normalize
 from encoders.preprocess.text import check_words
+from encoders.proof_inputs import fixed_inputs
+from encoders.tower import Tensors, Tower, sliced
 
 # ImageNet's, which the published checkpoints were trained with.
 MEAN = (0.485, 0.456, 0.406)
@@ -52,27 +54,42 @@ class FrozenInTimeEncoder:
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding()
-        self._device = device
         self._pixels = torch.float32 if Modality.VISION in exact else dtype
-        self._max_batch = max_batch
+        seen = Tower(
+            cut=sliced(self._checked_windows),
+            prepare=self._clips,
+            forward=lambda clips: model.vid_proj(model.video_model(clips)),
+            finish=self._unit,
+            examples=lambda: fixed_inputs(card, Modality.VISION),
+        )
+        # No graph: a mask of the library's is looked at on the host.
+        read = Tower(
+            cut=sliced(self._ids),
+            forward=lambda ids, mask: model.reference("text", (ids, mask)),
+            finish=self._unit,
+        )
+        towers = {Modality.VISION: seen, Modality.TEXT: read}
+        self.feed = DeviceFeed(card, device, towers, max_batch)
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        takers = {Modality.VISION: self._videos, Modality.TEXT: self._words}
-        return in_batches(self.card, takers, modality, batch, self._max_batch)
+        return self.feed.encode(modality, batch)
 
-    def _videos(self, windows: Any) -> Tensor:
+    def _checked_windows(self, windows: Any) -> Tensors:
         check_windows(windows, self._model.config.frames)
-        frames = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
-        pixels = normalize(frames.flatten(0, 1)[:, None], self._pixels, MEAN, STD)
-        clips = pixels.unflatten(0, windows.shape[:2])
-        return unit_length(self._model.reference("video", clips), self.card.name)
+        return (torch.from_numpy(np.ascontiguousarray(windows)),)
 
-    def _words(self, texts: Any) -> Tensor:
+    def _clips(self, frames: Tensor) -> Tensors:
+        pixels = normalize(frames.flatten(0, 1)[:, None], self._pixels, MEAN, STD)
+        return (pixels.unflatten(0, frames.shape[:2]),)
+
+    def _ids(self, texts: Any) -> Tensors:
         check_words(texts)
         encoded = self._tokenizer.encode_batch(list(texts))
-        ids = torch.tensor([one.ids for one in encoded], device=self._device)
-        mask = torch.tensor([one.attention_mask for one in encoded], device=self._device)
-        return unit_length(self._model.reference("text", (ids, mask)), self.card.name)
+        ids = torch.tensor([one.ids for one in encoded])
+        return ids, torch.tensor([one.attention_mask for one in encoded])
+
+    def _unit(self, vectors: Tensor) -> Tensor:
+        return unit_length(vectors, self.card.name)

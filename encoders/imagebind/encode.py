@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,22 +12,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from encoders.batches import Take, in_batches
 from encoders.card import EncoderCard
+from encoders.device_feed import DeviceFeed
 from encoders.imagebind.model import ImageBind
 from encoders.inputs import check_finite, check_shape, unit_length
 from encoders.modality import Modality
 from encoders.network import to_dtype
 from encoders.precision import TowerPrecision
-from encoders.preprocess.audio import log_mel_windows
+from encoders.preprocess.audio import check_sounds, log_mel_samples
 from encoders.preprocess.depth import prepare_depth
 from encoders.preprocess.image import check_windows, normalize
 from encoders.preprocess.imu import CHANNELS, STEPS
-from encoders.preprocess.text import check_words, token_ids
+from encoders.preprocess.text import CONTEXT, check_words, token_ids
 from encoders.preprocess.thermal import prepare_thermal
+from encoders.proof_inputs import fixed_inputs
+from encoders.tower import Cut, Tensors, Tower, sliced
 
 MOST_FRAMES = 2
 MAX_BATCH_SIZE = 64
+TOKEN_SIZES = (16, 32, CONTEXT)
 BATCH_SIZE_PER_CORE = (
     16  # what lies between two layers of a small network has to fit into its cache
 )
@@ -52,62 +56,91 @@ class ImageBindEncoder:
         self._device = device
         self._dtypes = {m: torch.float32 if m in exact else dtype for m in Modality}
         if max_batch is None and device.type == "cpu":
-            max_batch = min(BATCH_SIZE_PER_CORE * self._cores, MAX_BATCH_SIZE)
-        self._max_batch = MAX_BATCH_SIZE if max_batch is None else max_batch
+            max_batch = min(BATCH_SIZE_PER_CORE * self._cores(), MAX_BATCH_SIZE)
+        towers = {m: self._tower(m) for m in card.modalities}
+        self.feed = DeviceFeed(card, device, towers, max_batch or MAX_BATCH_SIZE, cores=self._cores)
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        takers: dict[Modality, Take] = {
-            m: partial(self._encode_modality, m) for m in self.card.modalities
-        }
-        takers[Modality.TEXT] = self._words  # sorts and cuts its batches itself
-        size = len(batch) if modality is Modality.TEXT else self._max_batch
-        return in_batches(self.card, takers, modality, batch, size, self._cores)
+        return self.feed.encode(modality, batch)
 
-    @property
     def _cores(self) -> int:
         return torch.get_num_threads() if self._device.type == "cpu" else 1
 
-    def _words(self, texts: Any) -> Tensor:
-        """Equal texts once, and batches of alike length: attention past the end costs and adds
-        nothing."""
-        check_words(texts)
-        unique = list(dict.fromkeys(texts))
-        ids = token_ids(unique)
-        order = np.argsort(ids.argmax(1), kind="stable")
-        rows = torch.empty(len(unique), self.card.dimension, device=self._device)
-        for start in range(0, len(unique), self._max_batch):
-            part = order[start : start + self._max_batch]
-            rows[part] = self._unit(Modality.TEXT, torch.from_numpy(ids[part]).to(self._device))
-        number = {text: i for i, text in enumerate(unique)}
-        return rows[[number[text] for text in texts]]
+    def _tower(self, modality: Modality) -> Tower:
+        if modality is Modality.TEXT:
+            # On a GPU a few lengths, each of which is captured; on a CPU no token too many.
+            sizes = TOKEN_SIZES if self._device.type != "cpu" else tuple(range(1, CONTEXT + 1))
+            return Tower(
+                cut=partial(cut_words, token_sizes=sizes),
+                forward=self._words,
+                finish=self._unit,
+                examples=lambda: [[" ".join(["dog"] * (tokens - 2))] for tokens in TOKEN_SIZES],
+            )
+        return Tower(
+            cut=sliced(partial(_checked, modality)),
+            prepare=partial(self._prepared, modality),
+            forward=lambda batch: self.model.tower(modality, batch),
+            finish=self._unit,
+            examples=lambda: fixed_inputs(self.card, modality),
+        )
 
-    def _encode_modality(self, modality: Modality, batch: Any) -> Tensor:
-        return self._unit(modality, self._prepare(modality, np.asarray(batch)))
-
-    def _prepare(self, modality: Modality, batch: NDArray[Any]) -> Tensor:
+    def _prepared(self, modality: Modality, batch: Tensor) -> tuple[Tensor]:
         """Small integers go to the device; what floats come of them are made there."""
         dtype = self._dtypes[modality]
         if modality is Modality.VISION:
-            check_windows(batch, MOST_FRAMES)
-            frames = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-            return normalize(frames, dtype, side=self.model.config.image_size)
+            return (normalize(batch, dtype, side=self.model.config.image_size),)
         if modality is Modality.AUDIO:
-            return log_mel_windows(batch, self._device).to(dtype)
-        if modality is Modality.DEPTH:
-            prepared = prepare_depth(batch)
-        elif modality is Modality.THERMAL:
-            prepared = prepare_thermal(batch)
-        else:
-            prepared = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32))
-            check_shape("motion", prepared, (None, len(CHANNELS), STEPS))
-            check_finite("motion", prepared)
-        return prepared.to(self._device, dtype)
+            return (log_mel_samples(batch).to(dtype),)
+        return (batch.to(dtype),)
 
-    def _unit(self, modality: Modality, batch: Tensor) -> Tensor:
-        return unit_length(self.model.tower(modality, batch), self.card.name)
+    def _words(self, ids: Tensor) -> Tensor:
+        return self.model.tower(Modality.TEXT, ids, tokens=ids.shape[1])
+
+    def _unit(self, vectors: Tensor) -> Tensor:
+        return unit_length(vectors, self.card.name)
+
+
+def cut_words(texts: Any, size: int, token_sizes: Sequence[int]) -> Cut:
+    """Equal texts once, and pieces of alike length, cut to the least of `token_sizes` (rising, the
+    last one 77) that holds them: attention past the end costs and adds nothing."""
+    check_words(texts)
+    unique = list(dict.fromkeys(texts))
+    ids = token_ids(unique)
+    ends = ids.argmax(1) + 1  # the end token has the highest id
+    order = np.argsort(ends, kind="stable")
+
+    def pieces() -> Iterator[Tensors]:
+        for start in range(0, len(unique), size):
+            part = order[start : start + size]
+            tokens = token_sizes[bisect_left(token_sizes, ends[part].max())]
+            yield (torch.from_numpy(np.ascontiguousarray(ids[part, :tokens])),)
+
+    place = np.empty(len(unique), np.intp)
+    place[order] = np.arange(len(unique))
+    number = {text: i for i, text in enumerate(unique)}
+    return Cut(pieces(), place[[number[text] for text in texts]])
+
+
+def _checked(modality: Modality, batch: Any) -> tuple[Tensor]:
+    """As the device is to have it. Raises InputError."""
+    given = np.asarray(batch)
+    if modality is Modality.VISION:
+        check_windows(given, MOST_FRAMES)
+        return (torch.from_numpy(np.ascontiguousarray(given)),)
+    if modality is Modality.AUDIO:
+        check_sounds(given)
+        return (torch.from_numpy(given),)
+    if modality is Modality.DEPTH:
+        return (prepare_depth(given),)
+    if modality is Modality.THERMAL:
+        return (prepare_thermal(given),)
+    motion = torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32))
+    check_shape("motion", motion, (None, len(CHANNELS), STEPS))
+    check_finite("motion", motion)
+    return (motion,)
 
 
 def _parts(model: ImageBind, modality: Modality) -> list[nn.Module]:

@@ -69,7 +69,14 @@ def check_sounds(sound: NDArray[Any]) -> None:
 def log_mel_windows(sound: NDArray[np.int16], device: torch.device | str = "cpu") -> Tensor:
     """int16 (N, samples) to (N, 1, 128, 204), computed on the device. Raises InputError."""
     check_sounds(sound)
-    return log_mel(torch.from_numpy(sound).to(device).float() * INT16_SCALE)
+    return log_mel_samples(torch.from_numpy(sound).to(device))
+
+
+def log_mel_samples(sound: Tensor) -> Tensor:
+    """int16 (N, samples) that `check_sounds` has seen to (N, 1, 128, 204), on their device. Nothing
+    is read back from there: whole numbers are finite."""
+    waveforms = sound.float() * INT16_SCALE
+    return _normalized(_banks(waveforms - waveforms.mean(-1, keepdim=True)))
 
 
 def reference_clips(waveform: Tensor, rate_hz: int, clips: int = SOUND_CLIPS) -> Tensor:
@@ -105,7 +112,7 @@ def _banks(centred: Tensor) -> Tensor:
     """
     frames = centred.unfold(-1, FRAME_SAMPLES, SHIFT_SAMPLES)
     frames = frames - frames.mean(-1, keepdim=True)
-    window, filters = (t.to(centred.device) for t in _window_and_filters())
+    window, filters = _window_and_filters(centred.device)
     shaped = frames.new_zeros(*frames.shape[:-1], FFT_SAMPLES)
     inside = shaped[..., :FRAME_SAMPLES]
     # Each sample less a share of the one before it; the first has only itself. Rounded as Kaldi
@@ -128,9 +135,10 @@ def _normalized(banks: Tensor) -> Tensor:
 
 
 @cache
-def _window_and_filters() -> tuple[Tensor, Tensor]:
+def _window_and_filters(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept on the device: to send them anew for each batch would wait for all before it."""
     filters, _ = kaldi.get_mel_banks(
         MEL_BINS, FFT_SAMPLES, SAMPLE_RATE_HZ, 20.0, 0.0, 100.0, -500.0, 1.0
     )
     window = torch.hann_window(FRAME_SAMPLES, periodic=False)
-    return window, F.pad(filters, (0, 1)).T.contiguous()
+    return window.to(device), F.pad(filters, (0, 1)).T.contiguous().to(device)

@@ -6,6 +6,7 @@ Source: CLIP (Radford et al., 2021), whose mean and deviation ImageBind keeps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,20 @@ def normalize(
 
     `frames` may be on any device; the arithmetic happens there.
     """
-    means = torch.tensor(mean, device=frames.device) * 255
-    deviations = torch.tensor(std, device=frames.device) * 255
+    means, deviations = _times_255(tuple(mean), tuple(std), frames.device)
     # Averaged before it is scaled: a quarter of the values, or fewer, are left to scale.
     scaled = _averaged(frames, side).sub_(means).div_(deviations).to(dtype)
     channels_first = scaled.permute(0, 4, 1, 2, 3)
     return channels_first[:, :, 0] if frames.shape[1] == 1 else channels_first
+
+
+@cache
+def _times_255(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Kept on the device: to send them anew for each batch would wait for all before it."""
+    means, deviations = (torch.tensor(values, device=device) * 255 for values in (mean, std))
+    return means, deviations
 
 
 def _averaged(frames: Tensor, side: int) -> Tensor:

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from torchaudio.functional import resample
 from transformers import AutoTokenizer, PeAudioVideoModel
 
-from encoders.batches import in_batches
 from encoders.card import EncoderCard
+from encoders.device_feed import DeviceFeed
 from encoders.inputs import unit_length
 from encoders.modality import Modality
 from encoders.network import to_dtype
@@ -35,6 +35,7 @@ from encoders.preprocess.audio import SAMPLE_RATE_HZ as WINDOW_RATE_HZ
 from encoders.preprocess.image import check_windows, normalize
 from encoders.preprocess.text import check_words
 from encoders.pretrained.folder import opened
+from encoders.tower import Tensors, Tower, sliced
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -68,50 +69,85 @@ class PeAvEncoder:
         after = torch.float32 if Modality.AUDIO in exact else dtype
         codec.register_forward_hook(lambda _codec, _waveforms, features: features.to(after))
         self._tokenizer = tokenizer
-        self._device = device
         self._pixels = torch.float32 if Modality.VISION in exact else dtype
-        self._max_batch = max_batch
+        # No graphs: the library makes masks and positions as it goes, from lengths on the host.
+        towers = {
+            Modality.VISION: Tower(
+                cut=sliced(_checked_windows),
+                prepare=self._clips,
+                forward=self._videos,
+                finish=self._unit,
+            ),
+            Modality.AUDIO: Tower(
+                cut=sliced(_checked_sounds),
+                prepare=self._waveforms,
+                forward=self._sounds,
+                finish=self._unit,
+            ),
+            Modality.TEXT: Tower(
+                cut=sliced(self._ids), forward=self._words, finish=self._mean_of_both
+            ),
+        }
+        self.feed = DeviceFeed(card, device, towers, max_batch)
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]
     ) -> NDArray[np.float32]:
         """(N, D) float32 of unit length; see the protocol for the batch. Raises InputError."""
-        takers = {
-            Modality.VISION: self._videos,
-            Modality.AUDIO: self._sounds,
-            Modality.TEXT: self._words,
-        }
-        return in_batches(self.card, takers, modality, batch, self._max_batch)
+        return self.feed.encode(modality, batch)
 
-    def _videos(self, windows: Any) -> Tensor:
-        check_windows(windows)
-        frames = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
+    def _clips(self, frames: Tensor) -> Tensors:
         pixels = normalize(frames.flatten(0, 1)[:, None], torch.float32, HALF, HALF)
         size = self.card.image_size
         if pixels.shape[-1] != size:
             pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+        return (pixels.to(self._pixels).unflatten(0, frames.shape[:2]),)
+
+    def _videos(self, clips: Tensor) -> Tensor:
         video = self._model.video_model
-        clips = pixels.to(self._pixels).unflatten(0, windows.shape[:2])
-        pooled = video.video_encoder(pixel_values_videos=clips).pooler_output
-        return unit_length(video.video_head(pooled), self.card.name)
+        head: Tensor = video.video_head(
+            video.video_encoder(pixel_values_videos=clips).pooler_output
+        )
+        return head
 
-    def _sounds(self, sounds: Any) -> Tensor:
-        check_sounds(sounds)
-        waveforms = torch.from_numpy(sounds).to(self._device).float() * INT16_SCALE
-        waveforms = resample(waveforms, WINDOW_RATE_HZ, self.card.sample_rate_hz)
+    def _waveforms(self, sounds: Tensor) -> Tensors:
+        waveforms = sounds.float() * INT16_SCALE
+        return (resample(waveforms, WINDOW_RATE_HZ, self.card.sample_rate_hz)[:, None],)
+
+    def _sounds(self, waveforms: Tensor) -> Tensor:
         audio = self._model.audio_model
-        pooled = audio.audio_encoder(input_values=waveforms[:, None]).pooler_output
-        return unit_length(audio.audio_head(pooled), self.card.name)
+        head: Tensor = audio.audio_head(audio.audio_encoder(input_values=waveforms).pooler_output)
+        return head
 
-    def _words(self, texts: Any) -> Tensor:
+    def _ids(self, texts: Any) -> Tensors:
         check_words(texts)
         encoded = self._tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-        inputs = {name: encoded[name].to(self._device) for name in ("input_ids", "attention_mask")}
-        hidden = self._model.text_model(**inputs, output_hidden_states=True).hidden_states[-1]
+        return encoded["input_ids"], encoded["attention_mask"]
+
+    def _words(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(N,2,D): by the head for what is seen, and by that for what is heard."""
+        hidden = self._model.text_model(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True
+        ).hidden_states[-1]
         seen = self._model.video_model.text_video_head(hidden[:, 0])
         heard = self._model.audio_model.text_audio_head(hidden[:, 0])
-        both = unit_length(seen, self.card.name) + unit_length(heard, self.card.name)
-        return unit_length(both, self.card.name)
+        return torch.stack([seen, heard], 1)
+
+    def _mean_of_both(self, vectors: Tensor) -> Tensor:
+        return self._unit(self._unit(vectors[:, 0]) + self._unit(vectors[:, 1]))
+
+    def _unit(self, vectors: Tensor) -> Tensor:
+        return unit_length(vectors, self.card.name)
+
+
+def _checked_windows(windows: Any) -> Tensors:
+    check_windows(windows)
+    return (torch.from_numpy(np.ascontiguousarray(windows)),)
+
+
+def _checked_sounds(sounds: Any) -> Tensors:
+    check_sounds(sounds)
+    return (torch.from_numpy(sounds),)
 
 
 def build_pe_av(

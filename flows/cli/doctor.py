@@ -26,7 +26,9 @@ from flows import prefect_server
 from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
 from flows.cli.finding import Finding, Verdict
 from pipeline.embed import ray_session
+from pipeline.embed.nvdec_proof import kept_proof
 from pipeline.errors import SensedexError
+from pipeline.media import nvdec
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.sandbox.protocol import BrokenWireError
 from pipeline.media.sandbox.self_test import confinement
@@ -56,6 +58,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _gpu()
     yield Finding("packages", Verdict.OK, ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
     yield _ffmpeg(settings)
+    if settings.decode.decoder == "nvdec" or nvdec.is_there():
+        yield nvdec_finding(settings.decode)
     yield encoder_finding(settings)
     yield source()
     yield qdrant()
@@ -124,6 +128,25 @@ def _ffmpeg(settings: Settings) -> Finding:
     origin = {"system": "from the system", "wheel": "from a wheel", "setting": "as set"}
     detail = f"{found.version}, {origin.get(found.origin, found.origin)}: {found.path}"
     return Finding("ffmpeg", Verdict.OK, detail)
+
+
+def nvdec_finding(decode: DecodeSettings) -> Finding:
+    """Whether the GPU may decode, and how far its frames were from the CPU's."""
+    try:
+        nvdec.check_nvdec(decode)
+    except SensedexError as error:
+        return Finding("nvdec", Verdict.FAIL, error.message, error.remedy)
+    words = []
+    for codec in nvdec.CODECS:
+        proof = kept_proof(codec)
+        if proof is None:
+            words.append(f"{codec} (proved by the first run)")
+        elif proof.difference is None:
+            words.append(f"{codec} on the CPU ({proof.why})")
+        else:
+            where = "" if proof.holds else " on the CPU"
+            words.append(f"{codec}{where} ({proof.difference:.2f} levels from the CPU's frames)")
+    return Finding("nvdec", Verdict.OK, ", ".join(words))
 
 
 def child_finding(decode: DecodeSettings) -> Finding:

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline import codec
 from pipeline.byte_ranges import NotFetchedError
 from pipeline.embed.fetch import Fetched
+from pipeline.embed.nvdec_proof import nvdec_use
 from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.errors import MediaRejected, ObjectArchived, ObjectDenied, SensedexError
 from pipeline.local_files import room_named
@@ -39,7 +40,7 @@ class DecodeStage:
         spaces: tuple[str, ...],
         add_progress: AddProgress,
     ) -> None:
-        self._decoder = SandboxDecoder(decode)
+        self._decoder = SandboxDecoder(decode, nvdec_use(decode))
         self._encoder_name = encoder_name
         self._spaces = spaces
         self._add_progress = add_progress

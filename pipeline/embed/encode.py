@@ -1,15 +1,19 @@
 """Stage 2 of the graph: batches of windows of all objects in, unit vectors out.
 
 A batch holds windows of many objects and of several modalities. Each modality is encoded as one
-or a few full arrays; a window that the encoder cannot take costs its own object alone.
+or a few full arrays; a window that the encoder cannot take costs its own object alone. All of a
+batch's arrays are submitted before the first is waited for, and on a GPU the next batch is
+submitted before this one is collected, so that the device goes on while tables are read and
+written.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from encoders.applications.zero_shot import embed_labels
+from encoders.device_feed import FedEncoder, Pending, submitted
 from encoders.modality import Modality
 from encoders.preprocess.sampling import spread
 from encoders.preprocess.text import clean
@@ -30,8 +35,27 @@ from pipeline.settings_embedding import TagSettings
 Vectors = list[NDArray[np.float32] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows of one shape, submitted to their encoder together."""
+
+    members: list[int]
+    items: list[Any]
+    pending: Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A table of decoded windows whose vectors are on their way; `groups` by the vector's name."""
+
+    decoded: pa.Table
+    began: float
+    groups: dict[str, list[_Group]] = field(default_factory=dict)
+
+
 class EncodeStage:
-    """Loads its models once, in its own process."""
+    """Loads its models once, in its own process. On a GPU their forwards are captured then, for
+    batches of up to `batch_size` windows."""
 
     def __init__(
         self,
@@ -39,8 +63,15 @@ class EncodeStage:
         spaces: Sequence[VectorSpace],
         add_progress: AddProgress,
         tags: TagSettings | None = None,
+        batch_size: int = 32,
     ) -> None:
         encoders = load()
+        fed = [encoder for encoder in encoders if isinstance(encoder, FedEncoder)]
+        for encoder in fed:
+            taken = [s.modality for s in spaces if s.encoder == encoder.card.name]
+            encoder.feed.prepare(taken, batch_size)
+        self._ahead = max((encoder.feed.batches_ahead for encoder in fed), default=0)
+        self._busy_until = 0.0
         self._tags = tags
         self._first = encoders[0].card.name
         self._labels = (
@@ -58,21 +89,51 @@ class EncodeStage:
 
     def table(self, decoded: pa.Table) -> pa.Table:
         """A table of `rows.DECODED` in, one of `rows.encoded_schema` out, row for row."""
-        started = time.perf_counter()
-        failures: list[str | None] = [None] * decoded.num_rows
-        columns: dict[str, Any] = {}
+        return self.collect(self.submit(decoded))
+
+    def tables(self, decoded: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """As `table`, in order; where a device works by itself, the next one is submitted before
+        this one is collected."""
+        if not self._ahead:
+            yield from map(self.table, decoded)
+            return
+        waiting: deque[Submitted] = deque()
+        for table in decoded:
+            waiting.append(self.submit(table))
+            if len(waiting) > self._ahead:
+                yield self.collect(waiting.popleft())
+        while waiting:
+            yield self.collect(waiting.popleft())
+
+    def submit(self, decoded: pa.Table) -> Submitted:
+        """Begin to encode all of a table's windows, in every space."""
+        submission = Submitted(decoded, time.perf_counter())
         inputs: dict[Modality, Sequence[Any]] = {
             Modality.VISION: [_read(cell, frames_of) for cell in decoded.column("frames")],
             Modality.AUDIO: [_read(cell, sound_of) for cell in decoded.column("sound")],
             Modality.TEXT: [_words(text) for text in decoded.column("text").to_pylist()],
         }
-        payloads = decoded.column("payload").to_pylist()
         for space, encoder in self._spaces:
             given = inputs.get(space.modality, [])
             if space.modality is Modality.VISION:
                 most = encoder.card.frames_per_clip
                 given = [None if frames is None else spread(frames, most) for frames in given]
-            vectors = self._encode_some(encoder, space.modality, given, failures)
+            submission.groups[space.vector_name] = [
+                _group(encoder, space.modality, members, [given[row] for row in members])
+                for members in _alike(given)
+            ]
+        return submission
+
+    def collect(self, submission: Submitted) -> pa.Table:
+        """Wait for the vectors of a table, and put them beside its rows."""
+        decoded = submission.decoded
+        failures: list[str | None] = [None] * decoded.num_rows
+        columns: dict[str, Any] = {}
+        payloads = decoded.column("payload").to_pylist()
+        for space, encoder in self._spaces:
+            vectors: Vectors = [None] * decoded.num_rows
+            for group in submission.groups[space.vector_name]:
+                _take(encoder, space.modality, group, vectors, failures)
             columns[space.vector_name] = vector_column(vectors)
             if space.modality is not Modality.TEXT and space.encoder == self._first:
                 self._tag(space.modality, vectors, payloads)
@@ -84,13 +145,17 @@ class EncodeStage:
                 columns[name] = decoded.column(name)
         windows = decoded.num_rows - decoded.column("payload").null_count
         ends = decoded.num_rows - windows
+        # Tables overlap: what two of them waited for together counts once.
+        now = time.perf_counter()
+        busy_seconds = now - max(submission.began, self._busy_until)
+        self._busy_until = now
         self._add_progress(
             Stage.ENCODE,
             StageProgress(
                 objects=ends,
                 segments=windows,
                 media_ms=_media_ms(decoded),
-                busy_seconds=time.perf_counter() - started,
+                busy_seconds=busy_seconds,
             ),
         )
         return pa.Table.from_pydict({n: columns[n] for n in self._schema.names}, self._schema)
@@ -129,47 +194,46 @@ class EncodeStage:
             ]
             payloads[row] = json.dumps(payload, ensure_ascii=True)
 
-    def _encode_some(
-        self,
-        encoder: Encoder,
-        modality: Modality,
-        inputs: Sequence[Any],
-        failures: list[str | None],
-    ) -> Vectors:
-        vectors: Vectors = [None] * len(failures)
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        for row, item in enumerate(inputs):
-            if item is not None:
-                groups[item.shape if isinstance(item, np.ndarray) else "text"].append(row)
-        for members in groups.values():
-            self._encode_group(encoder, modality, inputs, members, vectors, failures)
-        return vectors
 
-    def _encode_group(
-        self,
-        encoder: Encoder,
-        modality: Modality,
-        inputs: Sequence[Any],
-        members: list[int],
-        vectors: Vectors,
-        failures: list[str | None],
-    ) -> None:
-        """Encode rows of one shape; halve the batch where it fails, down to the row at fault."""
-        items = [inputs[row] for row in members]
-        try:
-            batch = items if modality is Modality.TEXT else np.stack(items)
-            for row, vector in zip(members, encoder.encode(modality, batch), strict=True):
-                if not np.isfinite(vector).all():
-                    failures[row] = _failure("not_finite", f"the {modality} vector is not finite")
-                vectors[row] = vector
-        except (RuntimeError, ValueError, MemoryError) as error:
-            if len(members) == 1:
-                what = f"{modality}: {type(error).__name__}: {error}"
-                failures[members[0]] = _failure("encoder", what)
-                return
-            middle = len(members) // 2
-            for half in (members[:middle], members[middle:]):
-                self._encode_group(encoder, modality, inputs, half, vectors, failures)
+def _alike(inputs: Sequence[Any]) -> list[list[int]]:
+    """The rows that hold something, by its shape; all texts together."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for row, item in enumerate(inputs):
+        if item is not None:
+            groups[item.shape if isinstance(item, np.ndarray) else "text"].append(row)
+    return list(groups.values())
+
+
+def _group(encoder: Encoder, modality: Modality, members: list[int], items: list[Any]) -> _Group:
+    def batch() -> Any:
+        return items if modality is Modality.TEXT else np.stack(items)
+
+    return _Group(members, items, submitted(encoder, modality, batch))
+
+
+def _take(
+    encoder: Encoder,
+    modality: Modality,
+    group: _Group,
+    vectors: Vectors,
+    failures: list[str | None],
+) -> None:
+    """The vectors of rows of one shape; the batch is halved where it fails, down to the row at
+    fault."""
+    try:
+        for row, vector in zip(group.members, group.pending.result(), strict=True):
+            if not np.isfinite(vector).all():
+                failures[row] = _failure("not_finite", f"the {modality} vector is not finite")
+            vectors[row] = vector
+    except (RuntimeError, ValueError, MemoryError) as error:
+        if len(group.members) == 1:
+            what = f"{modality}: {type(error).__name__}: {error}"
+            failures[group.members[0]] = _failure("encoder", what)
+            return
+        middle = len(group.members) // 2
+        for half in (slice(None, middle), slice(middle, None)):
+            part = _group(encoder, modality, group.members[half], group.items[half])
+            _take(encoder, modality, part, vectors, failures)
 
 
 def _failure(code: str, message: str) -> str:

@@ -49,6 +49,8 @@ from pipeline.state.receipts import commit_receipt, read_receipts
 
 BLOCK_BYTES = 16 * 2**20
 SEEN_EVERY_S = 0.5
+# A GPU goes on from one to the next of them by itself, and waits for Ray only after the last.
+BATCHES_A_CALL = 8
 
 
 def run_graph(
@@ -91,7 +93,7 @@ def _stages(
         )
         .map_batches(
             RayEncode,
-            batch_size=encode.batch_size,
+            batch_size=encode.batch_size * (BATCHES_A_CALL if pools.on_gpu else 1),
             batch_format="pyarrow",
             compute=_pool(pools.encoders, pools.most_encoders),
             num_cpus=0 if pools.on_gpu else pools.cpus_each,

@@ -42,7 +42,13 @@ class EmbedJob:
         return fetched_ahead(self.settings.source, self.settings.decode, rows)
 
     def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
-        return EncodeStage(self.load_encoders, self.spaces, add_progress, self.settings.tags)
+        return EncodeStage(
+            self.load_encoders,
+            self.spaces,
+            add_progress,
+            self.settings.tags,
+            self.settings.encode.batch_size,
+        )
 
     def write_stage(self, add_progress: AddProgress) -> WriteStage:
         return WriteStage(self.open_store, self.run, self.spaces, add_progress)

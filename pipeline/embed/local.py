@@ -51,8 +51,9 @@ def run_in_loop(
     ):
         encode = job.encode_stage(add_progress)
         write = job.write_stage(add_progress)
-        for chunk in chunks(windows, batch):
-            yield from write.receipts(encode.table(decoded_table(chunk)))
+        tables = (decoded_table(chunk) for chunk in chunks(windows, batch))
+        for encoded in encode.tables(tables):
+            yield from write.receipts(encoded)
 
 
 @contextmanager

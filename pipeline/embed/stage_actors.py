@@ -76,7 +76,7 @@ class RayDecode:
 
 
 class RayEncode:
-    """A batch of windows in, the same with vectors out."""
+    """A batch of windows in, or several to a GPU, the same with vectors out."""
 
     def __init__(self, job: EmbedJob, board: Any) -> None:
         self._ledger = Ledger(board, Stage.ENCODE)
@@ -90,13 +90,16 @@ class RayEncode:
         verdict = self._ledger.begin(piece, batch=True)
         size = 1 if verdict.one_by_one else max(1, self._batch_size >> verdict.halvings)
         parts = [table.slice(start, size) for start in range(0, table.num_rows, size)]
-        encoded = [self._part(part, alone=verdict.one_by_one) for part in parts]
+        if verdict.one_by_one:
+            encoded = [self._alone(part) for part in parts]
+        else:
+            encoded = list(self._stage.tables(parts))
         self._ledger.end(piece)
         self._reporter.tell()
         return pa.concat_tables(encoded) if len(encoded) != 1 else encoded[0]
 
-    def _part(self, part: pa.Table, *, alone: bool) -> pa.Table:
-        if not alone or part.column("payload")[0].as_py() is None:
+    def _alone(self, part: pa.Table) -> pa.Table:
+        if part.column("payload")[0].as_py() is None:
             return self._stage.table(part)
         piece = f"{_named(part)} alone"
         if self._ledger.begin(piece).kills >= MOST_KILLS - 1:

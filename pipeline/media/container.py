@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Discard, Stream
 
@@ -39,13 +40,17 @@ _DTS_SYNC_WORDS = (
 
 @contextlib.contextmanager
 def opened(
-    path: Path, settings: DecodeSettings, *, look_at_frames: bool = True
+    path: Path,
+    settings: DecodeSettings,
+    *,
+    look_at_frames: bool = True,
+    accelerator: HWAccel | None = None,
 ) -> Iterator[InputContainer]:
     """A local file, and nothing but that file: no other protocol, no playlist, no reference.
 
     FFmpeg decodes some frames to learn what the header does not say; a reader of sound, or of
-    packets alone, has no need of that. Raises MediaRejected for what FFmpeg's libraries make of a
-    bad file.
+    packets alone, has no need of that. With an `accelerator` a device decodes what it can. Raises
+    MediaRejected for what FFmpeg's libraries make of a bad file.
     """
     options = {
         "protocol_whitelist": "file",
@@ -60,7 +65,7 @@ def opened(
     with foreign_errors():
         container = av.open(
             f"file:{path}", "r", container_options=options, options=stream_options,
-            metadata_errors="replace",
+            metadata_errors="replace", hwaccel=accelerator,
         )  # fmt: skip
         try:
             yield container

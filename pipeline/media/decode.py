@@ -31,7 +31,8 @@ from pipeline.media.image import (
     picture_info,
     upright,
 )
-from pipeline.media.probe import Probe, probe
+from pipeline.media.nvdec import CODECS, NvdecUse
+from pipeline.media.probe import PictureTrack, Probe, probe
 from pipeline.media.pyav_picture import PyavPicture, first_picture
 from pipeline.media.pyav_sound import PyavSound
 from pipeline.media.sniff import Kind, sniff
@@ -46,16 +47,20 @@ Item = MediaInfo | Window | DecodeEnd
 
 
 def decode(
-    path: Path, settings: DecodeSettings, fetched: ByteRanges | None = None
+    path: Path,
+    settings: DecodeSettings,
+    fetched: ByteRanges | None = None,
+    nvdec: NvdecUse | None = None,
 ) -> Iterator[Item]:
-    """One MediaInfo, then the windows in order, then exactly one DecodeEnd.
+    """One MediaInfo, then the windows in order, then exactly one DecodeEnd. A video's frames may
+    be decoded by the device, where `nvdec` says so of its codec.
 
     `fetched` is what is there of the file, where that is not all (pipeline/media/needed_bytes.py).
     Raises MediaRejected with a code of docs/media.md, OSError where the file cannot be read, and
     NotFetchedError where more of it has to be there; the windows until then are right.
     """
     began = _cpu_seconds()
-    items = _decode_stream(path, settings, fetched)
+    items = _decode_stream(path, settings, fetched, nvdec)
     if sniff(path) is Kind.PICTURE:
         if fetched is not None:
             raise NotFetchedError
@@ -132,23 +137,29 @@ def _decode_foreign_picture(path: Path, settings: DecodeSettings) -> Iterator[It
 
 
 def _decode_stream(
-    path: Path, settings: DecodeSettings, fetched: ByteRanges | None
+    path: Path, settings: DecodeSettings, fetched: ByteRanges | None, nvdec: NvdecUse | None
 ) -> Iterator[Item]:
     probed = probe(path, settings)
     yield probed.info
-    picture, sound = _readers(path, probed, settings, fetched)
+    picture, sound = _readers(path, probed, settings, fetched, nvdec)
     yield from assemble(probed, picture, sound, settings)
 
 
 def _readers(
-    path: Path, probed: Probe, settings: DecodeSettings, fetched: ByteRanges | None
+    path: Path,
+    probed: Probe,
+    settings: DecodeSettings,
+    fetched: ByteRanges | None,
+    nvdec: NvdecUse | None,
 ) -> tuple[Picture | None, Sound | None]:
-    """`auto` is PyAV, and ffmpeg for a stream whose codec PyAV's own FFmpeg does not know."""
+    """`auto` is PyAV, and ffmpeg for a stream whose codec PyAV's own FFmpeg does not know. Sound is
+    never the device's."""
     picture: Picture | None = None
     sound: Sound | None = None
     if probed.picture is not None:
         if _by_pyav(probed.picture.decodable, settings):
-            picture = PyavPicture(path, probed.picture, probed.origin_s, settings, fetched)
+            use = _device_for(probed.picture, nvdec)
+            picture = PyavPicture(path, probed.picture, probed.origin_s, settings, fetched, use)
         elif fetched is not None:
             raise NotFetchedError  # the program reads all of it
         else:
@@ -163,8 +174,23 @@ def _readers(
     return picture, sound
 
 
+def _device_for(track: PictureTrack, nvdec: NvdecUse | None) -> NvdecUse | None:
+    """None where the CPU decodes: a person's own file, say, which is offered no device."""
+    if nvdec is None:
+        return None
+    if track.codec in nvdec.codecs:
+        return nvdec if nvdec.starts(track.codec) else None
+    if not nvdec.fall_back:
+        raise MediaRejected(
+            f"NVDEC is not used for {track.codec}, only for {', '.join(CODECS)}.",
+            code="undecodable",
+            remedy="Set decode.decoder to auto.",
+        )
+    return None
+
+
 def _by_pyav(decodable: bool, settings: DecodeSettings) -> bool:
-    if settings.decoder == "pyav" and not decodable:
+    if settings.decoder in ("pyav", "nvdec") and not decodable:
         raise MediaRejected(
             "PyAV has no decoder for one of the object's streams.",
             code="undecodable",

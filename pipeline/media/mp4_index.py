@@ -1,4 +1,4 @@
-"""Where the samples of an MP4 or QuickTime film lie: its index, read without the film (ISO/IEC
+"""Places of the samples of an MP4 or QuickTime film: its index, read without the film (ISO/IEC
 14496-12: moov, stsz, stsc, stco, stts, ctts, stss, elst).
 
 Only what is plain is understood. A film in fragments, an index that contradicts itself or the

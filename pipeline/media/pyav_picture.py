@@ -1,4 +1,4 @@
-"""Reads the picture with PyAV: one thread, no packet decoded that no sample needs."""
+"""Reads the picture with PyAV: one thread or a device, no packet decoded that no sample needs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pipeline.media.av_packets import BadDataError, bad_data_apart
 from pipeline.media.container import foreign_errors, only, opened
 from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.media.keyframes import KeyframeWindows
+from pipeline.media.nvdec import NvdecUse
 from pipeline.media.packet_plan import PacketPlan, Step
 from pipeline.media.packet_times import StreamPackets
 from pipeline.media.probe import PictureTrack
@@ -38,6 +39,7 @@ class PyavPicture:
         origin_s: Fraction,
         settings: DecodeSettings,
         fetched: ByteRanges | None = None,
+        nvdec: NvdecUse | None = None,
     ) -> None:
         """`fetched` is what is there of the file, where that is not all."""
         self.start_ms = 0
@@ -51,6 +53,7 @@ class PyavPicture:
         self._origin_s = origin_s
         self._settings = settings
         self._fetched = fetched
+        self._nvdec = nvdec
         self._grid = Grid(settings.window_ms, settings.frames_per_window)
         self._ticks = Ticks.of(self._grid, track.time_base, origin_s)
 
@@ -59,7 +62,8 @@ class PyavPicture:
         shown: VideoFrame | None = None
         shown_pts = first_pts = 0
         given = 0
-        with opened(self._path, self._settings) as container:
+        accelerator = None if self._nvdec is None else self._nvdec.accelerator()
+        with opened(self._path, self._settings, accelerator=accelerator) as container:
             stream = container.streams[self._track.index]
             assert isinstance(stream, VideoStream)
             only(container, stream)

@@ -25,6 +25,7 @@ from encoders.errors import EncoderError
 from pipeline.errors import Permanent, ScratchFull, SensedexError
 from pipeline.local_files import scratch_folder
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.media.nvdec import check_nvdec
 from pipeline.models.weights import local_weights
 from pipeline.records import MediaObject
 from pipeline.settings import Settings
@@ -89,6 +90,7 @@ def check_node(asked: NodeCheck) -> NodeFacts:
         ("versions", lambda: _check_versions(asked.versions)),
         ("weights", lambda: _check_weights(settings, asked.fingerprints)),
         ("ffmpeg", lambda: _check_ffmpeg(settings)),
+        ("nvdec", lambda: check_nvdec(settings.decode)),
         ("scratch", lambda: _check_scratch(asked.scratch_bytes)),
         ("state", lambda: _check_state(settings, asked.token)),
         ("index", lambda: _check_index(settings)),

@@ -17,13 +17,14 @@ from encoders.loading import check_weights
 from pipeline.embed.engine import Engine
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
-from pipeline.embed.ray_session import first_contact
+from pipeline.embed.ray_session import first_contact, joins_cluster
 from pipeline.embed.rounds import ShardsMissing
 from pipeline.errors import SensedexError, TooManyDenied, Transient
 from pipeline.index.load import LoadReceipt
 from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.vector_index import VectorIndex
 from pipeline.media.ffmpeg import find_ffmpeg
+from pipeline.media.nvdec import check_nvdec
 from pipeline.models.spaces import spaces_of
 from pipeline.models.weights import local_weights
 from pipeline.planning.file import read_plan
@@ -73,6 +74,8 @@ def check_tools(settings: Settings, planned: RunPlan, engine: Engine) -> None:
     for choice in settings.encode.chosen():
         check_weights(choice.encoder, local_weights(choice, settings.source))
     find_ffmpeg(settings.decode)  # a path that is wrong is one error here, not one an object
+    if engine is not Engine.RAY or not joins_cluster():  # else its nodes are asked
+        check_nvdec(settings.decode)
     if engine is Engine.RAY:
         first_contact()
 

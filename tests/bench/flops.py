@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from encoders.imagebind.config import CONTEXT, ImageBindConfig
+from encoders.imagebind.config import CONTEXT, VISION_PATCH, ImageBindConfig
 from encoders.modality import Modality
 
-# Tokens with the class token, and what a patch holds (inputs of the stem's product).
+# Tokens with the class token (of pictures: by their size), and what a patch holds (inputs of the
+# stem's product).
 TOKENS = {
-    Modality.VISION: 257,
     Modality.TEXT: CONTEXT,
     Modality.AUDIO: 229,
     Modality.DEPTH: 197,
@@ -25,9 +25,14 @@ PATCH = {
 
 
 def flop_an_embedding(config: ImageBindConfig, modality: Modality) -> float:
-    """Of what is computed here: a still's folded stem, and the last block at one token."""
+    """Of what is computed here: a still's folded stem, and the last block at one token. The stem of
+    two frames is twice that, a thousandth of ViT-H's whole, and is not counted."""
     tower = config.towers[modality]
-    width, length = tower.width, TOKENS[modality]
+    width = tower.width
+    if modality is Modality.VISION:
+        length = (config.image_size // VISION_PATCH) ** 2 + 1
+    else:
+        length = TOKENS[modality]
     keys = length + (1 if tower.bias_kv else 0)
     stem = 2 * (length - 1) * PATCH[modality] * width
     projections, perceptron = 4 * width * width, 8 * width * width

@@ -454,6 +454,7 @@ ELSEWHERE = {
     "StateMoved": "another run's doing, tests/flows/test_index.py",
     "ShardsMissing": "a cluster that loses all, tests/pipeline/test_attempts.py",
     "GraphBroken": "a cluster that loses all, tests/pipeline/test_attempts.py",
+    "DeviceUnavailable": "an object's outcome, tests/pipeline/media/test_nvdec.py",
     "NodesUnfit": "of a cluster of Ray's, tests/integration/test_cluster.py",
     "NodesUnavailable": "of a cluster of Ray's, tests/pipeline/test_cluster_checks.py",
     "IndexNotShared": "of a cluster of Ray's, tests/pipeline/test_cluster_checks.py",

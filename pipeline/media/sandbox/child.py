@@ -17,7 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from pipeline.media import nvdec
 from pipeline.media.decode import decode, read_common_still
+from pipeline.media.nvdec import NvdecUse
 from pipeline.media.sandbox import kernel
 from pipeline.media.sandbox.limits import CpuBudget, allow_cpu_for_next, limit_memory_and_files
 from pipeline.media.sandbox.picture_area import AreaInChild
@@ -74,14 +76,15 @@ def _decode_one(
     request: dict[str, Any],
 ) -> None:
     budget = CpuBudget(path.stat().st_size, settings)
-    means = _confine(settings, path)
+    use = NvdecUse(**request["nvdec"]) if "nvdec" in request else None
+    means = _confine(settings, path, device=use is not None)
     if "try" in request:
         means |= {"namespace": has_namespace}
         send_facts(data, means | _try_to_get_out(**request["try"]))
         return
     wire_bytes = request.get("ranges_bytes")
     fetched = None if wire_bytes is None else receive_ranges(data, wire_bytes)
-    for item in decode(path, settings, fetched):
+    for item in decode(path, settings, fetched, use):
         if isinstance(item, Window):
             budget.came_out(item.segment.end_ms)
         send_item(data, item)
@@ -109,14 +112,18 @@ def _still(file: BinaryIO, area: AreaInChild, settings: DecodeSettings) -> Still
     return Still(info, cpu_s, frame=to_square(picture))
 
 
-def _confine(settings: DecodeSettings, *readable: Path) -> dict[str, bool]:
-    """Take from this process all but `readable` and what decoders are loaded from. Which of the
-    kernel's means took hold."""
-    limit_memory_and_files(settings)
+def _confine(settings: DecodeSettings, *readable: Path, device: bool = False) -> dict[str, bool]:
+    """Take from this process all but `readable`, what decoders are loaded from and, where it
+    decodes by a `device`, what reaches that. Which of the kernel's means took hold."""
+    limit_memory_and_files(settings, device=device)
     kernel.no_new_privileges()
     files = [*readable, *_libraries(settings.ffmpeg_path)]
+    devices: list[Path] = []
+    if device:
+        files += nvdec.system_files()
+        devices = nvdec.device_files()
     return {
-        "landlock": kernel.open_only(files, [Path("/dev/null")]),
+        "landlock": kernel.open_only(files, [Path("/dev/null")], devices),
         "seccomp": kernel.forbid_sockets(),
     }
 

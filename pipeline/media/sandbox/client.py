@@ -9,6 +9,7 @@ and when it has run over a limit.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO
 
 from pipeline.byte_ranges import ByteRanges
 from pipeline.errors import MediaRejected
+from pipeline.media.nvdec import NvdecUse
 from pipeline.media.sandbox.protocol import GIVEN, BrokenWireError, receive
 from pipeline.media.sandbox.server_process import EXIT_WAIT_S, request_child
 from pipeline.media.window import DecodeEnd, Window
@@ -45,15 +47,19 @@ def decode_in_child(
     *,
     fetched: ByteRanges | None = None,
     on_exit: Callable[[ChildExit], None] | None = None,
+    nvdec: NvdecUse | None = None,
 ) -> Iterator[MediaInfo | Window | DecodeEnd]:
-    """`pipeline.media.decode.decode` in a child: the same items, as they come, one at a time.
+    """`pipeline.media.decode.decode` in a child: the same items, as they come, one at a time. With
+    `nvdec` the child can reach the GPUs, and has no limit on memory (docs/security.md).
 
     `fetched` is what is there of the file, where that is not all. Close the iterator to stop early.
     Raises what `decode` raises, and MediaRejected
     `too_much_memory`, `too_much_time` or `decoder_crashed` for a child that did not live to tell.
     """
     there = None if fetched is None else fetched.to_bytes()
-    more = {} if there is None else {"ranges_bytes": len(there)}
+    more: dict[str, Any] = {} if there is None else {"ranges_bytes": len(there)}
+    if nvdec is not None:
+        more["nvdec"] = dataclasses.asdict(nvdec)
     job = start_job(path, settings, **more)
     if there is not None:
         job.tell(there)

@@ -33,6 +33,7 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION_FLAG = 1
 _LANDLOCK_PATH_BENEATH = 1
 _FS_EXECUTE, _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1, 2, 4, 8
+_FS_IOCTL_DEVICE = 1 << 15  # since version 5; before, it is not asked for
 _FS_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _NET_RIGHTS_SINCE, _NET_RIGHTS = 4, 0b11
 _SCOPES_SINCE, _SCOPES = 6, 0b11  # sockets without a name in the file system, signals
@@ -101,8 +102,11 @@ def _filter(arch: int, denied: Iterable[int]) -> bytes:
     return b"".join([*steps, step(answer, allow)])
 
 
-def open_only(readable: Iterable[Path], writable: Iterable[Path] = ()) -> bool:
-    """Of all files, only those at or below `readable` can be read and run from here on.
+def open_only(
+    readable: Iterable[Path], writable: Iterable[Path] = (), devices: Iterable[Path] = ()
+) -> bool:
+    """Of all files, only those at or below `readable` can be read and run from here on; `writable`
+    can be written as well, and `devices` be spoken to.
 
     What does not exist is passed over. Files that are open already stay open.
     """
@@ -125,6 +129,8 @@ def open_only(readable: Iterable[Path], writable: Iterable[Path] = ()) -> bool:
             _allow(ruleset, path, _FS_READ_FILE | _FS_EXECUTE)
         for path in writable:
             _allow(ruleset, path, _FS_READ_FILE | _FS_WRITE_FILE)
+        for path in devices:
+            _allow(ruleset, path, _FS_READ_FILE | _FS_WRITE_FILE | (_FS_IOCTL_DEVICE & rights))
         return bool(_LIBC.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0)
     finally:
         os.close(ruleset)

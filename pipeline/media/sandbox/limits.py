@@ -16,20 +16,24 @@ import resource
 from pipeline.settings_embedding import DecodeSettings
 
 _OPEN_FILES = 64
+_OPEN_FILES_WITH_DEVICE = 256
 _MEDIA_OVER_SIZE = 4
 _PAGE_BYTES = resource.getpagesize()
 
 
-def limit_memory_and_files(settings: DecodeSettings) -> None:
+def limit_memory_and_files(settings: DecodeSettings, *, device: bool = False) -> None:
     """Of this process, and of each that it starts: memory, open files, no file and no core written.
 
-    What is resident already counts; address space that was merely reserved before does not.
+    What is resident already counts; address space that was merely reserved before does not. Who
+    decodes by a `device` has no limit on memory: CUDA reserves addresses by the hundred gigabytes.
     """
     with open("/proc/self/statm") as statm:
         size, resident = (int(pages) * _PAGE_BYTES for pages in statm.read().split()[:2])
     memory = size + max(0, (settings.max_memory_mb << 20) - resident)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    if not device:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    files = _OPEN_FILES_WITH_DEVICE if device else _OPEN_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 

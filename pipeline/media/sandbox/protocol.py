@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
+from pipeline.media.nvdec import DeviceUnavailable
 from pipeline.media.window import FRAME_PX, SAMPLES_PER_MS, DecodeEnd, Window
 from pipeline.records import MediaInfo, MediaType, Segment, Status
 
@@ -119,7 +120,7 @@ def receive_ranges(connection: socket.socket, size_bytes: int) -> ByteRanges:
 
 
 def send_error(connection: socket.socket, error: BaseException) -> None:
-    """A MediaRejected as it is; an OSError by its number; anything else by its name."""
+    """A MediaRejected or DeviceUnavailable as it is; an OSError by its number; else the name."""
     header: dict[str, Any] = {"is": "crash", "message": f"{type(error).__name__}: {error}"}
     if isinstance(error, MediaRejected):
         header = {
@@ -127,6 +128,8 @@ def send_error(connection: socket.socket, error: BaseException) -> None:
         }  # fmt: skip
     elif isinstance(error, NotFetchedError):
         header = {"is": "not fetched"}
+    elif isinstance(error, DeviceUnavailable):
+        header = {"is": "device", "message": error.message, "remedy": error.remedy}
     elif isinstance(error, MemoryError):
         header = {"is": "memory"}
     elif isinstance(error, OSError) and error.errno is not None:
@@ -148,6 +151,8 @@ def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
             return _info(header)
         if kind == "end":
             return DecodeEnd(**{**header, "status": Status(header["status"])})
+        if kind == "device":
+            return DeviceUnavailable(str(header["message"]), remedy=str(header["remedy"]))
         if kind == "rejected":
             message, code, remedy = (str(header[n]) for n in ("message", "code", "remedy"))
             return MediaRejected(message, code=code, remedy=remedy)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.byte_ranges import ByteRanges
+from pipeline.media.nvdec import MIN_AUTO_BYTES, NvdecUse
 from pipeline.media.sandbox.client import Job, decode_in_child, start_job
 from pipeline.media.sandbox.picture_area import PictureArea
 from pipeline.media.sandbox.protocol import BrokenWireError, Item, Still, receive_still
@@ -34,10 +35,12 @@ _COMMON_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
 class SandboxDecoder:
-    """Decodes one object after the other; not for several threads. To be closed."""
+    """Decodes one object after the other; not for several threads. To be closed. What `nvdec`
+    allows goes to the device, unless the object is too small to be worth it."""
 
-    def __init__(self, settings: DecodeSettings) -> None:
+    def __init__(self, settings: DecodeSettings, nvdec: NvdecUse | None = None) -> None:
         self._settings = settings
+        self._nvdec = nvdec
         self._job: Job | None = None
         self._area: PictureArea | None = None
         self._objects = 0
@@ -53,7 +56,10 @@ class SandboxDecoder:
             if items is not None:
                 yield from items
                 return
-        yield from decode_in_child(path, self._settings, fetched=fetched)
+        # A device's library reads as it likes: a file with holes is not for it.
+        worth_it = self._settings.decoder == "nvdec" or size_bytes >= MIN_AUTO_BYTES
+        nvdec = self._nvdec if worth_it and fetched is None else None
+        yield from decode_in_child(path, self._settings, fetched=fetched, nvdec=nvdec)
 
     def close(self) -> None:
         """End the child that waits for more."""
