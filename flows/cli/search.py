@@ -15,7 +15,7 @@ from pipeline.records import MediaObject, MediaType
 
 if TYPE_CHECKING:
     from pipeline.search.moments import Moment
-    from pipeline.search.query import SearchRequest
+    from pipeline.search.request import SearchRequest
     from pipeline.settings import Settings
 
 LINK_LASTS_S = 3600
@@ -39,10 +39,10 @@ def search(
     as_json: o.Json = False,
 ) -> None:
     """Find moments by words, a picture, a sound, a video, or a sum of them."""
-    from pipeline.search.query import SearchRequest
+    from pipeline.search.request import asked
 
-    request = SearchRequest(
-        words=" ".join(words) if words else None,
+    request = asked(
+        " ".join(words) if words else None,
         image=image,
         audio=audio,
         video=video,
