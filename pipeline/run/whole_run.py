@@ -97,7 +97,6 @@ def _write(
     from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
     from pipeline.run.cluster_checks import checked_cluster
-    from pipeline.search.evaluate import measure_index
 
     run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
@@ -112,7 +111,7 @@ def _write(
         steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
         state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
         reporter.record_phase("write the state")
-        search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
+        search = steps.call(MEASURE, lambda: protocol.measure(run, planned, index))
         if search:
             reporter.record_phase("measure search")
         known = state.totals.get("segments", 0)

@@ -38,7 +38,20 @@ FEWEST = 20  # vectors of a name, below which nothing can be said of one in a hu
 FIRST = "00000000-0000-0000-0000-000000000000"
 _NORMAL = NormalDist()
 
-EVERYDAY = ["a dog", "a cat", "a horse", "a cow", "a sheep", "a bird", "a fish", "an insect", "a snake", "a bear", "a lion", "an elephant", "a man", "a woman", "a child", "a crowd of people", "a face", "a hand", "an old man", "a baby", "a dancer", "a soldier", "a car", "a bus", "a train", "an aeroplane", "a ship", "a bicycle", "a motorcycle", "a truck", "a tractor", "a rocket", "a house", "a tower", "a bridge", "a street at night", "a kitchen", "a bedroom", "an office", "a shop", "a church", "a mountain", "a beach", "a forest", "a river", "the sea", "a desert", "snow", "rain", "a thunderstorm", "fire", "smoke", "the moon", "stars", "a sunset", "clouds", "grass", "a tree", "a flower", "a leaf", "fruit", "bread", "a cup of coffee", "a cake", "a bottle", "a plate of food", "a knife", "a hammer", "a chair", "a table", "a lamp", "a clock", "a book", "a newspaper", "a telephone", "a computer", "a camera", "a television", "a door", "a window", "a key", "a ball", "a guitar", "a violin", "drums", "a piano", "a trumpet", "singing", "speech", "laughter", "applause", "footsteps", "an engine", "a siren", "a bell", "water running", "wind", "birds singing", "a dog barking", "music", "silence", "a drawing", "a map", "a letter", "a number"]  # fmt: skip
+_EVERYDAY = """
+a dog, a cat, a horse, a cow, a sheep, a bird, a fish, an insect, a snake, a bear, a lion,
+an elephant, a man, a woman, a child, a crowd of people, a face, a hand, an old man, a baby,
+a dancer, a soldier, a car, a bus, a train, an aeroplane, a ship, a bicycle, a motorcycle, a truck,
+a tractor, a rocket, a house, a tower, a bridge, a street at night, a kitchen, a bedroom, an office,
+a shop, a church, a mountain, a beach, a forest, a river, the sea, a desert, snow, rain,
+a thunderstorm, fire, smoke, the moon, stars, a sunset, clouds, grass, a tree, a flower, a leaf,
+fruit, bread, a cup of coffee, a cake, a bottle, a plate of food, a knife, a hammer, a chair,
+a table, a lamp, a clock, a book, a newspaper, a telephone, a computer, a camera, a television,
+a door, a window, a key, a ball, a guitar, a violin, drums, a piano, a trumpet, singing, speech,
+laughter, applause, footsteps, an engine, a siren, a bell, water running, wind, birds singing,
+a dog barking, music, silence, a drawing, a map, a letter, a number
+"""
+EVERYDAY = tuple(phrase.strip() for phrase in _EVERYDAY.split(","))
 
 
 def calibrate(settings: Settings, index: VectorIndex, cards: Sequence[EncoderCard]) -> Calibration:
@@ -116,7 +129,7 @@ def _pairs(
 
 
 def scale_of(asked: str, vector_name: str, cosines: NDArray[np.float32]) -> PairScale:
-    """The quantiles of these cosines at `LEVELS`, each above the one before by a little at least."""
+    """The quantiles of these cosines at `LEVELS`, each a little above the one before at least."""
     shares = [_NORMAL.cdf(level) for level in LEVELS]
     found = np.quantile(cosines.astype(np.float64), shares)
     step = max(float(found[-1] - found[0]), 1e-3) * 1e-4

@@ -52,6 +52,10 @@ class PairScale:
         found = LEVELS[low] + (cosine - begin) / (end - begin) * (LEVELS[low + 1] - LEVELS[low])
         return min(max(found, -FARTHEST), FARTHEST)
 
+    def cosine_at(self, share: float) -> float:
+        """That so large a share of the collection stays below."""
+        return float(np.interp(_NORMAL.inv_cdf(share), LEVELS, self.cosines))
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:

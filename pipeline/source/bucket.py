@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.records import FetchedObject, MediaObject
-from pipeline.s3.client import make_fetching_client
+from pipeline.s3.client import look, make_fetching_client
 from pipeline.s3.errors import first_contact
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
@@ -29,3 +29,6 @@ class BucketSource:
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)
+
+    def look(self, obj: MediaObject) -> None:
+        look(self._client, obj)
