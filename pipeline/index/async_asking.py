@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 from qdrant_client import models as q
@@ -40,16 +40,10 @@ from pipeline.index.vector_index import VectorIndex
 from pipeline.settings_index import IndexSettings
 
 
-class AwaitedAsker(Protocol):
-    """What an asynchronous search asks by."""
-
-    async def ask(self, asked: Asked) -> Any: ...
-
-
 @asynccontextmanager
 async def open_async_asker(
     index: VectorIndex, settings: IndexSettings
-) -> AsyncIterator[AwaitedAsker]:
+) -> AsyncIterator[ThreadAsker | AsyncAsker]:
     """Beside an index that is open, which has looked at the server and the collection."""
     asker = index.asker()
     if settings.url is None:

@@ -3,6 +3,8 @@ moments."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from pipeline.search.stored import stored_terms
 from pipeline.settings import Settings
 from pipeline.words import words_asked
 
+LOOKED_AT_FOR_S = 60.0
 FILES = {
     TermKind.IMAGE: (Modality.VISION,),
     TermKind.SOUND: (Modality.AUDIO,),
@@ -55,8 +58,9 @@ class Searcher:
     def __init__(
         self, index: VectorIndex, cards: Sequence[EncoderCard], settings: Settings
     ) -> None:
+        self.index = index
         self._asker = index.asker()
-        self._index = index
+        self._loading = threading.Lock()
         self._settings = settings
         self._loaded: dict[str, Encoder] = {}
         spaces = spaces_of(cards)
@@ -64,7 +68,7 @@ class Searcher:
         self._modality_of = {space.vector_name: space.modality for space in spaces}
         self._fingerprints = tuple(card.fingerprint() for card in cards)
         self._calibration: Calibration | None = None
-        self._looked = False
+        self._looked_at = -LOOKED_AT_FOR_S
         self.card = cards[0]
 
     def search(self, request: SearchRequest) -> list[Moment]:
@@ -77,15 +81,15 @@ class Searcher:
         return _answer(request, drive(self._steps(request), self._asker))
 
     async def answer_awaited(self, request: SearchRequest, answers: AwaitedAnswers) -> SearchAnswer:
-        """The same, for an event loop."""
+        """The same, for an event loop (`awaited.py`)."""
         return _answer(request, await drive_awaited(self._steps(request), answers))
 
     def calibration(self) -> Calibration | None:
-        """What is kept with the collection, read once. Raises IndexUnavailable."""
-        if not self._looked:
-            kept = self._index.metadata().get(KEPT_AS)
+        """What is kept with the collection, looked at once a minute. Raises IndexUnavailable."""
+        if time.monotonic() - self._looked_at >= LOOKED_AT_FOR_S:
+            kept = self.index.metadata().get(KEPT_AS)
             self._calibration = kept_calibration(kept, self._fingerprints)
-            self._looked = True
+            self._looked_at = time.monotonic()
         return self._calibration
 
     def _steps(self, request: SearchRequest) -> Generator[Asked, Any, Found]:
@@ -144,9 +148,10 @@ class Searcher:
         return encoders.pop()
 
     def _encoder(self, name: str) -> Encoder:
-        if name not in self._loaded:
-            self._loaded[name] = load_chosen(self._settings, name)
-        return self._loaded[name]
+        with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = load_chosen(self._settings, name)
+            return self._loaded[name]
 
     def _terms(
         self, encoder: Encoder, term: Term, part: int, names: Sequence[str]
