@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ from pipeline.errors import SettingsError
 from pipeline.records import MediaType
 
 if TYPE_CHECKING:
+    from pipeline.search.moments import Moment
     from pipeline.search.request import SearchRequest, Term
     from pipeline.settings import Settings
 
@@ -99,11 +102,29 @@ def search(
         exact=exact,
         ranking=chosen,
     )
-    facts, shown = answer(options.settings(), request, links=links, explain=explain)
+    settings = options.settings()
+    found = answer(settings, request, links=links, explain=explain)
     if as_json:
-        print_json(facts)
-    else:
-        Console(highlight=False).print(shown)
+        print_json(found.facts)
+        return
+    console = Console(highlight=False)
+    if pictures:
+        _show_pictures(settings, found.moments)
+    console.print(found.shown)
+
+
+def _show_pictures(settings: Settings, moments: Sequence[Moment]) -> None:
+    """Numbered as the moments below them; where the terminal shows none, nothing."""
+    from flows.cli.thumbnails import drawn, picture_of, way_of
+
+    way = way_of()
+    if way is None:
+        return
+    for number, moment in enumerate(moments, start=1):
+        picture = picture_of(settings, moment)
+        if picture is not None:
+            sys.stdout.write(f"{number}  {drawn(picture, way)}\n")
+    sys.stdout.flush()
 
 
 def _words_or_point(text: str, weight: float) -> Term:
@@ -131,10 +152,19 @@ def conditions(where: list[str] | tuple[str, ...], media_type: MediaType | None)
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a search came to: as JSON values, as records, and for a person."""
+
+    facts: dict[str, Any]
+    moments: tuple[Moment, ...]
+    shown: RenderableType
+
+
 def answer(
     settings: Settings, request: SearchRequest, *, links: bool, explain: bool = False
-) -> tuple[dict[str, Any], RenderableType]:
-    """The moments as JSON values, and the same for a person."""
+) -> Answered:
+    """Raises what a search raises, and CredentialsMissing for links without."""
     from flows.cli.playing import Player
     from flows.cli.render import meaning_note, render_moments
     from pipeline.search.searcher import open_searcher
@@ -155,5 +185,6 @@ def answer(
     }
     notes = [meaning_note(card.name, card.meaningful)]
     notes += [f"[yellow]{note}[/yellow]" for note in found.notes]
+    notes = [note for note in notes if note]
     shown = render_moments(found.moments, player.line, explain=explain)
-    return facts, Group(shown, *(["", *notes] if any(notes) else []))
+    return Answered(facts, found.moments, Group(shown, *(["", *notes] if notes else [])))

@@ -48,6 +48,7 @@ class Asker:
         self._oversampling = Oversampling(connection, settings, name)
         self._known: dict[str, q.PayloadIndexInfo] = {}
         self._looked_at = -LOOKED_AT_FOR_S
+        self._words_seen = False
 
     def ask(self, asked: Asked) -> Any:
         """The answer that the record says. Raises SettingsError for a condition on a field that
@@ -76,6 +77,8 @@ class Asker:
                 return counted.count
 
     def _windows(self, asks: Sequence[WindowsAsk]) -> list[list[Hit]]:
+        if self._local and any(ask.among for ask in asks):
+            return [self._among(ask) if ask.among else self._windows([ask])[0] for ask in asks]
         alone = [ask for ask in asks if not ask.per_asset]
         batch: list[list[Hit]] = []
         if alone:
@@ -87,6 +90,22 @@ class Asker:
             batch = [hits_of(answer.points) for answer in answers]
         together = iter(batch)
         return [self._grouped(ask) if ask.per_asset else next(together) for ask in asks]
+
+    def _among(self, ask: WindowsAsk) -> list[Hit]:
+        """In local mode, whose engine would look at every point of the collection for its id."""
+        assert ask.vector is not None
+        with self._call("reading vectors") as client:
+            found = client.retrieve(
+                self._name, list(ask.among), with_payload=True, with_vectors=[ask.vector_name]
+            )
+        vectors = vectors_of(found)
+        hits = []
+        for point in found:
+            vector = vectors[str(point.id)].get(ask.vector_name)
+            if vector is not None and (point.payload or {}).get("live"):
+                cosine = float(vector @ ask.vector / max(float(np.linalg.norm(vector)), 1e-12))
+                hits.append(Hit(str(point.id), cosine, point.payload or {}))
+        return sorted(hits, key=lambda hit: -hit.score)[: ask.limit]
 
     def _grouped(self, ask: WindowsAsk) -> list[Hit]:
         with self._call("searching by asset") as client:
@@ -125,7 +144,8 @@ class Asker:
         """Whether searches can be narrowed by the field. In local mode by any, without an index,
         where the points have it: of `words` the first point says so."""
         if self._local:
-            return field != "words" or self._local_words()
+            self._words_seen = self._words_seen or (field == "words" and self._local_words())
+            return field != "words" or self._words_seen
         if time.monotonic() - self._looked_at >= LOOKED_AT_FOR_S:
             with self._call("reading the collection") as client:
                 self._known = client.get_collection(self._name).payload_schema

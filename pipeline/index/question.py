@@ -21,13 +21,11 @@ def matching(
     where: Sequence[Condition] = (),
 ) -> q.Filter:
     """The points that have each of these values, one of these ids, if there are any, and what the
-    conditions want."""
-    wanted: list[q.Condition] = [
-        q.FieldCondition(key=key, match=q.MatchValue(value=value)) for key, value in fields
-    ]
+    conditions want. What lets the fewest through stands first: local mode looks in this order."""
+    wanted: list[q.Condition] = [field_condition(one) for one in where if not one.negated]
+    wanted += [q.FieldCondition(key=key, match=q.MatchValue(value=value)) for key, value in fields]
     if among:
         wanted.append(q.HasIdCondition(has_id=list(among)))
-    wanted += [field_condition(one) for one in where if not one.negated]
     unwanted = [field_condition(one) for one in where if one.negated]
     return q.Filter(must=wanted, must_not=unwanted or None)
 
