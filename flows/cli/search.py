@@ -71,6 +71,10 @@ def search(
     links: Annotated[
         bool, typer.Option("--links", help="Print links that play for an hour.")
     ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option("--pictures", help="Small pictures, where the terminal can show them."),
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each moment is there.")
     ] = False,
