@@ -200,6 +200,13 @@ class SearchSettings(SettingsPart):
     recall_seconds: float = Field(
         5.0, gt=0, le=3600, description="Seconds that this may take at the end of a run."
     )
+    calibration_vectors: int = Field(
+        1_000,
+        ge=0,
+        le=100_000,
+        description="Stored vectors of each name by which cosines are made comparable, after a run "
+        "that changed a fifth of the collection; 0 leaves it to `sensedex calibrate`.",
+    )
 
 
 class StateSettings(SettingsPart):

@@ -132,7 +132,6 @@ def _under_lease(
 ) -> RunReport:
     """From the collection to the report, in the order of the protocol."""
     from pipeline.run import steps as protocol
-    from pipeline.search.evaluate import measure_index
 
     settings = run.settings
     index.ensure_collection(run.spaces)
@@ -144,7 +143,7 @@ def _under_lease(
     def searched(seconds: float) -> None:
         reporter.tell(Searched(seconds))
 
-    search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards, searched))
+    search = steps.call(MEASURE, lambda: protocol.measure(run, planned, index, searched))
     if search:
         reporter.record_phase("measure search")
     known = state.totals.get("segments", 0)

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from pipeline.errors import SettingsError, Transient
+from pipeline.errors import ObjectChanged, SettingsError, Transient, printable
 from pipeline.places import is_access_point
 from pipeline.records import MediaObject
 from pipeline.s3.errors import answer_of, host_of, map_client_error, refuse_redirect
@@ -204,6 +204,23 @@ def head(client: S3Client, obj: MediaObject) -> None:
         client.head_object(**asked)
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise map_client_error(error, obj.bucket, obj.key) from error
+
+
+def check_unchanged(client: S3Client, obj: MediaObject) -> None:
+    """See that the object is there with the content that was listed, and get none of it. Raises
+    ObjectChanged where it is not, and as `head` does."""
+    asked: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key}
+    if obj.version_id is not None:
+        asked["VersionId"] = obj.version_id
+    try:
+        found = client.head_object(**asked)["ETag"].strip('"')
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, obj.bucket, obj.key) from error
+    if found != obj.etag:
+        raise ObjectChanged(
+            f"{printable(obj.uri)} has changed since it was indexed.",
+            remedy="The next run takes it in.",
+        )
 
 
 def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
