@@ -118,7 +118,7 @@ def test_one_that_changes_between_its_parts_has_changed(
     try:
         windows, outcome, _ = indexed(source, row, "keyframes")
     finally:
-        client.put_object(Bucket="partial", Key=KEY, Body=before)
+        client.put_object(Bucket="partial", Key=KEY, Body=before, Metadata={"shot": "1"})
     assert windows == []
     assert outcome.failure is not None
     assert (outcome.status, outcome.failure.code) == (Status.FAILED, "object_changed")
