@@ -121,11 +121,9 @@ def measure(count: int) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
         # In a process of its own, too: a child's peak memory begins with its parent's.
-        subprocess.run(
-            [sys.executable, "-m", "tests.bench.sources", "--write", folder]
-            + ["--objects", str(count)],
-            check=True,
-        )
+        written = [sys.executable, "-m", "tests.bench.sources", "--write", folder]
+        written += ["--objects", str(count)]
+        subprocess.run(written, check=True)
         of_listing: dict[str, float] = {}
         for what in (*WHAT, AGAIN):
             command = [sys.executable, "-m", "tests.bench.sources", "--once", folder]
