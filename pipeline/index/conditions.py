@@ -132,8 +132,8 @@ def parse_condition(text: str) -> Condition:
     if dots and known.index in RANGED:
         return Condition(
             name,
-            at_least=_value(known, low) if low else None,  # type: ignore[arg-type]
-            at_most=_value(known, high) if high else None,  # type: ignore[arg-type]
+            at_least=_value(known, low) if low else None,
+            at_most=_value(known, high) if high else None,
             negated=negated,
         )
     if known.index is IndexKind.DATETIME:
