@@ -39,9 +39,9 @@ def field_condition(one: Condition) -> q.FieldCondition:
     if one.prefix is not None:
         match = q.MatchPrefix(prefix=one.prefix)
     elif one.any_of:
-        match = q.MatchAny(any=list(one.any_of))  # type: ignore[arg-type]
+        match = q.MatchAny(any=list(one.any_of))
     else:
-        match = q.MatchValue(value=one.equals)  # type: ignore[arg-type]
+        match = q.MatchValue(value=one.equals)
     return q.FieldCondition(key=one.field, match=match)
 
 
