@@ -16,7 +16,7 @@ from pipeline.search.calibration import share_of
 from pipeline.search.request import Ranking
 
 LEAST = 1e-3  # what being first counts for by itself
-A_WORD = 1.5  # of a level, or of a standard deviation, for a word that is e times as rare
+A_WORD = 2.0  # of a level, or of a standard deviation, for a word that is e times as rare
 
 
 @dataclass(frozen=True, slots=True)
