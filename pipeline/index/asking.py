@@ -196,9 +196,8 @@ def hits_of(points: Iterable[q.ScoredPoint]) -> list[Hit]:
 
 
 def hits_of_groups(answer: q.GroupsResult) -> list[Hit]:
-    """Of all groups, the best first."""
-    hits = [hit for group in answer.groups for hit in hits_of(group.hits)]
-    return sorted(hits, key=lambda hit: -hit.score)
+    """Group by group, the best first."""
+    return [hit for group in answer.groups for hit in hits_of(group.hits)]
 
 
 def generations_of(anchors: Iterable[q.Record]) -> dict[str, str]:

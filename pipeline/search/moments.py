@@ -67,7 +67,7 @@ def merged_moments(
     windows: Sequence[RankedWindow], *, per_asset: int, group: bool = False
 ) -> list[Moment]:
     """The best first; with `group`, those of an asset together, the best asset first."""
-    floor = min((window.order for window in windows), default=0.0)
+    floor = min((window.order for window in windows if not window.deep), default=0.0)
     by_asset: dict[str, list[RankedWindow]] = defaultdict(list)
     for window in windows:
         by_asset[window.payload["asset_id"]].append(window)

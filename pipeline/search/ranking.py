@@ -16,14 +16,15 @@ from pipeline.search.calibration import share_of
 from pipeline.search.request import Ranking
 
 LEAST = 1e-3  # what being first counts for by itself
-A_WORD = 1.5  # of a level, or of a standard deviation, for a word that is e times as rare
+A_WORD = 2.0  # of a level, or of a standard deviation, for a word that is e times as rare
 
 
 @dataclass(frozen=True, slots=True)
 class FoundList:
-    """What one vector found of one question, the best first. `more` are cosines of windows that
-    other lists found, and this one did not get to. `level` takes a cosine to its level in the
-    collection, where that was measured."""
+    """What one vector found of one question, the best first. Numbers of the list are those of its
+    first `base`, by default of all: a later page, which goes deeper, must not change what stands on
+    an earlier one. `more` are cosines of windows that other lists found, and this one did not get
+    to. `level` takes a cosine to its level in the collection, where that was measured."""
 
     question: int
     label: str
@@ -31,6 +32,7 @@ class FoundList:
     hits: Sequence[Hit]
     more: Sequence[Hit] = ()
     level: Callable[[float], float] | None = None
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class RankedWindow:
     """`order` is what windows are ordered by, and `score` what of it is shown. `words` are those of
-    the search that it holds. `why`, the strongest first."""
+    the search that it holds. `why`, the strongest first. `deep`: only below the base of each list.
+    """
 
     point_id: str
     payload: Mapping[str, Any]
@@ -71,6 +74,7 @@ class RankedWindow:
     why: tuple[Evidence, ...]
     words: tuple[str, ...] = ()
     share: float | None = None
+    deep: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +84,8 @@ class _Gathered:
     why: list[Evidence] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     log_rarity: float = 0.0
+    deep: bool = True
+    best_rank: int = 1_000_000
 
 
 def ranked(
@@ -99,11 +105,16 @@ def ranked(
             window.numbers[one.question].append(found)
             share = None if one.level is None else share_of(one.level(hit.score))
             window.why.append(Evidence(one.label, one.vector_name, hit.score, share))
+        for rank, hit in enumerate(one.hits):
+            window = windows[hit.point_id]
+            window.deep = window.deep and one.base is not None and rank >= one.base
+            window.best_rank = min(window.best_rank, rank)
     for each in words:
         for hit in each.hits:
             window = windows[hit.point_id]
             window.payload = hit.payload
             window.words.append(each.word)
+            window.deep = False
             window.log_rarity += each.log_rarity
     questions = {one.question for one in lists}
     together = sum if ranking is Ranking.SPREAD else max
@@ -123,6 +134,8 @@ def _window(
     plain: bool,
 ) -> RankedWindow:
     weakest = min((together(found) for found in window.numbers.values()), default=None)
+    if window.deep and ranking is Ranking.SPREAD and not plain:
+        weakest = -LEAST * LEAST * window.best_rank
     order = _with_words(weakest, window.log_rarity if window.words else None, ranking)
     shown = share_of(order) if ranking is Ranking.SHARE and not plain else order
     why = sorted(window.why, key=lambda one: (-(one.share or 0.0), -one.cosine))
@@ -162,12 +175,13 @@ def _levels(one: FoundList) -> list[tuple[Hit, float]]:
 def _spreads(one: FoundList) -> list[tuple[Hit, float]]:
     """How far each stands out of the list, in units of its spread (z-scores; Montague and Aslam,
     CIKM 2001). Where nothing stands out, the order alone speaks, softly."""
-    scores = [hit.score for hit in one.hits]
+    scores = [hit.score for hit in one.hits[: one.base]]
     spread, low = (pstdev(scores), min(scores)) if scores else (0.0, 0.0)
     found = []
     for rank, hit in enumerate((*one.hits, *one.more)):
         out = (hit.score - low) / spread if spread > 0 and hit.score > low else 0.0
-        found.append((hit, LEAST / (rank + 1) + out))
+        first = LEAST / (rank + 1) if rank < len(scores) else 0.0
+        found.append((hit, first + out))
     return found
 
 

@@ -28,6 +28,9 @@ from pipeline.search.ranking import FoundList, WordList, ranked
 from pipeline.search.request import Ranking
 
 HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
+BASE_HITS = 50  # by which a list's numbers are made, whatever page is asked for
+BASE_ASSETS = 10  # the same of a list by assets
+DEEPER = 4  # times as deep, where a few assets fill the lists
 MOST_HITS = 10_000  # what the limits of our collections let one search ask for
 MOST_COMPLETED = 2_000  # windows whose other cosines are asked for; a condition may name 5,000
 WORD_HITS = 200  # windows asked for by a word; one that more hold tells little
@@ -67,39 +70,38 @@ def search_steps(
             "then only vectors are searched."
         )
     words = query.words if has_words else ()
-    asks = [_ask(query, question, name) for question in questions for name in question.using]
     by_word = [_word_ask(query, word) for word in words]
-    answers = yield from live_answers([*asks, *by_word])
-    lists = _lists(questions, answers[: len(asks)], calibration)
-    found_words = answers[len(asks) :]
-    word_lists: list[WordList] = []
-    if any(found_words):
-        segments = yield CountAsked()
-        word_lists = [
-            WordList(word, hits, len(hits), max(segments, len(hits)))
-            for word, hits in zip(words, found_words, strict=True)
-        ]
-    if len(questions) > 1 or any(found_words):
-        lists = yield from _completed(query, lists, found_words)
-    windows = ranked(lists, word_lists, ranking=wanted)
-    moments = merged_moments(windows, per_asset=query.per_asset, group=query.group)
+    end = query.offset + query.limit
+    depth = max(BASE_HITS, min(end * HITS_PER_MOMENT, MOST_HITS))
+    while True:
+        asks = [_ask(query, one, name, depth) for one in questions for name in one.using]
+        answers = yield from live_answers([*asks, *by_word])
+        lists = _lists(questions, answers[: len(asks)], calibration, group=query.group)
+        word_lists = yield from _word_lists(words, answers[len(asks) :])
+        if len(questions) > 1 or word_lists:
+            lists = yield from _completed(query, lists, word_lists)
+        windows = ranked(lists, word_lists, ranking=wanted)
+        moments = merged_moments(windows, per_asset=query.per_asset, group=query.group)
+        # A long film may fill a list by itself, and has `per_asset` moments.
+        cut_off = any(len(one.hits) >= depth for one in lists) and not query.group
+        if len(moments) > end or not cut_off or depth >= MOST_HITS:
+            break
+        depth = min(depth * DEEPER, MOST_HITS)
     if query.fold_above is not None and moments:
         moments = yield from _folded(query, moments)
     page, more = _page(query, moments)
     return Found(tuple(page), more, wanted, tuple(notes))
 
 
-def _ask(query: Query, question: Question, name: str) -> WindowsAsk:
-    most = query.offset + query.limit
-    wanted = max(most, min(most * HITS_PER_MOMENT, MOST_HITS))
+def _ask(query: Query, question: Question, name: str, depth: int) -> WindowsAsk:
     of_asset = 0
     if query.group:  # each asset has its windows, however many better ones another has
-        of_asset = min(query.per_asset * HITS_PER_MOMENT, max(1, MOST_HITS // most))
-        wanted = most
+        depth = max(query.offset + query.limit + 1, BASE_ASSETS)
+        of_asset = min(query.per_asset * HITS_PER_MOMENT, max(1, MOST_HITS // depth))
     return WindowsAsk(
         name,
         question.vector,
-        wanted,
+        depth,
         query.conditions(),
         exact=query.exact,
         per_asset=of_asset,
@@ -111,10 +113,27 @@ def _word_ask(query: Query, word: str) -> WindowsAsk:
     return WindowsAsk("", None, WORD_HITS, (*query.conditions(), holds))
 
 
+def _word_lists(
+    words: Sequence[str], found: Sequence[Sequence[Hit]]
+) -> Generator[Asked, Any, list[WordList]]:
+    """Of the words that some window holds. As many as were asked for are taken for all of them: a
+    word that more hold is common either way."""
+    if not any(found):
+        return []
+    segments: int = yield CountAsked()
+    return [
+        WordList(word, hits, len(hits), max(segments, len(hits)))
+        for word, hits in zip(words, found, strict=True)
+        if hits
+    ]
+
+
 def _lists(
     questions: Sequence[Question],
     answers: Sequence[Sequence[Hit]],
     calibration: Calibration | None,
+    *,
+    group: bool,
 ) -> list[FoundList]:
     lists = []
     left = iter(answers)
@@ -123,18 +142,30 @@ def _lists(
             level = None
             if calibration is not None and question.modality is not None:
                 level = calibration.scale(str(question.modality), name)
-            lists.append(FoundList(number, question.label, name, next(left), (), level))
+            hits = next(left)
+            base = _base(hits) if group else BASE_HITS
+            lists.append(FoundList(number, question.label, name, hits, (), level, base))
     return lists
 
 
+def _base(hits: Sequence[Hit]) -> int:
+    """How many of the hits are of the first assets."""
+    assets: set[str] = set()
+    for number, hit in enumerate(hits):
+        assets.add(hit.payload["asset_id"])
+        if len(assets) > BASE_ASSETS:
+            return number
+    return len(hits)
+
+
 def _completed(
-    query: Query, lists: Sequence[FoundList], found_words: Sequence[Sequence[Hit]]
+    query: Query, lists: Sequence[FoundList], word_lists: Sequence[WordList]
 ) -> Generator[Asked, Any, list[FoundList]]:
     """Each list with the cosines of what the others found: a window's answer to a question is not
     nothing because a hundred others answered better."""
     ids: dict[str, None] = {}
     # In turns, so that what is best by one list is not cut off by the length of another.
-    every = [one.hits for one in lists] + list(found_words)
+    every = [one.hits for one in lists] + [one.hits for one in word_lists]
     for rank in range(max(map(len, every), default=0)):
         ids |= {hits[rank].point_id: None for hits in every if rank < len(hits)}
     some = list(ids)[:MOST_COMPLETED]
