@@ -211,9 +211,10 @@ def test_awaited_it_is_the_same(filled: VectorIndex) -> None:
 def test_mostly_it_asks_once(on_server: VectorIndex, served: Served, tmp_path: Path) -> None:
     load(on_server, tmp_path, [(key, "g", 8) for key in KEYS])
     asker = on_server.asker()
-    drive(search_steps(Query((WORDS,), BOTH)), asker)  # looks at the collection once a minute
+    query = Query((WORDS,), BOTH, words=("nobody",))
+    drive(search_steps(query), asker)  # looks at the collection, once a minute
     served.server.requests.clear()
-    drive(search_steps(Query((WORDS,), BOTH, words=("nobody",))), asker)
+    drive(search_steps(query), asker)
     asked = [path.rpartition("points")[2] for _, path in served.server.requests]
     assert asked == ["/query/batch"]
 
