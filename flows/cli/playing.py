@@ -1,4 +1,4 @@
-"""Links by which a moment is played: the object's address, the seconds, and whether it is there.
+"""The place where a moment is played: the object's address, the seconds, and whether it is there.
 
 A moment of an object that has left the bucket, or has another content now, is never shown as one
 that plays: what is at its time is not what was found.

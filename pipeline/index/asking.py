@@ -1,4 +1,4 @@
-"""Questions of a search to a collection, in as few requests as Qdrant allows: all questions of a
+"""Asks a collection for a search, in as few requests as Qdrant allows: all questions of a
 search go in one batch; those that are grouped by asset in one request each, for which there is no
 batch.
 
@@ -192,7 +192,7 @@ def grouped_request(request: q.QueryRequest) -> dict[str, Any]:
 
 
 def hits_of(points: Iterable[q.ScoredPoint]) -> list[Hit]:
-    """In the order in which the server gave them."""
+    """In their order."""
     return [Hit(str(point.id), point.score, point.payload or {}) for point in points]
 
 
@@ -202,17 +202,14 @@ def hits_of_groups(answer: q.GroupsResult) -> list[Hit]:
 
 
 def generations_of(anchors: Iterable[q.Record]) -> dict[str, str]:
-    """The live generation of each asset, as far as its anchor says one."""
-    payloads = [anchor.payload or {} for anchor in anchors]
-    return {
-        p["asset_id"]: p["generation"]
-        for p in payloads
-        if p.get("asset_id") and p.get("generation")
-    }
+    """By asset, of anchors that name both their asset and a generation."""
+    told = (anchor.payload or {} for anchor in anchors)
+    named = ((p.get("asset_id"), p.get("generation")) for p in told)
+    return {asset: generation for asset, generation in named if asset and generation}
 
 
 def vectors_of(points: Iterable[q.Record]) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """The vectors of each point by their names, (D,) each."""
+    """(D,) by their names, by point."""
     return {
         str(point.id): {n: np.asarray(v, np.float32) for n, v in (point.vector or {}).items()}  # type: ignore[union-attr]
         for point in points

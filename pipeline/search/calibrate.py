@@ -134,4 +134,4 @@ def scale_of(asked: str, vector_name: str, cosines: NDArray[np.float32]) -> Pair
     found = np.quantile(cosines.astype(np.float64), shares)
     step = max(float(found[-1] - found[0]), 1e-3) * 1e-4
     rising = found + step * np.arange(len(found))
-    return PairScale(asked, vector_name, tuple(round(float(c), 6) for c in rising))
+    return PairScale(asked, vector_name, tuple(round(float(c), 9) for c in rising))

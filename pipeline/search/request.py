@@ -1,4 +1,4 @@
-"""Requests of a search, as data: a record that checks itself and goes to JSON and back by
+"""A search as data: a record that checks itself and goes to JSON and back by
 `pipeline.codec`. docs/query.md explains each field.
 """
 

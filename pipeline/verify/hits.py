@@ -198,7 +198,7 @@ def _input_of(
     modality: Modality, window: Window, stored: StoredPoint, encoder: Encoder
 ) -> NDArray[Any] | list[str] | None:
     if modality is Modality.TEXT:
-        text = str(stored.payload["text"])
+        text = str(stored.payload.get("text"))
         return [text] if clean(text) else None
     if modality is Modality.VISION:
         if window.frames is None:

@@ -20,6 +20,7 @@ from pipeline.index.conditions import Condition, parse_condition
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.calibration import FORMAT, KEPT_AS, LEVELS, Calibration, PairScale
 from pipeline.search.driving import drive, drive_awaited
+from pipeline.search.moments import Moment
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.request import Ranking, Term, TermKind
 from pipeline.search.steps import Found, search_steps
@@ -48,6 +49,15 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorInd
 
 def found(index: VectorIndex, query: Query, **more: Any) -> Found:
     return drive(search_steps(query, **more), index.asker())
+
+
+def told(moments: Sequence[Moment]) -> list[Any]:
+    """A sum of floats may end in another digit when it is done again."""
+    return [
+        (m.key, m.start_ms, m.end_ms, round(m.score, 4), m.words, m.copies,
+         {name: round(cosine, 4) for name, cosine in m.cosines.items()})
+        for m in moments
+    ]  # fmt: skip
 
 
 def keys(moments: Sequence[Any]) -> list[str]:
@@ -82,7 +92,7 @@ def test_pages_hold_all_moments_once(filled: VectorIndex) -> None:
         offset += 3
         if not page.more:
             break
-    assert tuple(paged) == whole
+    assert told(paged) == told(whole)
 
 
 def test_grouped_by_asset(filled: VectorIndex) -> None:
@@ -159,7 +169,7 @@ def test_windows_that_are_not_alike_are_not_folded(filled: VectorIndex) -> None:
     query = Query((WORDS,), ("vision",), limit=100, per_asset=20)
     whole = found(filled, query).moments
     apart = found(filled, replace(query, fold_above=0.999)).moments
-    assert apart == whole
+    assert told(apart) == told(whole)
     together = found(filled, replace(query, fold_above=1e-6)).moments
     assert len(together) < len(whole)
     assert len(together) + sum(m.copies for m in together) == len(whole)
@@ -204,16 +214,20 @@ def test_awaited_it_is_the_same(filled: VectorIndex) -> None:
             both = (drive_awaited(search_steps(one), answers) for one in (query, grouped))
             return list(await asyncio.gather(*both))
 
-    assert asyncio.run(ask()) == [found(filled, query), found(filled, grouped)]
+    here = [found(filled, query), found(filled, grouped)]
+    awaited = asyncio.run(ask())
+    assert [told(one.moments) for one in awaited] == [told(one.moments) for one in here]
+    assert [(one.more, one.notes) for one in awaited] == [(one.more, one.notes) for one in here]
 
 
 @only_stand_ins
 def test_mostly_it_asks_once(on_server: VectorIndex, served: Served, tmp_path: Path) -> None:
     load(on_server, tmp_path, [(key, "g", 8) for key in KEYS])
     asker = on_server.asker()
-    drive(search_steps(Query((WORDS,), BOTH)), asker)  # looks at the collection once a minute
+    query = Query((WORDS,), BOTH, words=("nobody",))
+    drive(search_steps(query), asker)  # looks at the collection, once a minute
     served.server.requests.clear()
-    drive(search_steps(Query((WORDS,), BOTH, words=("nobody",))), asker)
+    drive(search_steps(query), asker)
     asked = [path.rpartition("points")[2] for _, path in served.server.requests]
     assert asked == ["/query/batch"]
 

@@ -242,7 +242,10 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
 
     def Update(self, request: g.UpdateCollection, context: Context) -> Any:
         path = f"/collections/{request.collection_name}"
-        done = self._ask(context, "PATCH", path, _configured(request))
+        body = _configured(request)
+        if request.metadata:
+            body["metadata"] = GrpcToRest.convert_payload(request.metadata)
+        done = self._ask(context, "PATCH", path, body)
         return g.CollectionOperationResponse(result=done)
 
     def Delete(self, request: g.DeleteCollection, context: Context) -> Any:
