@@ -1,7 +1,8 @@
 """Settings: one typed model for each part, checked at the start.
 
 They come from a file, the environment and flags; those of decoding and encoding are in
-`pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`.
+`pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`, those of events in
+`pipeline.settings_events`.
 
 Later wins: defaults < `sensedex.toml` < environment (`SENSEDEX_SOURCE__BUCKET=...`) < flags.
 """
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
+from pipeline.settings_events import EventSettings
 from pipeline.settings_fields import (
     MEDIA_SUFFIXES,
     SIDECAR_SUFFIXES,
@@ -160,6 +162,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()
     state: StateSettings = StateSettings()
+    events: EventSettings = EventSettings()
 
     @model_validator(mode="after")
     def _frames_fit_the_window(self) -> Settings:

@@ -53,10 +53,11 @@ from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import Looking, Proposal, ServedRecall, VectorRecall
 from pipeline.settings import load_settings
+from pipeline.state import commit as commit_module
 from pipeline.state import lease as lease_module
-from pipeline.state import objects as state_module
+from pipeline.state.commit import commit_state
 from pipeline.state.lease import Lease
-from pipeline.state.objects import CurrentState, StateRow, commit_state, read_state, write_rows
+from pipeline.state.objects import CurrentState, StateRow, read_state, write_rows
 from pipeline.state.receipts import RunFolder, commit_load, commit_receipt, read_loads, receipt_at
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import FolderStore
@@ -275,7 +276,7 @@ def _write_current(folder: Path) -> Path:
     store = FolderStore(folder)
     named = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex="0123abcd" * 4))
     facts = {n: v for n, v in CURRENT_FACTS.items() if n not in ("state_file", "totals")}
-    with patch.object(state_module, "uuid", named):
+    with patch.object(commit_module, "uuid", named):
         commit_state(store, read_state(store), STATE_ROWS, **facts)
     return folder / "current.json"
 

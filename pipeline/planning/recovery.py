@@ -16,7 +16,7 @@ from pipeline.errors import PlanRefused, StateCorrupt
 from pipeline.planning.diff import Ending, PlanSummary
 from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status
 from pipeline.state.objects import CurrentState
-from pipeline.state.receipts import ReceiptPlace, open_receipts, places_of_receipts, receipt_at
+from pipeline.state.receipts import ReceiptPlace, places_of_receipts, receipt_at
 from pipeline.state.store import Store
 
 NO_ENDINGS: Set[Ending] = frozenset()
@@ -43,7 +43,7 @@ class StoppedRuns:
         self.taken_objects = 0
         self._taken: dict[ReceiptPlace, bytearray] = {}
         self._new = 0
-        self._groups = _by_key(state.store, state.sequence)
+        self._groups = _by_key(state)
         self._next = next(self._groups, None)
 
     @property
@@ -110,18 +110,26 @@ def outcomes_in(receipt: ShardReceipt, taken: bytes | None) -> tuple[ObjectOutco
     return tuple(itertools.compress(receipt.outcomes, taken or b""))
 
 
-def committed_assets(store: Store, after_token: int, before_token: int) -> Iterator[str]:
-    """The ids of what the runs between the two have committed; of each run that had it."""
-    for receipt in open_receipts(store, after_token):
-        if receipt.sequence < before_token:
-            yield from (outcome.asset_id for outcome in receipt.outcomes)
+def committed_assets(state: CurrentState, before_token: int) -> Iterator[str]:
+    """The ids of what stopped runs before that one have committed; of each run that had it."""
+    for place in _places(state):
+        if place.sequence < before_token:
+            yield from (o.asset_id for o in receipt_at(state.store, place.name).outcomes)
 
 
-def _by_key(store: Store, after_token: int) -> Iterator[tuple[str, list[_Committed]]]:
+def _places(state: CurrentState) -> Iterator[ReceiptPlace]:
+    """Of the receipts of runs after the state's, but for event runs that have an increment in it."""
+    finished = state.in_increments()
+    for place in places_of_receipts(state.store, state.sequence):
+        if place.sequence not in finished:
+            yield place
+
+
+def _by_key(state: CurrentState) -> Iterator[tuple[str, list[_Committed]]]:
     """The outcomes of each key, those of the oldest run first."""
-    places = places_of_receipts(store, after_token)
+    places = _places(state)
     runs = [
-        _of_run(store, list(some))
+        _of_run(state.store, list(some))
         for _, some in itertools.groupby(places, lambda place: (place.sequence, place.run_id))
     ]
     merged = heapq.merge(*runs, key=lambda one: (one.outcome.key, one.place.sequence))

@@ -11,7 +11,7 @@ from pipeline.report.record import FailureRow, RunReport
 from pipeline.settings import Settings
 from pipeline.state.lease import read_lease
 from pipeline.state.objects import StateRow, read_state
-from pipeline.state.receipts import RUNS
+from pipeline.state.receipts import RUNS, unfinished_runs
 from pipeline.state.store import open_store
 
 
@@ -37,11 +37,7 @@ def read_status(settings: Settings) -> RunStatus:
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
     lease = read_lease(store)
-    unfinished = {
-        name.split("/")[1]
-        for name in store.list(RUNS)
-        if int(name.split("/")[1].split("-")[0]) > state.sequence
-    }
+    unfinished = unfinished_runs(store, state.sequence, state.in_increments())
     return RunStatus(
         store.location,
         state.sequence,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from encoders.loading import check_weights
 from pipeline.embed.engine import Engine
@@ -29,16 +29,19 @@ from pipeline.models.weights import local_weights
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import Action, ObjectOutcome, ShardReceipt, Status, VectorSpace
+from pipeline.records import Action, ObjectOutcome, PlanRow, ShardReceipt, Status, VectorSpace
 from pipeline.run.cluster_checks import for_workers
 from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.load_place import LoadPlace
 from pipeline.run.shard_load import ShardLoad, load_committed
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
+from pipeline.state.commit import commit_state
 from pipeline.state.lease import LeaseHandle
-from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
+from pipeline.state.merge import merge_state
+from pipeline.state.objects import CurrentState, StateRow, read_state
 from pipeline.state.receipts import RunFolder
+from pipeline.state.run_leases import wait_for_earlier_events
 from pipeline.state.store import Store
 
 ASSETS_PER_REQUEST = 256
@@ -52,13 +55,17 @@ class StateMoved(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that holds the lease."""
+    """One run that holds the lease. `state` is what it began with, increments of earlier event
+    runs in it. `overtaken` are the rows of keys that such have changed since the plan: the run
+    leaves them alone."""
 
     settings: Settings
     store: Store
     lease: LeaseHandle
     folder: RunFolder
     spaces: tuple[VectorSpace, ...]
+    state: CurrentState
+    overtaken: Mapping[str, StateRow]
 
 
 def check_tools(settings: Settings, planned: RunPlan, engine: Engine) -> None:
@@ -76,15 +83,33 @@ def check_tools(settings: Settings, planned: RunPlan, engine: Engine) -> None:
 
 
 def start(settings: Settings, planned: RunPlan, lease: LeaseHandle) -> Run:
-    """Begin to write: the state must still be the one that was planned against."""
-    store = planned.state.store
-    if read_state(store).version != planned.state.version:
+    """Begin to write, once no event run with a lower token is at work. The state must still be the
+    one that was planned against, but for what event runs have added to it."""
+    token = lease.fencing_token
+    wait_for_earlier_events(planned.state.store, token)
+    now = read_state(planned.state.store)
+    if now.base != planned.state.base:
         raise StateMoved(
             "Another run wrote the state while this one was planning.", remedy="Run again."
         )
-    folder = RunFolder(lease.fencing_token, lease.run_id)
+    earlier = tuple(one for one in now.increments if one.sequence < token)
+    state, seen = replace(now, increments=earlier), planned.state.in_increments()
+    rows = iter(()) if earlier == planned.state.increments else state.increment_rows()
+    overtaken = {row.key: row for row in rows if row.sequence not in seen}
+    return began(settings, planned, lease, state, overtaken)
+
+
+def began(
+    settings: Settings,
+    planned: RunPlan,
+    lease: LeaseHandle,
+    state: CurrentState,
+    overtaken: Mapping[str, StateRow],
+) -> Run:
+    """The run, with its plan in the store; from then on it is found, should it be stopped."""
+    store, folder = planned.state.store, RunFolder(lease.fencing_token, lease.run_id)
     store.put_file(folder.plan, planned.path)
-    return Run(settings, store, lease, folder, spaces_of(planned.cards))
+    return Run(settings, store, lease, folder, spaces_of(planned.cards), state, overtaken)
 
 
 def embed(
@@ -134,9 +159,12 @@ def check_denied(denied: int, planned: RunPlan) -> None:
 
 
 def outcomes_taken(run: Run, planned: RunPlan, receipt: ShardReceipt) -> tuple[ObjectOutcome, ...]:
-    """All of an own shard; of a stopped run's, what is taken over."""
+    """All of an own shard, of a stopped run's what is taken over; but for what was overtaken."""
     own = receipt.sequence == run.folder.sequence
-    return receipt.outcomes if own else planned.taken_over(receipt)
+    outcomes = receipt.outcomes if own else planned.taken_over(receipt)
+    if not run.overtaken:
+        return outcomes
+    return tuple(outcome for outcome in outcomes if outcome.key not in run.overtaken)
 
 
 def load(
@@ -167,13 +195,14 @@ def load(
 def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressReporter) -> int:
     """Take the points of objects that left the bucket out of the index, and what stopped runs have
     left hidden there: all that this run loads is live by now. How many objects left."""
-    gone = (row.asset_id for row in read_plan(planned.path) if row.action is Action.GONE)
+    gone = (row.asset_id for row in _gone(run, planned))
     removed = 0
     while batch := list(itertools.islice(gone, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
         removed += len(batch)
-    unlisted = iter(planned.unlisted)
+    kept = {row.asset_id for row in run.overtaken.values()}
+    unlisted = iter([asset for asset in planned.unlisted if asset not in kept])
     while batch := list(itertools.islice(unlisted, ASSETS_PER_REQUEST)):
         run.lease.confirm()
         index.remove(batch, run.folder.sequence)
@@ -199,31 +228,48 @@ def live_segments(index: VectorIndex, expected: int) -> int | None:
         return None
 
 
-def commit(run: Run, planned: RunPlan, receipts: KeptReceipts) -> CurrentState:
+def _gone(run: Run, planned: RunPlan) -> Iterator[PlanRow]:
+    rows = (row for row in read_plan(planned.path) if row.action is Action.GONE)
+    return (row for row in rows if row.object.key not in run.overtaken)
+
+
+def commit(run: Run, planned: RunPlan, receipts: KeptReceipts, index: VectorIndex) -> CurrentState:
     """Write the state, last. A run's shards are cut from its plan in the order of the keys, so that
-    what each run committed is in that order, and all of them are merged as they are read."""
+    what each run committed is in that order, and all of them are merged as they are read.
+
+    What event runs have removed meanwhile left no anchor, by which a load of this run would have
+    seen that it comes too late: it is taken out once more, now that all loads are done.
+    """
     run.lease.confirm()
     digest = planned.recipe.digest()
 
     def rows_of_run(sequence: int) -> Iterator[StateRow]:
         for receipt in receipts.of_run(sequence):
             for outcome in outcomes_taken(run, planned, receipt):
-                yield _row(outcome, receipt, digest)
+                yield row_of(outcome, receipt, digest)
 
     merged = heapq.merge(*map(rows_of_run, receipts.sequences()), key=lambda row: row.key)
-    gone = (row.object.key for row in read_plan(planned.path) if row.action is Action.GONE)
+    gone = (row.object.key for row in _gone(run, planned))
     source = run.settings.source
     return commit_state(
         run.store,
-        planned.state,
-        merge_state(planned.state.rows(), merged, gone),
+        run.state,
+        merge_state(run.state.rows(), merged, gone),
         sequence=run.folder.sequence,
         run_id=run.folder.run_id,
         bucket=source.name,
         prefix=source.prefix,
         recipe=digest,
         encoder=planned.card.name,
+        on_later=lambda rows: _take_out(run, index, rows),
     )
+
+
+def _take_out(run: Run, index: VectorIndex, rows: Sequence[StateRow]) -> None:
+    assets = iter([row.asset_id for row in rows if row.status in (Status.REMOVED, Status.REJECTED)])
+    while batch := list(itertools.islice(assets, ASSETS_PER_REQUEST)):
+        run.lease.confirm()
+        index.remove(batch, run.folder.sequence)
 
 
 def measures_recall(settings: Settings) -> bool:
@@ -239,7 +285,8 @@ def recall(run: Run) -> ServedRecall:
     return measure_recall(run.settings.index, effort, run.folder.sequence)
 
 
-def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str) -> StateRow:
+def row_of(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str) -> StateRow:
+    """What the state is to say of it."""
     return StateRow.of(
         outcome, sequence=receipt.sequence, data_file=receipt.data_file, recipe=digest
     )

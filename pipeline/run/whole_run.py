@@ -98,7 +98,7 @@ def _write(
     from pipeline.run.cluster_checks import checked_cluster
     from pipeline.search.evaluate import measure_index
 
-    run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
+    run_id, store, after = new_run_id(), planned.state.store, planned.state.newest
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
     protocol.check_tools(settings, planned, engine)
     with (
@@ -109,7 +109,7 @@ def _write(
         index.ensure_collection(run.spaces)
         totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
         steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
-        state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
+        state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts, index))
         reporter.record_phase("write the state")
         search = steps.call(MEASURE, lambda: measure_index(settings, index, planned.cards))
         if search:

@@ -25,7 +25,10 @@ class BucketSource:
         first_contact(self._client, self._bucket)
 
     def listed(self) -> Iterator[MediaObject]:
-        return list_pages(self._client, self._bucket, self._prefix)
+        return self.listed_under(self._prefix)
+
+    def listed_under(self, prefix: str) -> Iterator[MediaObject]:
+        return list_pages(self._client, self._bucket, prefix)
 
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         return fetch_to_file(self._client, obj, path, self._quick)

@@ -47,6 +47,9 @@ class FolderSource:
     def listed(self) -> Iterator[MediaObject]:
         return self._below(self._folder, "")
 
+    def listed_under(self, prefix: str) -> Iterator[MediaObject]:
+        return FolderSource(self._folder, prefix, "digest" if self._by_digest else "stat").listed()
+
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         # Where it was listed: a worker of Ray's resolves a relative folder in another place.
         file = Path(obj.bucket, obj.key)

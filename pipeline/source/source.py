@@ -25,6 +25,9 @@ class Source(Protocol):
         Raises ListingEndedEarly where it is not whole: what a listing lacks is taken to be gone.
         """
 
+    def listed_under(self, prefix: str) -> Iterator[MediaObject]:
+        """As `listed`, of the keys that begin with `prefix`, whatever the source's own is."""
+
     def fetch(self, obj: MediaObject, path: Path) -> FetchedObject:
         """Write to `path` the very bytes that were listed, those of `obj.etag` and no others.
 

@@ -1,7 +1,9 @@
-"""Reads and writes the state of objects: a Parquet file by key, and `current.json` naming it.
+"""Reads the state of objects: a Parquet file by key, increments beside it, `current.json` that
+names them.
 
-    objects/<sequence>-<run>-<nonce>.parquet   written first, under a name that nobody else has
-    current.json                               replaced last, only if it is still what was read
+    objects/<sequence>-<run>-<nonce>.parquet   one row an object
+    increments/<sequence>-<run>-<nonce>.parquet   rows of event runs, later than those
+    current.json                               written by `commit.py` and `increments.py`
 
 Rows are read and written in batches, so that 10^6 objects need a few megabytes. Keys are compared
 as Python compares strings: by code point, which is the order of their UTF-8 bytes.
@@ -10,13 +12,13 @@ as Python compares strings: by code point, which is the order of their UTF-8 byt
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,15 +26,15 @@ import pyarrow.parquet as pq
 
 from pipeline import codec
 from pipeline.codec import Columns
-from pipeline.errors import LeaseHeld, StateCorrupt
-from pipeline.local_files import scratch_folder
+from pipeline.errors import StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
-from pipeline.state.store import AlreadyThere, Store, VersionConflict
-
-T = TypeVar("T")
+from pipeline.state.merge import newest_of
+from pipeline.state.store import Store
+from pipeline.state.table_file import KeyRange, TableFile, opened_in
 
 CURRENT = "current.json"
 FOLDER = "objects/"
+INCREMENTS = "increments/"
 ROWS_PER_BATCH = 8192
 
 _REMEDY = "Restore the state location from a copy, or `sensedex clean` and index anew."
@@ -101,9 +103,21 @@ _shared = attrgetter(*itertools.takewhile(lambda name: name != "sequence", State
 
 
 @dataclass(frozen=True, slots=True)
+class Increment:
+    """Rows that event runs have written beside the whole. `sequence` and `run_id` are of the run
+    that wrote the file, `sequences` the tokens of all runs whose rows are in it, in their order."""
+
+    sequence: int
+    run_id: str
+    state_file: str
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CurrentFile:
     """`current.json`, as it is stored. `totals` counts `objects`, `segments`, `decoded_ms` and
-    `status.<status>`."""
+    `status.<status>`, over the file and its `increments` together; these have higher sequences than
+    the file, and each a higher one than those before it."""
 
     sequence: int = 0
     run_id: str = ""
@@ -113,6 +127,21 @@ class CurrentFile:
     encoder: str = ""
     state_file: str | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
+    increments: tuple[Increment, ...] = ()
+
+    @property
+    def newest(self) -> int:
+        """The highest token of a run that has written something of the state."""
+        return max([self.sequence, *(one.sequence for one in self.increments)])
+
+    @property
+    def base(self) -> tuple[int, str, str | None]:
+        """By which the whole is known, whatever increments lie beside it."""
+        return self.sequence, self.run_id, self.state_file
+
+    def in_increments(self) -> frozenset[int]:
+        """The tokens of the runs whose rows the increments have."""
+        return frozenset(itertools.chain.from_iterable(one.sequences for one in self.increments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +156,22 @@ class CurrentState(CurrentFile):
 
     def rows(self) -> Iterator[StateRow]:
         """The rows in the order of their keys, from the start. Raises StateCorrupt."""
-        return iter(()) if self.state_file is None else _read_rows(self.store, self.state_file)
+        whole = iter(()) if self.state_file is None else read_rows(self.store, self.state_file)
+        if not self.increments:
+            return whole
+        return newest_of([whole, *(read_rows(self.store, i.state_file) for i in self.increments)])
+
+    def rows_in(self, ranges: Sequence[KeyRange]) -> Iterator[StateRow]:
+        """Those with a key in one of the ranges, which are apart and in their order; a file is not
+        read as a whole. Raises StateCorrupt."""
+        names = [i.state_file for i in self.increments]
+        names += [] if self.state_file is None else [self.state_file]
+        return newest_of([rows_of_file_in(self.store, name, ranges) for name in names])
+
+    def increment_rows(self, after_token: int = 0) -> Iterator[StateRow]:
+        """The rows of the increments with a higher sequence, tombstones among them."""
+        later = [i.state_file for i in self.increments if i.sequence > after_token]
+        return newest_of([read_rows(self.store, name) for name in later], tombstones=True)
 
 
 def read_state(store: Store) -> CurrentState:
@@ -140,107 +184,21 @@ def read_state(store: Store) -> CurrentState:
     except ValueError as error:
         what = f"{CURRENT} in {store.location} is not a state: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error
-    return CurrentState(store=store, version=found.version, **codec.to_json(facts))
+    return as_state(store, found.version, facts)
 
 
-def merge_state(
-    old: Iterable[StateRow], fresh: Iterable[StateRow], gone: Iterable[str] = ()
-) -> Iterator[StateRow]:
-    """The new state: `fresh` rows take the place of old ones of the same key, `gone` keys leave.
-
-    All three come sorted by key. Raises ValueError where one does not.
-    """
-    leaving = (key for key, _ in _ascending(gone, str, "gone keys"))
-    leaves = next(leaving, None)
-    by_key = attrgetter("key")
-    merged = _newest(_ascending(old, by_key, "old rows"), _ascending(fresh, by_key, "fresh rows"))
-    for key, row in merged:
-        while leaves is not None and leaves < key:
-            leaves = next(leaving, None)
-        if key != leaves:
-            yield row
+def as_state(store: Store, version: str, facts: CurrentFile) -> CurrentState:
+    """The state that `current.json` says, read or just written."""
+    return CurrentState(store=store, version=version, **_values(facts))
 
 
-def _newest(
-    old: Iterator[tuple[str, StateRow]], fresh: Iterator[tuple[str, StateRow]]
-) -> Iterator[tuple[str, StateRow]]:
-    was, now = next(old, None), next(fresh, None)
-    while was is not None or now is not None:
-        if now is None or (was is not None and was[0] < now[0]):
-            assert was is not None
-            yield was
-            was = next(old, None)
-        else:
-            yield now
-            if was is not None and was[0] == now[0]:
-                was = next(old, None)
-            now = next(fresh, None)
+def facts_of(state: CurrentState) -> CurrentFile:
+    """What of a state is stored."""
+    return CurrentFile(**_values(state))
 
 
-def _ascending(
-    items: Iterable[T], key_of: Callable[[T], str], what: str
-) -> Iterator[tuple[str, T]]:
-    last = ""
-    for item in items:
-        key = key_of(item)
-        if key <= last:
-            raise ValueError(f"{what} are not sorted: {key!r} comes after {last!r}")
-        last = key
-        yield key, item
-
-
-def commit_state(
-    store: Store,
-    previous: CurrentState,
-    rows: Iterable[StateRow],
-    *,
-    sequence: int,
-    run_id: str,
-    bucket: str,
-    prefix: str,
-    recipe: str,
-    encoder: str,
-) -> CurrentState:
-    """Write the rows, then make them current; the last step of a run. May be repeated.
-
-    Raises LeaseHeld where another run has written the state since `previous` was read.
-    """
-    now = read_state(store)
-    if (now.sequence, now.run_id) == (sequence, run_id):
-        return now  # an earlier try got through, only its answer was lost
-    if now.version != previous.version or sequence <= now.sequence:
-        raise _superseded(now)
-    name = f"{FOLDER}{sequence:06d}-{run_id}-{uuid.uuid4().hex[:8]}.parquet"
-    with scratch_folder() as folder:
-        path = folder / "state.parquet"
-        totals = write_rows(path, rows)
-        store.put_file(name, path)
-    facts = CurrentFile(sequence, run_id, bucket, prefix, recipe, encoder, name, totals)
-    data = codec.to_bytes(facts, sort_keys=True, indent=1)
-    try:
-        if previous.version is None:
-            version = store.create(CURRENT, data)
-        else:
-            version = store.replace(CURRENT, data, previous.version)
-    except (AlreadyThere, VersionConflict) as error:
-        now = read_state(store)
-        if (now.sequence, now.run_id) != (sequence, run_id):
-            store.delete(name)
-            raise _superseded(now) from error
-        version = now.version or ""
-    # Whoever reads the previous state now may finish; older ones nobody reads.
-    for old in list(store.list(FOLDER)):
-        if old not in (name, previous.state_file):
-            store.delete(old)
-    return CurrentState(store=store, version=version, **codec.to_json(facts))
-
-
-def _superseded(now: CurrentState) -> LeaseHeld:
-    return LeaseHeld(
-        f"Run {now.run_id} (sequence {now.sequence}) has written the state in the meantime.",
-        code="state_superseded",
-        remedy="Nothing of this run is lost: run again.",
-    )
+def _values(facts: CurrentFile) -> dict[str, Any]:
+    return {field.name: getattr(facts, field.name) for field in fields(CurrentFile)}
 
 
 def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
@@ -258,13 +216,39 @@ def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
     return dict(totals)
 
 
-def _read_rows(store: Store, name: str) -> Iterator[StateRow]:
+def read_rows(store: Store, name: str) -> Iterator[StateRow]:
+    """All rows of one file. Raises StateCorrupt."""
+    with (
+        _said_of(store, name),
+        store.local_copy(name) as path,
+        pq.ParquetFile(path) as file,
+    ):
+        _check_columns(name, file.schema_arrow)
+        for batch in file.iter_batches(ROWS_PER_BATCH):
+            yield from _COLUMNS.records(batch)
+
+
+def rows_of_file_in(store: Store, name: str, ranges: Sequence[KeyRange]) -> Iterator[StateRow]:
+    """As `CurrentState.rows_in`, of one file."""
+    with _said_of(store, name), opened_in(store, name) as table:
+        _check_columns(name, table.schema)
+        yield from records_in(table, ranges)
+
+
+def records_in(table: TableFile, ranges: Sequence[KeyRange]) -> Iterator[StateRow]:
+    for batch in table.batches(ranges):
+        yield from _COLUMNS.records(batch)
+
+
+def _check_columns(name: str, schema: pa.Schema) -> None:
+    if not schema.equals(_SCHEMA):
+        raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
+
+
+@contextmanager
+def _said_of(store: Store, name: str) -> Iterator[None]:
     try:
-        with store.local_copy(name) as path, pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(_SCHEMA):
-                raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
-            for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from _COLUMNS.records(batch)
+        yield
     except (ValueError, OSError) as error:  # Arrow's is a ValueError
         what = f"{name} in {store.location} cannot be read: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error
