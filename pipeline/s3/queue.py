@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore import exceptions as aws
@@ -21,11 +21,6 @@ from pipeline.first_contact import why_silent
 from pipeline.s3.client import session_for
 from pipeline.s3.errors import NO_CREDENTIALS, answer_of, host_of
 from pipeline.settings import SourceSettings
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-else:
-    SQSClient = Any
 
 PER_REQUEST = 10  # SQS gives, hides and deletes no more at once
 MAX_WAIT_S = 20
@@ -70,7 +65,7 @@ class Queue:
         region = named[1] if named else source.region or "us-east-1"
         with self._errors():
             session = session_for(source)[1]
-            self._client: SQSClient = session.client(
+            self._client: Any = session.client(
                 "sqs",
                 endpoint_url=self._endpoint,
                 region_name=region,

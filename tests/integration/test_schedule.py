@@ -100,6 +100,7 @@ def test_what_was_made_can_be_changed_and_undone(
         changed = scene.deploy("--bucket", "films", "--timezone", "Europe/Berlin")
         assert [line for line in changed if not line.startswith("unchanged")] == [
             "updated    deployment index/nightly (schedule)",
+            "updated    deployment index-events/events (schedule)",
             "updated    deployment reconcile/weekly (schedule)",
         ]
         with scene.client() as client:

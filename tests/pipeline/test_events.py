@@ -87,7 +87,7 @@ def test_an_event_of_a_sidecar_plans_what_it_describes(scene: EventScene) -> Non
 
 
 def test_what_nobody_can_read_goes_to_the_dead_letters(s3_server: S3Server, tmp_path: Path) -> None:
-    scene = EventScene.at(s3_server, tmp_path, deliveries=1)
+    scene = EventScene.at(s3_server, tmp_path, deliveries=1, events__visibility_s=1)
     scene.tell("hello")
     scene.put("a.jpg", media_files.jpeg(1))
     assert scene.batch().unreadable == 1
