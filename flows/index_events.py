@@ -16,7 +16,8 @@ from flows.error_logging import in_one_sentence
 from flows.index import given_fields
 from flows.slots import run_outlives_its_slot
 from pipeline import codec
-from pipeline.run.event_loop import Until, run_events
+from pipeline.errors import LeaseHeld
+from pipeline.run.event_loop import EventsReport, Until, run_events
 from pipeline.settings import Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
 from pipeline.settings_events import EventSettings
@@ -40,8 +41,9 @@ def events_flow(
 ) -> dict[str, Any]:
     """Fields that are given here win over the environment and the settings file.
 
-    Returns sums over the batches as plain JSON values. An error leaves its batch in the queue: the
-    next run, a minute later, is the retry.
+    Returns sums over the batches as plain JSON values; of nothing where another event run is at
+    work, or a run has the index's folder. An error leaves its batch in the queue: the next run, a
+    minute later, is the retry.
 
     Args:
         source: Which bucket, and which of its objects.
@@ -61,5 +63,11 @@ def events_flow(
 def _serve(settings: Settings) -> dict[str, Any]:
     logger = get_run_logger()
     with server_may_go_away(logger.warning), run_outlives_its_slot(logger.warning):
-        report = run_events(settings, Until.EMPTY, say=logger.info)
+        try:
+            report = run_events(settings, Until.EMPTY, say=logger.info)
+        except LeaseHeld as error:
+            if not error.retryable:
+                raise
+            logger.info(str(error))  # nothing was received: the next run finds it all
+            report = EventsReport()
     return codec.to_json(report)

@@ -118,7 +118,7 @@ def committed_assets(state: CurrentState, before_token: int) -> Iterator[str]:
 
 
 def _places(state: CurrentState) -> Iterator[ReceiptPlace]:
-    """Of the receipts of runs after the state's, but for event runs that have an increment in it."""
+    """Of the receipts of runs after the state's, but for event runs with an increment in it."""
     finished = state.in_increments()
     for place in places_of_receipts(state.store, state.sequence):
         if place.sequence not in finished:

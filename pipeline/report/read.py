@@ -9,7 +9,7 @@ from pipeline import codec
 from pipeline.errors import SettingsError, StateCorrupt
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.settings import Settings
-from pipeline.state.lease import read_lease
+from pipeline.state.lease import EVENTS_LEASE, LEASE, read_lease
 from pipeline.state.objects import StateRow, read_state
 from pipeline.state.receipts import RUNS, unfinished_runs
 from pipeline.state.store import open_store
@@ -36,7 +36,8 @@ def read_status(settings: Settings) -> RunStatus:
     """Raises StateCorrupt, StoreUnavailable."""
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
-    lease = read_lease(store)
+    leases = [read_lease(store, file) for file in (LEASE, EVENTS_LEASE)]
+    holders = [lease.holder for lease in leases if lease and lease.expires_at > 0]
     unfinished = unfinished_runs(store, state.sequence, state.in_increments())
     return RunStatus(
         store.location,
@@ -52,7 +53,7 @@ def read_status(settings: Settings) -> RunStatus:
         },
         state.totals.get("segments", 0),
         state.totals.get("decoded_ms", 0) / 1000,
-        lease.holder if lease and lease.expires_at > 0 else None,
+        ", ".join(holders) or None,
         len(unfinished),
     )
 
