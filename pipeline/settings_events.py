@@ -22,7 +22,12 @@ class EventSettings(SettingsPart):
         description="Seconds for which events are gathered after the first one. An object is "
         "searchable no sooner.",
     )
-    batch_objects: int = Field(256, ge=1, le=10_000, description="Events of a batch, at most.")
+    batch_objects: int = Field(
+        256,
+        ge=1,
+        le=10_000,
+        description="Events of a batch, at most; more make another one, which has to wait.",
+    )
     batch_mb: int = Field(
         2048,
         ge=1,
