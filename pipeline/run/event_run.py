@@ -8,7 +8,6 @@ keys; what is written last is an increment of the state. A run of nothing to do 
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -171,19 +170,14 @@ def _shown(index: VectorIndex, assets: Sequence[str]) -> Mapping[str, str]:
 
 
 def _rows(run: Run, planned: RunPlan, receipts: Sequence[ShardReceipt]) -> Iterator[StateRow]:
-    """Of what was embedded and of what is gone, in the order of the keys."""
+    """Of what was embedded, shard by shard as they were committed, and of what is gone."""
     digest = planned.recipe.digest()
-    embedded = (
-        protocol.row_of(outcome, receipt, digest)
-        for receipt in receipts
-        for outcome in receipt.outcomes
-    )
-    gone = (
-        _tombstone(row, run.folder, digest)
-        for row in read_plan(planned.path)
-        if row.action is Action.GONE
-    )
-    return heapq.merge(embedded, gone, key=lambda row: row.key)
+    for receipt in receipts:
+        for outcome in receipt.outcomes:
+            yield protocol.row_of(outcome, receipt, digest)
+    for row in read_plan(planned.path):
+        if row.action is Action.GONE:
+            yield _tombstone(row, run.folder, digest)
 
 
 def _tombstone(row: PlanRow, folder: RunFolder, digest: str) -> StateRow:

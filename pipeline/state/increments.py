@@ -13,6 +13,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from pipeline import codec
 from pipeline.local_files import scratch_folder
@@ -55,7 +56,7 @@ def commit_increment(
     on_new_whole: Callable[[], None],
     fence: int = 0,
 ) -> CurrentState:
-    """Make the rows, which come sorted by key, part of the state. May be repeated.
+    """Make the rows, one a key and in any order, part of the state. May be repeated.
 
     `before_swap` is called before each try, and raises where the lease is lost. `on_new_whole` is
     called where another whole was written since `previous` was read: all that its run will ever
@@ -64,7 +65,7 @@ def commit_increment(
 
     Raises LeaseHeld where the state is of a later run.
     """
-    store = previous.store
+    store, rows = previous.store, sorted(rows, key=attrgetter("key"))
     keys = key_ranges(row.key for row in rows)
     own = Increment(sequence, run_id, _put(store, sequence, run_id, rows), (sequence,))
     for _ in range(TRIES):

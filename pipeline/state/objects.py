@@ -236,6 +236,7 @@ def rows_of_file_in(store: Store, name: str, ranges: Sequence[KeyRange]) -> Iter
 
 
 def records_in(table: TableFile, ranges: Sequence[KeyRange]) -> Iterator[StateRow]:
+    """As `CurrentState.rows_in`, of a file that is open. Raises ValueError."""
     for batch in table.batches(ranges):
         yield from _COLUMNS.records(batch)
 

@@ -46,7 +46,7 @@ def increment(store: Store, rows: list[StateRow], sequence: int, **more: Any) ->
     previous = more.pop("previous", None) or read_state(store)
     wanted = {"before_swap": lambda: None, "on_new_whole": lambda: None, **more}
     return commit_increment(
-        previous, sorted(rows, key=lambda r: r.key), sequence=sequence, run_id=f"e{sequence}",
+        previous, rows[::-1], sequence=sequence, run_id=f"e{sequence}",
         about=ABOUT, **wanted,
     )  # fmt: skip
 
