@@ -7,6 +7,7 @@ server.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipeline.state.store import open_store
 from tests.support import media_files
 from tests.support.event_bodies import by_event_bridge, by_s3, by_sns
 from tests.support.event_scene import EventScene, run_with
-from tests.support.fixtures_qdrant import Served
+from tests.support.fixtures_qdrant import Served, one_stand_in
 from tests.support.s3_server import S3Server
 from tests.support.stopped_runs import StoppedError, stop_before
 
@@ -191,6 +192,7 @@ def beside(s3_server: S3Server, tmp_path: Path, served: Served) -> EventScene:
     return scene
 
 
+@one_stand_in
 def test_events_beside_a_whole_run_win_object_by_object(beside: EventScene) -> None:
     scene, number = beside, iter(range(100, 200))
 
@@ -233,6 +235,7 @@ def test_events_beside_a_whole_run_win_object_by_object(beside: EventScene) -> N
     scene.check_agrees()
 
 
+@one_stand_in
 @pytest.mark.parametrize("step", [LOAD, STATE], ids=lambda step: step.name)
 def test_a_whole_run_that_dies_beside_increments(beside: EventScene, step: Any) -> None:
     scene = beside
@@ -248,6 +251,7 @@ def test_a_whole_run_that_dies_beside_increments(beside: EventScene, step: Any) 
     scene.check_agrees()
 
 
+@one_stand_in
 def test_a_whole_run_that_ends_between_a_load_and_its_increment(
     beside: EventScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,8 +271,6 @@ def test_a_whole_run_that_ends_between_a_load_and_its_increment(
             patch.setattr(event_run, "writing", kept_open)
             with pytest.raises(StoppedError):
                 scene.batch()
-
-    from contextlib import ExitStack, contextmanager
 
     with ExitStack() as stack:
         open_writing = event_run.writing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,6 @@ def test_two_that_take_the_same_token_at_once_end_with_two(
         if not met:
             met.append(stack.enter_context(real(store, SETTINGS, "other", file=other)))
         return real(*args, **more)
-
-    from contextlib import ExitStack
 
     with ExitStack() as stack:
         monkeypatch.setattr(run_leases, "hold_lease", hold)
