@@ -23,6 +23,7 @@ from flows.cli.bind import bind
 from flows.cli.deploy import deploy
 from flows.cli.error_output import print_error, print_usage_error
 from flows.cli.evaluate import evaluate
+from flows.cli.events import events
 from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.json_output import print_json
@@ -59,6 +60,7 @@ app.add_typer(weights_app, name="weights")
 app.command()(bind)
 app.command()(deploy)
 app.command()(evaluate)
+app.command()(events)
 app.command()(localise)
 app.command()(search)
 app.command()(verify)

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from pipeline.errors import SettingsError, Transient
+from pipeline.errors import ObjectChanged, SettingsError, Transient, printable
 from pipeline.places import is_access_point
 from pipeline.records import MediaObject
 from pipeline.s3.errors import answer_of, host_of, map_client_error, refuse_redirect
@@ -75,16 +75,7 @@ def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Sessio
         response_checksum_validation="when_required",
     )
     try:
-        core = botocore.session.get_session()
-        loader = _loader(core.get_config_variable("data_path"))
-        core.register_component("data_loader", loader)
-        parsers = core.get_component("response_parser_factory")
-        parsers.set_parser_defaults(timestamp_parser=timestamp)
-        session = boto3.Session(
-            profile_name=source.profile, region_name=source.region, botocore_session=core
-        )
-        # Each session of boto3 adds boto3's own folder to them.
-        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+        core, session = session_for(source)
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
         endpoint = source.endpoint
@@ -100,6 +91,22 @@ def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Sessio
             f"source.endpoint_url is not an endpoint: {host_of(source.endpoint)!r}.",
             remedy="Write it as https://host or http://host:port.",
         ) from error
+
+
+def session_for(source: SourceSettings) -> tuple[botocore.session.Session, boto3.Session]:
+    """A session of the profile and the region, as botocore and boto3 have it. Raises botocore's
+    errors."""
+    core = botocore.session.get_session()
+    loader = _loader(core.get_config_variable("data_path"))
+    core.register_component("data_loader", loader)
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=timestamp)
+    session = boto3.Session(
+        profile_name=source.profile, region_name=source.region, botocore_session=core
+    )
+    # Each session of boto3 adds boto3's own folder to them.
+    loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+    return core, session
 
 
 _READS = ("ListObjectsV2", "GetObject", "HeadObject", "GetObjectTagging")
@@ -204,6 +211,23 @@ def head(client: S3Client, obj: MediaObject) -> None:
         client.head_object(**asked)
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise map_client_error(error, obj.bucket, obj.key) from error
+
+
+def check_unchanged(client: S3Client, obj: MediaObject) -> None:
+    """See that the object is there with the content that was listed, and get none of it. Raises
+    ObjectChanged where it is not, and as `head` does."""
+    asked: dict[str, Any] = {"Bucket": obj.bucket, "Key": obj.key}
+    if obj.version_id is not None:
+        asked["VersionId"] = obj.version_id
+    try:
+        found = client.head_object(**asked)["ETag"].strip('"')
+    except (aws.BotoCoreError, aws.ClientError) as error:
+        raise map_client_error(error, obj.bucket, obj.key) from error
+    if found != obj.etag:
+        raise ObjectChanged(
+            f"{printable(obj.uri)} has changed since it was indexed.",
+            remedy="The next run takes it in.",
+        )
 
 
 def get_bytes(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:

@@ -26,8 +26,10 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.settings import Settings
+from pipeline.state.commit import commit_state
 from pipeline.state.lease import hold_lease
-from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
+from pipeline.state.merge import merge_state
+from pipeline.state.objects import CurrentState, StateRow, read_state
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import Store, open_store
