@@ -39,7 +39,7 @@ class Kind(StrEnum):
 STORE = "pipeline.state.store:FolderStore"
 INDEX = "pipeline.index.vector_index:VectorIndex"
 POINTS = (
-    Point("start", "pipeline.run.steps:start", "before"),
+    Point("start", "pipeline.run.begin:start", "before"),
     Point("plan half written", f"{STORE}._written", "half", "plan.parquet"),
     Point("after plan", f"{STORE}.put_file", "after", "plan.parquet"),
     Point("during fetch", "pipeline.embed.fetch:Fetcher.fetch", "before"),
