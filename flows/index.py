@@ -32,6 +32,7 @@ from pipeline.run_events import OnEvent, ignore_event
 from pipeline.run_options import RunOptions
 from pipeline.settings import SearchSettings, Settings, SourceSettings, StateSettings, load_settings
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
+from pipeline.settings_events import EventSettings
 from pipeline.settings_index import IndexSettings
 from pipeline.settings_metrics import MetricsSettings
 from pipeline.settings_prices import PriceSettings
@@ -51,6 +52,7 @@ def index_flow(
     index: IndexSettings | None = None,
     search: SearchSettings | None = None,
     state: StateSettings | None = None,
+    events: EventSettings | None = None,
     prices: PriceSettings | None = None,
     metrics: MetricsSettings | None = None,
     options: RunOptions | None = None,
@@ -69,6 +71,7 @@ def index_flow(
         index: The Qdrant collection.
         search: Labelled searches by which the run measures itself.
         state: Where the state is kept, the size of a shard, and how much may be removed.
+        events: The queue of the flow `index-events`; a whole run asks none.
         prices: What machines and requests cost, for the money in the report.
         metrics: Where metrics and traces of the run go.
         options: What this one run may do beyond a usual one.

@@ -1,8 +1,9 @@
 """Settings: one typed model for each part, checked at the start.
 
 They come from a file, the environment and flags; those of decoding and encoding are in
-`pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`, those of metrics and
-traces in `pipeline.settings_metrics`, prices in `pipeline.settings_prices`.
+`pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`, those of events in
+`pipeline.settings_events`, those of metrics and traces in `pipeline.settings_metrics`, prices in
+`pipeline.settings_prices`.
 
 Later wins: defaults < `sensedex.toml` < environment (`SENSEDEX_SOURCE__BUCKET=...`) < flags.
 """
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipeline.errors import SettingsError
 from pipeline.places import GOOGLE_ENDPOINT, Scope, scopes_of
 from pipeline.settings_embedding import DecodeSettings, EmbedSettings, EncodeSettings, TagSettings
+from pipeline.settings_events import EventSettings
 from pipeline.settings_fields import (
     MEDIA_SUFFIXES,
     SIDECAR_SUFFIXES,
@@ -267,6 +269,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()
     state: StateSettings = StateSettings()
+    events: EventSettings = EventSettings()
     prices: PriceSettings = PriceSettings()
     metrics: MetricsSettings = MetricsSettings()
 

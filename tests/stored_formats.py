@@ -54,10 +54,13 @@ from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import Looking, Proposal, ServedRecall, VectorRecall
 from pipeline.settings import load_settings
+from pipeline.state import commit as commit_module
+from pipeline.state import increments as increments_module
 from pipeline.state import lease as lease_module
-from pipeline.state import objects as state_module
+from pipeline.state.commit import commit_state
+from pipeline.state.increments import About, commit_increment
 from pipeline.state.lease import Lease
-from pipeline.state.objects import CurrentState, StateRow, commit_state, read_state, write_rows
+from pipeline.state.objects import CurrentState, Increment, StateRow, read_state, write_rows
 from pipeline.state.receipts import RunFolder, commit_load, commit_receipt, read_loads, receipt_at
 from pipeline.state.segments import read_segments, read_spaces, write_segments
 from pipeline.state.store import FolderStore
@@ -114,6 +117,10 @@ CURRENT_FACTS: dict[str, Any] = {
         "status.archived": 1,
     },
 }
+INCREMENT = Increment(
+    9, "20260102T030406-fedcba", "increments/000009-20260102T030406-fedcba-0123abcd.parquet", (9,)
+)
+INCREMENT_ROWS = [replace(STATE_ROWS[2], status=Status.REMOVED, segments=0, sequence=9)]
 LEASE = Lease(7, _RUN.run_id, "maker:42", "boot/pid:[1]/99", 1_767_323_045.25)
 _FILM = MediaObject(
     "media", "films/Münzen 🪙.mp4", "e1", 12_345_678_901, "2026-01-02T03:04:05+00:00", "GLACIER_IR"
@@ -291,7 +298,7 @@ def _write_current(folder: Path) -> Path:
     store = FolderStore(folder)
     named = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex="0123abcd" * 4))
     facts = {n: v for n, v in CURRENT_FACTS.items() if n not in ("state_file", "totals")}
-    with patch.object(state_module, "uuid", named):
+    with patch.object(commit_module, "uuid", named):
         commit_state(store, read_state(store), STATE_ROWS, **facts)
     return folder / "current.json"
 
@@ -299,6 +306,22 @@ def _write_current(folder: Path) -> Path:
 def _read_current(store: FolderStore) -> dict[str, Any]:
     state = read_state(store)
     return {name: getattr(state, name) for name in CURRENT_FACTS}
+
+
+def _write_increment(folder: Path) -> Path:
+    _write_current(folder)
+    store = FolderStore(folder)
+    named = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex="0123abcd" * 4))
+    with patch.object(increments_module, "uuid", named):
+        commit_increment(
+            read_state(store), INCREMENT_ROWS, sequence=9, run_id=INCREMENT.run_id,
+            about=About("", "", "", ""), before_swap=lambda: None, on_new_whole=lambda: None,
+        )  # fmt: skip
+    return folder / "current.json"
+
+
+def _read_increments(store: FolderStore) -> dict[str, Any]:
+    return {**_read_current(store), "increments": read_state(store).increments}
 
 
 def _write_lease(folder: Path) -> Path:
@@ -467,6 +490,17 @@ STORED: tuple[StoredFormat, ...] = (
     StoredFormat(
         "current", 1, "current.json", CURRENT_FACTS, _write_current,
         _read_as("current.json", _read_current),
+    ),
+    StoredFormat(
+        "current", 2, "current.json",
+        CURRENT_FACTS | {
+            "totals": {
+                "objects": 3, "segments": 3, "decoded_ms": 6_000, "status.partial": 1,
+                "status.rejected": 1, "status.archived": 1,
+            },
+            "increments": (INCREMENT,),
+        },
+        _write_increment, _read_as("current.json", _read_increments),
     ),
     StoredFormat(
         "lease", 1, "lease.json", LEASE, _write_lease, _read_as(lease_module.LEASE, _read_lease)

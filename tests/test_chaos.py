@@ -14,9 +14,10 @@ from tests.chaos.accidents import (
     late_riser,
     two_at_once,
 )
+from tests.chaos.event_kills import Order, killed_with_events
 from tests.chaos.host import Host
 from tests.chaos.kills import attempt
-from tests.chaos.points import POINTS, Kind, point_named, points_of
+from tests.chaos.points import OF_EVENTS, POINTS, Kind, point_named, points_of
 from tests.chaos.reading import judge
 from tests.chaos.scene import Scene, Way
 from tests.support.s3_server import S3Server, reset_moto
@@ -53,6 +54,23 @@ def test_a_killed_run_loses_and_doubles_nothing(
     done = attempt(scene, point_named(point, state), hit, way=Way(state))
     assert done.clean, done
     assert done.reads > 10, "the reader read while the runs went"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("point", "order"),
+    [
+        ("before the increment", Order.EVENTS_TWICE),
+        ("before the state write", Order.EVENTS_THEN_WHOLE),
+        ("after flip", Order.WHOLE_THEN_EVENTS),
+    ],
+)
+def test_events_before_and_after_a_kill_lose_and_double_nothing(
+    scene: Scene, point: str, order: Order
+) -> None:
+    done = killed_with_events(scene, point_named(point), 1, order)
+    assert done.clean, done
+    assert done.reads > 10
 
 
 @pytest.mark.timeout(900)
@@ -93,5 +111,5 @@ def test_the_judge_sees_what_must_not_be() -> None:
 
 def test_every_point_is_of_its_own_name() -> None:
     for kind in Kind:
-        names = {point.name for point in points_of(kind)}
-        assert len(names) == len(POINTS)
+        names = {point.name for point in points_of(kind, events=True)}
+        assert len(names) == len(POINTS) + len(OF_EVENTS)

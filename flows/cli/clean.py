@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from pipeline.errors import LeaseHeld, SettingsError
-from pipeline.state.lease import LEASE, is_free, read_lease
+from pipeline.state.lease import EVENTS_LEASE, LEASE, is_free, read_lease
 from pipeline.state.store import FolderStore
 
 
@@ -23,8 +23,9 @@ def clean_folder(console: Console, folder: Path, *, yes: bool) -> None:
             f"{folder} is not under a .sensedex folder.",
             remedy="Remove it yourself if you mean it.",
         )
-    for path in folder.rglob(LEASE):
-        lease = read_lease(FolderStore(path.parent))
+    leases = [path for name in (LEASE, EVENTS_LEASE) for path in folder.rglob(name)]
+    for path in leases:
+        lease = read_lease(FolderStore(path.parent), path.name)
         if lease is not None and not is_free(lease):
             raise LeaseHeld(
                 f"Run {lease.run_id} on {lease.holder} is writing in {path.parent}.",

@@ -51,7 +51,13 @@ def deploy(
     from flows import deploy as steps
     from flows.deployments import find_deployments_file, read_deployments
 
-    wanted = with_choices(read_deployments(find_deployments_file()), parameters, cron, timezone)
+    wanted = with_choices(
+        read_deployments(find_deployments_file()),
+        parameters,
+        cron,
+        timezone,
+        serve_events=chosen.events.queue_url is not None,
+    )
     with steps.prefect_client() as client:
         changes = (
             steps.remove(client, wanted, dry_run=dry_run)
@@ -104,10 +110,15 @@ def given_parameters(chosen: Settings, file: Path | None) -> dict[str, Any]:
 
 
 def with_choices(
-    file: DeploymentsFile, parameters: dict[str, Any], cron: str | None, timezone: str | None
+    file: DeploymentsFile,
+    parameters: dict[str, Any],
+    cron: str | None,
+    timezone: str | None,
+    *,
+    serve_events: bool,
 ) -> DeploymentsFile:
     """The file's deployments with what the command line says; each takes the parameters that its
-    flow has."""
+    flow has. That of events is active where there is a queue."""
     return file.model_copy(
         update={
             "deployments": tuple(
@@ -124,6 +135,7 @@ def with_choices(
                                 update={
                                     "cron": cron if cron and one.name == "nightly" else row.cron,
                                     "timezone": timezone or row.timezone,
+                                    "active": serve_events if one.name == "events" else row.active,
                                 }
                             )
                             for row in one.schedules

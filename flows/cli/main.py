@@ -24,6 +24,7 @@ from flows.cli.calibrate import calibrate
 from flows.cli.deploy import deploy
 from flows.cli.error_output import print_error, print_usage_error
 from flows.cli.evaluate import evaluate
+from flows.cli.events import events
 from flows.cli.exit_codes import MEANINGS, Exit
 from flows.cli.interrupts import heeding_interrupts
 from flows.cli.json_output import print_json
@@ -61,6 +62,7 @@ app.command()(bind)
 app.command()(calibrate)
 app.command()(deploy)
 app.command()(evaluate)
+app.command()(events)
 app.command()(localise)
 app.command()(search)
 app.command()(verify)

@@ -159,8 +159,11 @@ class _Flips:
             return
         self._upserts.wait()
         self._clock.lap("upsert")
+        self._leave_overtaken()
         ids = [point for asset in self._whole.values() for point in asset.ids]
         there = sum(self._index.count_points(some) for some in _chunks(iter(ids), IDS_PER_REQUEST))
+        if not ids:
+            return
         if there != len(ids):
             raise IndexUnavailable(
                 f"Qdrant has {there} of {len(ids)} points just written.",
@@ -176,6 +179,18 @@ class _Flips:
         self._clock.lap("flip")
         self.assets += len(self._whole)
         self._whole = {}
+
+    def _leave_overtaken(self) -> None:
+        """Drop what a later run has flipped since the load began: an event run may, beside this
+        one. It is looked for once the segments are there: a flip that comes after this look takes
+        them along, and ours, which names them, is refused."""
+        if self._unread or self._index.one_writer:
+            return
+        flipped = self._index.flipped(list(self._whole))
+        later = [asset for asset, (sequence, _) in flipped.items() if sequence > self._sequence]
+        if later:
+            self._index.sweep_leftovers(later, self._sequence)
+            self._whole = {a: found for a, found in self._whole.items() if a not in later}
 
 
 def _only(batch: SegmentBatch, done: Mapping[str, ObjectOutcome]) -> SegmentBatch | None:

@@ -55,6 +55,7 @@ class VectorIndex:
         self._settings = settings
         self._name = name or settings.collection
         self._oversampling = Oversampling(connection, settings, self._name)
+        self.one_writer = connection.local  # a folder is one process's
 
     @property
     def anchors_have_vectors(self) -> bool:
@@ -81,8 +82,8 @@ class VectorIndex:
     def check_fits(self, spaces: Sequence[VectorSpace]) -> None:
         """As `ensure_collection`, but nothing is created."""
         if self.exists():
-            vectors = Collections(self._connection, self._settings).vectors_of(self._name)
-            check_fits(self._name, vectors, spaces)
+            there = Collections(self._connection, self._settings).vectors_of(self._name)
+            check_fits(self._name, there, spaces)
 
     def exists(self) -> bool:
         with self._call("looking for the collection") as client:

@@ -7,26 +7,35 @@ where it stood, and all that it brings in would be passed over as older than wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.settings import Settings
-from pipeline.state.lease import LeaseHandle, hold_lease
+from pipeline.state.lease import LeaseHandle
+from pipeline.state.run_leases import hold_run_lease
 from pipeline.state.store import Store
+
+HoldLease = Callable[..., AbstractContextManager[LeaseHandle]]
+"""As `hold_run_lease`, `hold_events_lease` and `hold_both_leases` are."""
 
 
 @contextmanager
 def writing(
-    settings: Settings, store: Store, run_id: str, *, after_token: int
+    settings: Settings,
+    store: Store,
+    run_id: str,
+    *,
+    after_token: int,
+    hold: HoldLease = hold_run_lease,
 ) -> Iterator[tuple[LeaseHandle, VectorIndex]]:
-    """The lease with a sequence above that of the state and of every point in the index, and the
-    index, whose changes look at the lease.
+    """The lease that `hold` gives, with a sequence above that of the state and of every point in
+    the index, and the index, whose changes look at the lease.
 
     Raises LeaseHeld, IndexUnavailable.
     """
     with (
-        hold_lease(store, settings.state, run_id, after_token=after_token) as lease,
+        hold(store, settings.state, run_id, after_token=after_token) as lease,
         open_index(settings.index) as index,
     ):
         newest = index.newest_token(lease.fencing_token - 1)
@@ -34,7 +43,7 @@ def writing(
             yield lease, index.guarded(lease.in_time)
             return
     with (
-        hold_lease(store, settings.state, run_id, after_token=newest) as lease,
+        hold(store, settings.state, run_id, after_token=newest) as lease,
         open_index(settings.index) as index,
     ):
         yield lease, index.guarded(lease.in_time)

@@ -78,7 +78,7 @@ class RunPlan:
         """The assets that runs before this one, and after the state, have committed; some twice."""
         if not self.stopped_objects:
             return iter(())
-        return committed_assets(self.state.store, self.state.sequence, before_token)
+        return committed_assets(self.state, before_token)
 
     @property
     def nothing_to_do(self) -> bool:

@@ -16,7 +16,7 @@ from pipeline.errors import PlanRefused, StateCorrupt
 from pipeline.planning.diff import Ending, PlanSummary
 from pipeline.records import Action, ObjectOutcome, Place, PlanRow, ShardReceipt, Status
 from pipeline.state.objects import CurrentState
-from pipeline.state.receipts import ReceiptPlace, open_receipts, places_of_receipts, receipt_at
+from pipeline.state.receipts import ReceiptPlace, places_of_receipts, receipt_at
 from pipeline.state.store import Store
 
 NO_ENDINGS: Set[Ending] = frozenset()
@@ -52,7 +52,7 @@ class StoppedRuns:
         self._taken: dict[ReceiptPlace, bytearray] = {}
         self._new = 0
         self._is_gone = is_gone
-        self._groups = _by_place(state.store, state.sequence, bucket)
+        self._groups = _by_place(state, bucket)
         self._next = next(self._groups, None)
 
     @property
@@ -128,20 +128,26 @@ def outcomes_in(receipt: ShardReceipt, taken: bytes | None) -> tuple[ObjectOutco
     return tuple(itertools.compress(receipt.outcomes, taken or b""))
 
 
-def committed_assets(store: Store, after_token: int, before_token: int) -> Iterator[str]:
-    """The ids of what the runs between the two have committed; of each run that had it."""
-    for receipt in open_receipts(store, after_token):
-        if receipt.sequence < before_token:
-            yield from (outcome.asset_id for outcome in receipt.outcomes)
+def committed_assets(state: CurrentState, before_token: int) -> Iterator[str]:
+    """The ids of what stopped runs before that one have committed; of each run that had it."""
+    for place in _places(state):
+        if place.sequence < before_token:
+            yield from (o.asset_id for o in receipt_at(state.store, place.name).outcomes)
 
 
-def _by_place(
-    store: Store, after_token: int, bucket: str
-) -> Iterator[tuple[Place, list[_Committed]]]:
+def _places(state: CurrentState) -> Iterator[ReceiptPlace]:
+    """Of the receipts of runs after the state's, but for event runs with an increment in it."""
+    finished = state.in_increments()
+    for place in places_of_receipts(state.store, state.sequence):
+        if place.sequence not in finished:
+            yield place
+
+
+def _by_place(state: CurrentState, bucket: str) -> Iterator[tuple[Place, list[_Committed]]]:
     """The outcomes of each object, those of the oldest run first."""
-    places = places_of_receipts(store, after_token)
+    places = _places(state)
     runs = [
-        _of_run(store, list(some), bucket)
+        _of_run(state.store, list(some), bucket)
         for _, some in itertools.groupby(places, lambda place: (place.sequence, place.run_id))
     ]
     merged = heapq.merge(*runs, key=lambda one: (one.object, one.receipt.sequence))

@@ -13,8 +13,8 @@ from pipeline.rebuild.copy import OnCopied, fill, take_out_extras
 from pipeline.rebuild.live_set import live_plan
 from pipeline.rebuild.record import Phase, RebuildRecord, keep_record, read_records
 from pipeline.settings import Settings
-from pipeline.state.lease import hold_lease
 from pipeline.state.objects import read_state
+from pipeline.state.run_leases import hold_both_leases, hold_run_lease
 from pipeline.state.store import Store, open_store
 
 
@@ -49,11 +49,11 @@ def roll_back(
     index, alias = settings.index, settings.index.collection
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
-    with hold_lease(store, settings.state, "rollback", after_token=state.sequence) as lease:
+    with hold_both_leases(store, settings.state, "rollback", after_token=state.newest) as lease:
         record, previous = _replaced(store, collections, settings)
         state = read_state(store)
         points = 0
-        if record.same_spaces and state.sequence != record.state_sequence:
+        if record.same_spaces and state.newest != record.state_sequence:
             old = VectorIndex(collections.connection, index, previous)
             plan = live_plan(store, state)
             points = fill(old, store, plan, on_copied=on_copied).points
@@ -101,8 +101,8 @@ def old_collections(settings: Settings, collections: Collections) -> list[str]:
 def drop(settings: Settings, collections: Collections, names: Sequence[str]) -> None:
     """Delete collections, but for one that an alias shows by now. Raises LeaseHeld."""
     store = open_store(settings.state.location, settings.source)
-    after = read_state(store).sequence
-    with hold_lease(store, settings.state, "drop-old", after_token=after):
+    after = read_state(store).newest
+    with hold_run_lease(store, settings.state, "drop-old", after_token=after):
         for name in names:
             if not collections.aliases_of(name):
                 collections.drop(name)

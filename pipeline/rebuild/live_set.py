@@ -79,7 +79,7 @@ def live_plan(store: Store, state: CurrentState) -> LivePlan:
     spaces = spaces_in(store, newest) if newest else ()
     left_out = 0
     if unsure:
-        earlier = _earlier_generations(store, unsure, state.sequence)
+        earlier = _earlier_generations(store, unsure, state)
         fits = {file: spaces_in(store, file) == spaces for file, _, _ in earlier.values()}
         left_out = sum(not fits[file] for file, _, _ in earlier.values())
         known = [
@@ -103,7 +103,7 @@ def needed_files(store: Store, state: CurrentState) -> set[str]:
     unsure: set[str] = set()
     for _ in _indexed(state.rows(), names, unsure):
         pass
-    earlier = _earlier_generations(store, unsure, state.sequence) if unsure else {}
+    earlier = _earlier_generations(store, unsure, state) if unsure else {}
     return {*names, *(file for file, _, _ in earlier.values())}
 
 
@@ -136,14 +136,18 @@ def _indexed(
 
 
 def _earlier_generations(
-    store: Store, assets: set[str], up_to: int
+    store: Store, assets: set[str], state: CurrentState
 ) -> dict[str, tuple[str, str, int]]:
     """Of these assets, those that an earlier run indexed and none took away since: file,
     generation, number of segments."""
     found: dict[str, tuple[str, str, int]] = {}
+    beside = state.in_increments()
     for name in store.list(RUNS):  # runs in their order; a run's plan before its receipts
-        if int(name.split("/")[1].partition("-")[0]) > up_to:
+        sequence = int(name.split("/")[1].partition("-")[0])
+        if sequence > state.newest:
             break
+        if sequence > state.sequence and sequence not in beside:
+            continue  # it was stopped
         if name.endswith("/plan.parquet") and found:
             with store.local_copy(name) as path:
                 for row in read_plan(path):

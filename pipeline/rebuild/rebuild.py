@@ -39,8 +39,9 @@ from pipeline.rebuild.record import (
     reread,
 )
 from pipeline.settings import Settings
-from pipeline.state.lease import LeaseHandle, hold_lease
+from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import read_state
+from pipeline.state.run_leases import hold_both_leases
 
 LEASE_EVERY_S = 2.0
 
@@ -138,7 +139,7 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
         ready = replace(
             record,
             previous=now,
-            state_sequence=state.sequence,
+            state_sequence=state.newest,
             same_spaces=same_spaces,
             recall=min((recall.share for recall in recalls), default=None),
         )
@@ -188,12 +189,12 @@ def _check_for_readers(work: Rebuild, shown: str) -> bool:
 def _lease(work: Rebuild) -> Iterator[LeaseHandle]:
     """Wait for a run that is at work as long as was asked for. Raises LeaseHeld."""
     until = time.monotonic() + work.options.wait_s
-    after = work.plan.state.sequence
+    after = work.plan.state.newest
     name = f"rebuild-{work.record.target}"
     with ExitStack() as stack:
         while True:
             try:
-                lease = hold_lease(work.store, work.settings.state, name, after_token=after)
+                lease = hold_both_leases(work.store, work.settings.state, name, after_token=after)
                 own = stack.enter_context(lease)
                 break
             except LeaseHeld as error:

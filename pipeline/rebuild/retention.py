@@ -19,9 +19,9 @@ from pathlib import PurePosixPath
 from pipeline.errors import StateCorrupt
 from pipeline.rebuild.live_set import needed_files
 from pipeline.settings import Settings
-from pipeline.state.lease import hold_lease
 from pipeline.state.objects import read_state
 from pipeline.state.receipts import RUNS, new_run_id
+from pipeline.state.run_leases import hold_both_leases
 from pipeline.state.store import AlreadyThere, Store, VersionConflict, open_store
 
 MARKS = "sweep.json"
@@ -43,8 +43,8 @@ class SweepResult:
 def sweep_state(
     settings: Settings, *, dry_run: bool = False, now_s: float | None = None
 ) -> SweepResult:
-    """Under the lease, so that no run commits meanwhile. What stopped runs have committed is the
-    next run's and is left alone.
+    """Under both leases, so that no run commits meanwhile, nor an event run. What stopped runs have
+    committed is the next run's and is left alone, and so is what lies beside the whole.
 
     Raises LeaseHeld, StateCorrupt, StoreUnavailable.
     """
@@ -52,8 +52,8 @@ def sweep_state(
     store = open_store(settings.state.location, settings.source)
     if dry_run:
         return _swept(settings, store, now, dry_run=True)
-    after = read_state(store).sequence
-    with hold_lease(store, settings.state, new_run_id(), after_token=after):
+    after = read_state(store).newest
+    with hold_both_leases(store, settings.state, new_run_id(), after_token=after):
         return _swept(settings, store, now, dry_run=False)
 
 

@@ -13,9 +13,9 @@ from pipeline.report.pace import decode_share_of
 from pipeline.report.record import FailureRow, RunReport
 from pipeline.report.running import RunningRun, read_running
 from pipeline.settings import Settings
-from pipeline.state.lease import read_lease
+from pipeline.state.lease import EVENTS_LEASE, LEASE, read_lease
 from pipeline.state.objects import CurrentState, StateRow, read_state
-from pipeline.state.receipts import RUNS, RunFolder
+from pipeline.state.receipts import RUNS, RunFolder, unfinished_runs
 from pipeline.state.store import Store, open_store
 
 
@@ -41,12 +41,9 @@ def read_status(settings: Settings) -> RunStatus:
     """Raises StateCorrupt, StoreUnavailable."""
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
-    lease = read_lease(store)
-    unfinished = {
-        name.split("/")[1]
-        for name in store.list(RUNS)
-        if int(name.split("/")[1].split("-")[0]) > state.sequence
-    }
+    leases = [read_lease(store, file) for file in (LEASE, EVENTS_LEASE)]
+    holders = [lease.holder for lease in leases if lease and lease.expires_at > 0]
+    unfinished = unfinished_runs(store, state.sequence, state.in_increments())
     return RunStatus(
         store.location,
         state.sequence,
@@ -61,7 +58,7 @@ def read_status(settings: Settings) -> RunStatus:
         },
         state.totals.get("segments", 0),
         state.totals.get("decoded_ms", 0) / 1000,
-        lease.holder if lease and lease.expires_at > 0 else None,
+        ", ".join(holders) or None,
         len(unfinished),
         read_running(store),
     )

@@ -19,6 +19,7 @@ from pipeline.planning.plan import RunPlan, check_source_and_encoders
 from pipeline.records import Action, VectorSpace
 from pipeline.settings import Settings
 from pipeline.settings_index import IndexSettings
+from pipeline.state.objects import CurrentState
 
 
 class IndexLost(Permanent):
@@ -56,16 +57,21 @@ def check_index(settings: Settings, planned: RunPlan) -> None:
     state = planned.state
     known = state.totals.get("segments", 0)
     if known and planned.summary.objects[Action.UNCHANGED] and not _is_there(settings.index):
-        from pipeline.index.errors import place_of
-
-        raise IndexLost(
-            f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, "
-            f"but by the state in {state.store.location} it has {known} segments.",
-            remedy="If the settings are wrong, mend index.url, index.path or index.collection. If "
-            "the collection is lost, `sensedex verify --repair` loads it again, without a model.",
-        )
+        raise index_lost(settings, state)
     if not planned.nothing_to_do:
         _check_fits(settings.index, spaces_of(planned.cards))
+
+
+def index_lost(settings: Settings, state: CurrentState) -> IndexLost:
+    """The error for a state that knows segments, without a collection to have them."""
+    from pipeline.index.errors import place_of
+
+    return IndexLost(
+        f"There is no collection {settings.index.collection!r} in {place_of(settings.index)}, but "
+        f"by the state in {state.store.location} it has {state.totals['segments']} segments.",
+        remedy="If the settings are wrong, mend index.url, index.path or index.collection. If the "
+        "collection is lost, `sensedex verify --repair` loads it again, without a model.",
+    )
 
 
 def _check_fits(index: IndexSettings, wanted: Sequence[VectorSpace]) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from encoders.loading import check_weights
 from pipeline.embed.engine import Engine
@@ -19,19 +18,19 @@ from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
 from pipeline.embed.ray_session import first_contact, joins_cluster
 from pipeline.embed.rounds import ShardsMissing
-from pipeline.errors import SensedexError, TooManyDenied, Transient
+from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.index.load import LoadReceipt
 from pipeline.index.recall import Effort, measure_recall
 from pipeline.index.vector_index import VectorIndex
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.media.nvdec import check_nvdec
-from pipeline.models.spaces import spaces_of
 from pipeline.models.weights import local_weights
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
-from pipeline.records import Action, ObjectOutcome, ShardReceipt, Status, VectorSpace
+from pipeline.records import ObjectOutcome, ShardReceipt, Status
 from pipeline.report.read import last_decode_share
+from pipeline.run.begin import Run
 from pipeline.run.cluster_checks import for_workers
 from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.load_place import LoadPlace
@@ -42,29 +41,11 @@ from pipeline.search.evaluate import measure_index
 from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
-from pipeline.state.lease import LeaseHandle
-from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
-from pipeline.state.receipts import RunFolder
-from pipeline.state.store import Store
+from pipeline.state.commit import commit_state
+from pipeline.state.merge import merge_state
+from pipeline.state.objects import CurrentState, StateRow
 
 ASSETS_PER_REQUEST = 256
-
-
-class StateMoved(Transient):
-    """Another run wrote the state between this run's plan and its lease."""
-
-    default_code = "state_moved"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run that holds the lease."""
-
-    settings: Settings
-    store: Store
-    lease: LeaseHandle
-    folder: RunFolder
-    spaces: tuple[VectorSpace, ...]
 
 
 def check_tools(settings: Settings, planned: RunPlan, engine: Engine) -> None:
@@ -81,18 +62,6 @@ def check_tools(settings: Settings, planned: RunPlan, engine: Engine) -> None:
         check_nvdec(settings.decode)
     if engine is Engine.RAY:
         first_contact()
-
-
-def start(settings: Settings, planned: RunPlan, lease: LeaseHandle) -> Run:
-    """Begin to write: the state must still be the one that was planned against."""
-    store = planned.state.store
-    if read_state(store).version != planned.state.version:
-        raise StateMoved(
-            "Another run wrote the state while this one was planning.", remedy="Run again."
-        )
-    folder = RunFolder(lease.fencing_token, lease.run_id)
-    store.put_file(folder.plan, planned.path)
-    return Run(settings, store, lease, folder, spaces_of(planned.cards))
 
 
 def embed(
@@ -143,9 +112,10 @@ def check_denied(denied: int, planned: RunPlan) -> None:
 
 
 def outcomes_taken(run: Run, planned: RunPlan, receipt: ShardReceipt) -> tuple[ObjectOutcome, ...]:
-    """All of an own shard; of a stopped run's, what is taken over."""
+    """All of an own shard, of a stopped run's what is taken over; but for what was overtaken."""
     own = receipt.sequence == run.folder.sequence
-    return receipt.outcomes if own else planned.taken_over(receipt)
+    outcomes = receipt.outcomes if own else planned.taken_over(receipt)
+    return run.not_overtaken(outcomes) if run.overtaken else outcomes
 
 
 def load(
@@ -178,16 +148,9 @@ def load(
 def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressReporter) -> int:
     """Take the points of objects that left the bucket out of the index, and what stopped runs have
     left hidden there: all that this run loads is live by now. How many objects left."""
-    gone = (row.asset_id for row in read_plan(planned.path) if row.action is Action.GONE)
-    removed = 0
-    while batch := list(itertools.islice(gone, ASSETS_PER_REQUEST)):
-        run.lease.confirm()
-        index.remove(batch, run.folder.sequence)
-        removed += len(batch)
-    unlisted = iter(planned.unlisted)
-    while batch := list(itertools.islice(unlisted, ASSETS_PER_REQUEST)):
-        run.lease.confirm()
-        index.remove(batch, run.folder.sequence)
+    removed = take_out(run, index, (row.asset_id for row in run.gone(planned)))
+    kept = {row.asset_id for row in run.overtaken.values()}
+    take_out(run, index, (asset for asset in planned.unlisted if asset not in kept))
     leftovers = planned.leftovers(run.folder.sequence)
     while batch := list(itertools.islice(leftovers, ASSETS_PER_REQUEST)):
         run.lease.confirm()
@@ -207,6 +170,16 @@ def measure(
     return measure_index(run.settings, index, planned.cards, on_search)
 
 
+def take_out(run: Run, index: VectorIndex, assets: Iterable[str]) -> int:
+    """Remove the points of these, as far as no later run has written them. How many assets."""
+    left, count = iter(assets), 0
+    while batch := list(itertools.islice(left, ASSETS_PER_REQUEST)):
+        run.lease.confirm()
+        index.remove(batch, run.folder.sequence)
+        count += len(batch)
+    return count
+
+
 def live_segments(index: VectorIndex, expected: int) -> int | None:
     """How many there are, a figure for the report; None where it cannot be had, which fails no run.
 
@@ -221,9 +194,13 @@ def live_segments(index: VectorIndex, expected: int) -> int | None:
         return None
 
 
-def commit(run: Run, planned: RunPlan, receipts: KeptReceipts) -> CurrentState:
+def commit(run: Run, planned: RunPlan, receipts: KeptReceipts, index: VectorIndex) -> CurrentState:
     """Write the state, last. A run's shards are cut from its plan in the order of its objects, so
-    that what each run committed is in that order, and all are merged as they are read."""
+    that what each run committed is in that order, and all are merged as they are read.
+
+    What event runs have removed meanwhile left no anchor, by which a load of this run would have
+    seen that it comes too late: it is taken out once more, now that all loads are done.
+    """
     run.lease.confirm()
     source = run.settings.source
     digest = planned.recipe.digest()
@@ -231,22 +208,31 @@ def commit(run: Run, planned: RunPlan, receipts: KeptReceipts) -> CurrentState:
     def rows_of_run(sequence: int) -> Iterator[StateRow]:
         for receipt in receipts.of_run(sequence):
             for outcome in outcomes_taken(run, planned, receipt):
-                yield _row(outcome, receipt, digest, bucket)
+                yield row_of(outcome, receipt, digest, run.bucket)
 
-    bucket = planned.state.bucket or source.name
     merged = heapq.merge(*map(rows_of_run, receipts.sequences()), key=lambda row: row.place)
-    gone = (row.object.place for row in read_plan(planned.path) if row.action is Action.GONE)
+    gone = (row.object.place for row in run.gone(planned))
     return commit_state(
         run.store,
-        planned.state,
-        merge_state(planned.state.rows(), merged, gone),
+        run.state,
+        merge_state(run.state.rows(), merged, gone),
         sequence=run.folder.sequence,
         run_id=run.folder.run_id,
         bucket=source.title,
         prefix=source.prefix,
         recipe=digest,
         encoder=planned.card.name,
+        on_later=lambda rows: _out_again(run, index, rows),
     )
+
+
+def _out_again(run: Run, index: VectorIndex, rows: Iterable[StateRow]) -> None:
+    take_out(run, index, assets_out(rows))
+
+
+def assets_out(rows: Iterable[StateRow]) -> list[str]:
+    """Of which objects by these rows nothing is in the index."""
+    return [row.asset_id for row in rows if row.status in (Status.REMOVED, Status.REJECTED)]
 
 
 def measures_recall(settings: Settings) -> bool:
@@ -262,7 +248,8 @@ def recall(run: Run, on_search: Callable[[float], None]) -> ServedRecall:
     return measure_recall(run.settings.index, effort, run.folder.sequence, on_search)
 
 
-def _row(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str, bucket: str) -> StateRow:
+def row_of(outcome: ObjectOutcome, receipt: ShardReceipt, digest: str, bucket: str) -> StateRow:
+    """What the state is to say of it; `bucket` is that of an outcome which names none."""
     return StateRow.of(
         outcome,
         sequence=receipt.sequence,

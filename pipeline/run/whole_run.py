@@ -45,8 +45,8 @@ from pipeline.state.receipts import new_run_id
 if TYPE_CHECKING:
     from pipeline.index.vector_index import VectorIndex
     from pipeline.records import ShardReceipt
+    from pipeline.run.begin import Run
     from pipeline.run.load_place import LoadPlace
-    from pipeline.run.steps import Run
 
 # So far loading may be behind before embedding waits for it: each load that waits is a kilobyte.
 MOST_LOADS_BEHIND = 1024
@@ -105,17 +105,18 @@ def _write(
     """Everything that changes something, under the lease."""
     from pipeline.index.writer import writing
     from pipeline.run import steps as protocol  # Qdrant's client takes a second to import
+    from pipeline.run.begin import start
     from pipeline.run.cluster_checks import checked_cluster
     from pipeline.run.kept_progress import progress_kept
 
-    run_id, store, after = new_run_id(), planned.state.store, planned.state.sequence
+    run_id, store, after = new_run_id(), planned.state.store, planned.state.newest
     engine = engine_for(settings, planned.to_embed, planned.bytes_to_embed)
     protocol.check_tools(settings, planned, engine)
     with (
         checked_cluster(settings, planned, engine, reporter),
         writing(settings, store, run_id, after_token=after) as (lease, index),
     ):
-        run = protocol.start(settings, planned, lease)
+        run = start(settings, planned, lease)
         reporter.tell(lease_taken(run.folder, lease, settings, planned.state.run_id))
         with progress_kept(store, run.folder, lease, reporter):
             return _under_lease(run, planned, index, reporter, steps, engine, receipts)
@@ -137,7 +138,7 @@ def _under_lease(
     index.ensure_collection(run.spaces)
     totals = _embed_and_load(run, planned, index, reporter, steps, engine, receipts)
     steps.call(SWEEP, lambda: protocol.sweep(run, planned, index, reporter))
-    state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts))
+    state = steps.call(STATE, lambda: protocol.commit(run, planned, receipts, index))
     reporter.record_phase("write the state")
 
     def searched(seconds: float) -> None:

@@ -75,16 +75,7 @@ def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Sessio
         response_checksum_validation="when_required",
     )
     try:
-        core = botocore.session.get_session()
-        loader = _loader(core.get_config_variable("data_path"))
-        core.register_component("data_loader", loader)
-        parsers = core.get_component("response_parser_factory")
-        parsers.set_parser_defaults(timestamp_parser=timestamp)
-        session = boto3.Session(
-            profile_name=source.profile, region_name=source.region, botocore_session=core
-        )
-        # Each session of boto3 adds boto3's own folder to them.
-        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+        core, session = session_for(source)
         # Elsewhere than at AWS a region means nothing, but a signature has to name one.
         region = session.region_name or ("us-east-1" if custom else None)
         endpoint = source.endpoint
@@ -100,6 +91,22 @@ def _session_and_client(source: SourceSettings) -> tuple[botocore.session.Sessio
             f"source.endpoint_url is not an endpoint: {host_of(source.endpoint)!r}.",
             remedy="Write it as https://host or http://host:port.",
         ) from error
+
+
+def session_for(source: SourceSettings) -> tuple[botocore.session.Session, boto3.Session]:
+    """A session of the profile and the region, as botocore and boto3 have it. Raises botocore's
+    errors."""
+    core = botocore.session.get_session()
+    loader = _loader(core.get_config_variable("data_path"))
+    core.register_component("data_loader", loader)
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=timestamp)
+    session = boto3.Session(
+        profile_name=source.profile, region_name=source.region, botocore_session=core
+    )
+    # Each session of boto3 adds boto3's own folder to them.
+    loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+    return core, session
 
 
 _READS = ("ListObjectsV2", "GetObject", "HeadObject", "GetObjectTagging")

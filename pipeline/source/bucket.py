@@ -30,6 +30,9 @@ class BucketSource:
         for scope in self._scopes:  # they are in order, and none is in another
             yield from list_pages(self._client, scope.bucket, scope.prefix)
 
+    def listed_under(self, bucket: str, prefix: str) -> Iterator[MediaObject]:
+        return list_pages(self._client, bucket, prefix)
+
     def is_gone(self, bucket: str, key: str) -> bool:  # noqa: ARG002
         return True
 

@@ -47,6 +47,9 @@ class FolderSource:
     def listed(self) -> Iterator[MediaObject]:
         return self._below(self._folder, "")
 
+    def listed_under(self, bucket: str, prefix: str) -> Iterator[MediaObject]:
+        return FolderSource(Path(bucket), prefix, "digest" if self._by_digest else "stat").listed()
+
     def is_gone(self, bucket: str, key: str) -> bool:  # noqa: ARG002
         return True
 

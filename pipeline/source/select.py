@@ -20,7 +20,7 @@ from pipeline.source.globs import matcher
 # Objects of one run of keys held at once. A folder named like a file (`dog.old/`) may be longer:
 # the run is cut there, and a sidecar on the far side of the cut is counted as an orphan.
 MAX_HELD = 10_000
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")  # en, pt-BR, zh_Hant
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")  # en, pt-BR, zh_Hant
 
 
 class ListingUnsorted(Permanent):
@@ -191,5 +191,5 @@ def _described(key: str, settings: SourceSettings) -> Iterator[str]:
     yield name
     shorter, dot, language = name.rpartition(".")
     # `dog.jpg.txt` is about `dog.jpg` alone: jpg is no language.
-    if dot and _LANGUAGE.fullmatch(language) and not name.lower().endswith(suffixes):
+    if dot and LANGUAGE.fullmatch(language) and not name.lower().endswith(suffixes):
         yield shorter

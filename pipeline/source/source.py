@@ -51,6 +51,10 @@ class Source(Protocol):
         Raises ListingEndedEarly where it is not whole: what a listing lacks is taken to be gone.
         """
 
+    def listed_under(self, bucket: str, prefix: str) -> Iterator[MediaObject]:
+        """As `listed`, of the bucket's keys that begin with `prefix`, as they are now, whatever
+        the scopes are."""
+
     def is_gone(self, bucket: str, key: str) -> bool:
         """Asked of an object that is known and was not listed: may it be taken out of the index?
         True where a listing promises all that there is; who promises less looks, or says no. Asked

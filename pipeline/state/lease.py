@@ -1,4 +1,5 @@
-"""One writer a collection: `lease.json`, taken and renewed by conditional writes.
+"""One writer a collection: `lease.json`, taken and renewed by conditional writes; for event runs
+`events-lease.json`, in the same way (`pipeline.state.run_leases` has how the two go together).
 
 Every taking has a larger fencing token than the one before, stored as `sequence`, so that a writer
 that was thought dead can be told from its successor (Kleppmann, Designing Data-Intensive
@@ -24,6 +25,7 @@ from pipeline.settings import StateSettings
 from pipeline.state.store import AlreadyThere, Store, VersionConflict
 
 LEASE = "lease.json"
+EVENTS_LEASE = "events-lease.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,62 +56,64 @@ class LeaseLost(LeaseHeld):
     default_code = "lease_lost"
 
 
-def read_lease(store: Store) -> Lease | None:
+def read_lease(store: Store, file: str = LEASE) -> Lease | None:
     """The lease as it is stored; None before the first one. Raises StateCorrupt."""
-    found = store.read(LEASE)
-    return None if found is None else _parsed(store, found.data)
+    found = store.read(file)
+    return None if found is None else _parsed(store, found.data, file)
 
 
-def acquire(store: Store, run_id: str, ttl_s: float, *, after_token: int = 0) -> Lease:
+def acquire(
+    store: Store, run_id: str, ttl_s: float, *, after_token: int = 0, file: str = LEASE
+) -> Lease:
     """Take the lease; its fencing token is larger than the last one's and than `after_token`.
 
     Raises LeaseHeld that names who has it, and until when.
     """
     for _ in range(3):
-        found = store.read(LEASE)
-        last = None if found is None else _parsed(store, found.data)
+        found = store.read(file)
+        last = None if found is None else _parsed(store, found.data, file)
         if last is not None and not is_free(last):
             raise _held_by(last)
         sequence = max(after_token, 0 if last is None else last.sequence) + 1
         lease = Lease(sequence, run_id, _holder(), _process(os.getpid()), time.time() + ttl_s)
         try:
             if found is None:
-                store.create(LEASE, lease_bytes(lease))
+                store.create(file, lease_bytes(lease))
             else:
-                store.replace(LEASE, lease_bytes(lease), found.version)
+                store.replace(file, lease_bytes(lease), found.version)
         except (AlreadyThere, VersionConflict):
             # Another was first; or we were, and a lost answer made the client send it twice.
-            if _is_ours(store, lease):
+            if _is_ours(store, lease, file):
                 return lease
         else:
             return lease
     raise LeaseHeld("Several runs are asking for the lease at once.", remedy="Run again.")
 
 
-def renew(store: Store, lease: Lease, ttl_s: float) -> Lease:
+def renew(store: Store, lease: Lease, ttl_s: float, file: str = LEASE) -> Lease:
     """Put the end off to `ttl_s` from now. Raises LeaseLost."""
     renewed = replace(lease, expires_at=time.time() + ttl_s)
     for _ in range(3):
-        found = store.read(LEASE)
-        now = None if found is None else _parsed(store, found.data)
+        found = store.read(file)
+        now = None if found is None else _parsed(store, found.data, file)
         if found is None or now is None or not now.same_as(lease) or now.expires_at == 0:
             break  # a released lease stays released
         try:
-            store.replace(LEASE, lease_bytes(renewed), found.version)
+            store.replace(file, lease_bytes(renewed), found.version)
         except VersionConflict:
             continue
         return renewed
-    raise _lost(store, lease)
+    raise _lost(store, lease, file)
 
 
-def release(store: Store, lease: Lease) -> None:
+def release(store: Store, lease: Lease, file: str = LEASE) -> None:
     """Let the next run begin at once. The token stays; a lease that is lost stays another's."""
-    found = store.read(LEASE)
-    if found is None or not _parsed(store, found.data).same_as(lease):
+    found = store.read(file)
+    if found is None or not _parsed(store, found.data, file).same_as(lease):
         return
     try:
         released = replace(lease, expires_at=0.0)
-        store.replace(LEASE, lease_bytes(released), found.version)
+        store.replace(file, lease_bytes(released), found.version)
     except VersionConflict:
         return
 
@@ -117,9 +121,10 @@ def release(store: Store, lease: Lease) -> None:
 class LeaseHandle:
     """A lease that is ours, with its renewals as they come."""
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(self, store: Store, lease: Lease, file: str = LEASE) -> None:
         self._store = store
         self._lease = lease
+        self._file = file
 
     @property
     def fencing_token(self) -> int:
@@ -137,7 +142,7 @@ class LeaseHandle:
 
     def renew(self, ttl_s: float) -> None:
         """Raises LeaseLost."""
-        self._lease = renew(self._store, self._lease, ttl_s)
+        self._lease = renew(self._store, self._lease, ttl_s, self._file)
 
     def in_time(self) -> None:
         """Call before each request that writes elsewhere: it asks nobody, and so costs nothing.
@@ -145,33 +150,39 @@ class LeaseHandle:
         Raises LeaseLost where the last renewal has run out, as for a process that slept.
         """
         if self._lease.expires_at <= time.time():
-            raise _lost(self._store, self._lease)
+            raise _lost(self._store, self._lease, self._file)
 
     def confirm(self) -> None:
         """Call before each commit. Raises LeaseLost where the stored lease is no longer ours."""
-        still_held(self._store, self._lease)
+        still_held(self._store, self._lease, self._file)
 
     def release(self) -> None:
-        release(self._store, self._lease)
+        release(self._store, self._lease, self._file)
 
 
-def still_held(store: Store, lease: Lease) -> None:
+def still_held(store: Store, lease: Lease, file: str = LEASE) -> None:
     """Raises LeaseLost where the stored lease is another's, or has run out."""
-    now = read_lease(store)
+    now = read_lease(store, file)
     if now is None or not now.same_as(lease) or now.expires_at <= time.time():
-        raise _lost(store, lease)
+        raise _lost(store, lease, file)
 
 
 @contextmanager
 def hold_lease(
-    store: Store, settings: StateSettings, run_id: str, *, after_token: int = 0
+    store: Store,
+    settings: StateSettings,
+    run_id: str,
+    *,
+    after_token: int = 0,
+    file: str = LEASE,
 ) -> Iterator[LeaseHandle]:
     """Hold the lease, renewed in the background, until the context ends. Raises LeaseHeld.
 
     The background only renews: whether the lease is still ours, `LeaseHandle` says.
     """
     ttl_s = float(settings.lease_ttl_s)
-    lease = LeaseHandle(store, acquire(store, run_id, ttl_s, after_token=after_token))
+    taken = acquire(store, run_id, ttl_s, after_token=after_token, file=file)
+    lease = LeaseHandle(store, taken, file)
     done = threading.Event()
 
     def keep() -> None:
@@ -229,18 +240,18 @@ def _process(pid: int) -> str:
     return f"{boot}/{namespace}/{started}"
 
 
-def _is_ours(store: Store, lease: Lease) -> bool:
-    found = store.read(LEASE)
+def _is_ours(store: Store, lease: Lease, file: str) -> bool:
+    found = store.read(file)
     return found is not None and found.data == lease_bytes(lease)
 
 
-def _parsed(store: Store, data: bytes) -> Lease:
+def _parsed(store: Store, data: bytes, file: str) -> Lease:
     try:
         return codec.from_bytes(Lease, data)
     except ValueError as error:
         raise StateCorrupt(
-            f"{LEASE} in {store.location} is not a lease: {error}.",
-            remedy=f"If nothing else is running, remove {LEASE}.",
+            f"{file} in {store.location} is not a lease: {error}.",
+            remedy=f"If nothing else is running, remove {file}.",
         ) from error
 
 
@@ -253,8 +264,8 @@ def _held_by(lease: Lease) -> LeaseHeld:
     )
 
 
-def _lost(store: Store, lease: Lease) -> LeaseLost:
-    now = read_lease(store)
+def _lost(store: Store, lease: Lease, file: str) -> LeaseLost:
+    now = read_lease(store, file)
     by = f"run {now.run_id} on {now.holder}" if now and not now.same_as(lease) else "time"
     return LeaseLost(
         f"Run {lease.run_id} has lost its lease to {by}.",

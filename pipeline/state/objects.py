@@ -1,7 +1,9 @@
-"""Reads and writes the state of objects: Parquet by bucket and key, and `current.json` naming it.
+"""Reads the state of objects: a Parquet file by bucket and key, increments beside it,
+`current.json` that names them.
 
-    objects/<sequence>-<run>-<nonce>.parquet   written first, under a name that nobody else has
-    current.json                               replaced last, only if it is still what was read
+    objects/<sequence>-<run>-<nonce>.parquet   one row an object
+    increments/<sequence>-<run>-<nonce>.parquet   rows of event runs, later than those
+    current.json                               written by `commit.py` and `increments.py`
 
 Rows are read and written in batches, so that 10^6 objects need a few megabytes.
 """
@@ -9,13 +11,13 @@ Rows are read and written in batches, so that 10^6 objects need a few megabytes.
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,15 +25,15 @@ import pyarrow.parquet as pq
 
 from pipeline import codec
 from pipeline.codec import Columns
-from pipeline.errors import LeaseHeld, StateCorrupt
-from pipeline.local_files import scratch_folder
+from pipeline.errors import StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Place, Status
-from pipeline.state.store import AlreadyThere, Store, VersionConflict
-
-T = TypeVar("T")
+from pipeline.state.merge import newest_of
+from pipeline.state.store import Store
+from pipeline.state.table_file import PlaceRange, TableFile, opened_in
 
 CURRENT = "current.json"
 FOLDER = "objects/"
+INCREMENTS = "increments/"
 ROWS_PER_BATCH = 8192
 
 _REMEDY = "Restore the state location from a copy, or `sensedex clean` and index anew."
@@ -116,9 +118,22 @@ _shared = attrgetter(*itertools.takewhile(lambda name: name != "sequence", State
 
 
 @dataclass(frozen=True, slots=True)
+class Increment:
+    """Rows that event runs have written beside the whole. `sequence` and `run_id` are of the run
+    that wrote the file, `sequences` the tokens of all runs whose rows are in it, in their order."""
+
+    sequence: int
+    run_id: str
+    state_file: str
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CurrentFile:
     """`current.json`, as it is stored. `bucket` names several with commas between. `totals` counts
-    `objects`, `segments`, `decoded_ms` and `status.<status>`."""
+    `objects`, `segments`, `decoded_ms` and `status.<status>`, over the file and its `increments`
+    together; these have higher sequences than the file, and each a higher one than those before
+    it."""
 
     sequence: int = 0
     run_id: str = ""
@@ -128,6 +143,21 @@ class CurrentFile:
     encoder: str = ""
     state_file: str | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
+    increments: tuple[Increment, ...] = ()
+
+    @property
+    def newest(self) -> int:
+        """The highest token of a run that has written something of the state."""
+        return max([self.sequence, *(one.sequence for one in self.increments)])
+
+    @property
+    def base(self) -> tuple[int, str, str | None]:
+        """By which the whole is known, whatever increments lie beside it."""
+        return self.sequence, self.run_id, self.state_file
+
+    def in_increments(self) -> frozenset[int]:
+        """The tokens of the runs whose rows the increments have."""
+        return frozenset(itertools.chain.from_iterable(one.sequences for one in self.increments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +172,25 @@ class CurrentState(CurrentFile):
 
     def rows(self) -> Iterator[StateRow]:
         """The rows in the order of bucket and key, from the start. Raises StateCorrupt."""
-        if self.state_file is None:
-            return iter(())
-        return _read_rows(self.store, self.state_file, self.bucket)
+        whole = iter(()) if self.state_file is None else self._read(self.state_file)
+        if not self.increments:
+            return whole
+        return newest_of([whole, *(self._read(one.state_file) for one in self.increments)])
+
+    def rows_in(self, ranges: Sequence[PlaceRange]) -> Iterator[StateRow]:
+        """Those with a place in one of the ranges, which are apart and in their order; a file is
+        not read as a whole. Raises StateCorrupt."""
+        names = [one.state_file for one in self.increments]
+        names += [] if self.state_file is None else [self.state_file]
+        return newest_of([_rows_in(self.store, name, self.bucket, ranges) for name in names])
+
+    def increment_rows(self, after_token: int = 0) -> Iterator[StateRow]:
+        """The rows of the increments with a higher sequence, tombstones among them."""
+        later = [one.state_file for one in self.increments if one.sequence > after_token]
+        return newest_of([self._read(name) for name in later], tombstones=True)
+
+    def _read(self, name: str) -> Iterator[StateRow]:
+        return _read_rows(self.store, name, self.bucket)
 
 
 def read_state(store: Store) -> CurrentState:
@@ -157,110 +203,21 @@ def read_state(store: Store) -> CurrentState:
     except ValueError as error:
         what = f"{CURRENT} in {store.location} is not a state: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error
-    return CurrentState(store=store, version=found.version, **codec.to_json(facts))
+    return as_state(store, found.version, facts)
 
 
-def merge_state(
-    old: Iterable[StateRow], fresh: Iterable[StateRow], gone: Iterable[Place] = ()
-) -> Iterator[StateRow]:
-    """The new state: `fresh` rows take the place of old ones of the same bucket and key, those that
-    are `gone` leave.
-
-    All three come sorted. Raises ValueError where one does not.
-    """
-    leaving = (place for place, _ in _ascending(gone, lambda place: place, "gone objects"))
-    leaves = next(leaving, None)
-    by_place = attrgetter("place")
-    merged = _newest(
-        _ascending(old, by_place, "old rows"), _ascending(fresh, by_place, "fresh rows")
-    )
-    for place, row in merged:
-        while leaves is not None and leaves < place:
-            leaves = next(leaving, None)
-        if place != leaves:
-            yield row
+def as_state(store: Store, version: str, facts: CurrentFile) -> CurrentState:
+    """The state that `current.json` says, read or just written."""
+    return CurrentState(store=store, version=version, **_values(facts))
 
 
-def _newest(
-    old: Iterator[tuple[Place, StateRow]], fresh: Iterator[tuple[Place, StateRow]]
-) -> Iterator[tuple[Place, StateRow]]:
-    was, now = next(old, None), next(fresh, None)
-    while was is not None or now is not None:
-        if now is None or (was is not None and was[0] < now[0]):
-            assert was is not None
-            yield was
-            was = next(old, None)
-        else:
-            yield now
-            if was is not None and was[0] == now[0]:
-                was = next(old, None)
-            now = next(fresh, None)
+def facts_of(state: CurrentState) -> CurrentFile:
+    """What of a state is stored."""
+    return CurrentFile(**_values(state))
 
 
-def _ascending(
-    items: Iterable[T], place_of: Callable[[T], Place], what: str
-) -> Iterator[tuple[Place, T]]:
-    last = ("", "")
-    for item in items:
-        place = place_of(item)
-        if place <= last:
-            raise ValueError(f"{what} are not sorted: {place[1]!r} comes after {last[1]!r}")
-        last = place
-        yield place, item
-
-
-def commit_state(
-    store: Store,
-    previous: CurrentState,
-    rows: Iterable[StateRow],
-    *,
-    sequence: int,
-    run_id: str,
-    bucket: str,
-    prefix: str,
-    recipe: str,
-    encoder: str,
-) -> CurrentState:
-    """Write the rows, then make them current; the last step of a run. May be repeated.
-
-    Raises LeaseHeld where another run has written the state since `previous` was read.
-    """
-    now = read_state(store)
-    if (now.sequence, now.run_id) == (sequence, run_id):
-        return now  # an earlier try got through, only its answer was lost
-    if now.version != previous.version or sequence <= now.sequence:
-        raise _superseded(now)
-    name = f"{FOLDER}{sequence:06d}-{run_id}-{uuid.uuid4().hex[:8]}.parquet"
-    with scratch_folder() as folder:
-        path = folder / "state.parquet"
-        totals = write_rows(path, rows)
-        store.put_file(name, path)
-    facts = CurrentFile(sequence, run_id, bucket, prefix, recipe, encoder, name, totals)
-    data = codec.to_bytes(facts, sort_keys=True, indent=1)
-    try:
-        if previous.version is None:
-            version = store.create(CURRENT, data)
-        else:
-            version = store.replace(CURRENT, data, previous.version)
-    except (AlreadyThere, VersionConflict) as error:
-        now = read_state(store)
-        if (now.sequence, now.run_id) != (sequence, run_id):
-            store.delete(name)
-            raise _superseded(now) from error
-        version = now.version or ""
-    # Whoever reads the previous state now may finish; older ones nobody reads.
-    for old in list(store.list(FOLDER)):
-        if old not in (name, previous.state_file):
-            store.delete(old)
-    return CurrentState(store=store, version=version, **codec.to_json(facts))
-
-
-def _superseded(now: CurrentState) -> LeaseHeld:
-    return LeaseHeld(
-        f"Run {now.run_id} (sequence {now.sequence}) has written the state in the meantime.",
-        code="state_superseded",
-        remedy="Nothing of this run is lost: run again.",
-    )
+def _values(facts: CurrentFile) -> dict[str, Any]:
+    return {field.name: getattr(facts, field.name) for field in fields(CurrentFile)}
 
 
 def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
@@ -278,15 +235,47 @@ def write_rows(path: Path, rows: Iterable[StateRow]) -> dict[str, int]:
     return dict(totals)
 
 
+def records_in(
+    table: TableFile, ranges: Sequence[PlaceRange], bucket: str = ""
+) -> Iterator[StateRow]:
+    """As `CurrentState.rows_in`, of a file that is open. Raises ValueError."""
+    missing = _missing(table.schema, bucket)
+    for batch in table.batches(ranges):
+        yield from _COLUMNS.records(batch, **missing)
+
+
 def _read_rows(store: Store, name: str, bucket: str) -> Iterator[StateRow]:
     """`bucket` is that of the rows of a file that names none."""
+    with (
+        _said_of(store, name),
+        store.local_copy(name) as path,
+        pq.ParquetFile(path) as file,
+    ):
+        missing = _missing(file.schema_arrow, bucket)
+        for batch in file.iter_batches(ROWS_PER_BATCH):
+            yield from _COLUMNS.records(batch, **missing)
+
+
+def _rows_in(
+    store: Store, name: str, bucket: str, ranges: Sequence[PlaceRange]
+) -> Iterator[StateRow]:
+    with _said_of(store, name), opened_in(store, name, bucket) as table:
+        yield from records_in(table, ranges, bucket)
+
+
+def _missing(schema: pa.Schema, bucket: str) -> dict[str, str]:
+    """What the columns of a file lack of a row. Raises ValueError."""
+    if schema.equals(_SCHEMA_1):
+        return {"bucket": bucket}
+    if not schema.equals(_SCHEMA):
+        raise ValueError("it has columns of another version")
+    return {}
+
+
+@contextmanager
+def _said_of(store: Store, name: str) -> Iterator[None]:
     try:
-        with store.local_copy(name) as path, pq.ParquetFile(path) as file:
-            missing = {"bucket": bucket} if file.schema_arrow.equals(_SCHEMA_1) else {}
-            if not missing and not file.schema_arrow.equals(_SCHEMA):
-                raise StateCorrupt(f"{name} has columns of another version.", remedy=_REMEDY)
-            for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from _COLUMNS.records(batch, **missing)
+        yield
     except (ValueError, OSError) as error:  # Arrow's is a ValueError
         what = f"{name} in {store.location} cannot be read: {error}."
         raise StateCorrupt(what, remedy=_REMEDY) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -164,10 +164,12 @@ def receipts_newest_first(store: Store) -> Iterator[ShardReceipt]:
                 yield receipt_at(store, name)
 
 
-def unfinished_runs(store: Store, after_token: int) -> list[str]:
-    """The folders of the runs after `after_token`, which is the state's own."""
+def unfinished_runs(store: Store, after_token: int, finished: Collection[int] = ()) -> list[str]:
+    """The folders of the runs after `after_token`, which is the state's own, without those that
+    have `finished` beside it."""
     names = store.list(RUNS, start_after=_runs_from(after_token + 1))
-    return sorted({"/".join(name.split("/")[:2]) for name in names})
+    folders = sorted({"/".join(name.split("/")[:2]) for name in names})
+    return [one for one in folders if int(one[len(RUNS) :].partition("-")[0]) not in finished]
 
 
 def commit_load(store: Store, run: RunFolder, shard: int, facts: Mapping[str, Any]) -> None:

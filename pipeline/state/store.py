@@ -1,8 +1,8 @@
 """The store of plans, embeddings, receipts and state: a folder, or a prefix of a bucket.
 
 Both know the same two conditional writes, on which the protocol of a run stands: `create` fails
-where the name exists, `replace` fails where it is no longer the version that was read. Names are
-relative POSIX paths, as in "runs/000001-ab12/plan.parquet".
+where the name exists, `replace` where it is no longer the version that was read. Names are relative
+POSIX paths, as in "runs/000001-ab12/plan.parquet".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import uuid
@@ -17,13 +18,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 from pipeline.errors import SensedexError, SettingsError, StoreUnavailable, Transient
 from pipeline.local_files import scratch_folder
 from pipeline.s3 import client as s3
 from pipeline.s3.errors import first_contact
 from pipeline.s3.listing import list_keys
+from pipeline.s3.object_file import ObjectFile
 from pipeline.settings import SourceSettings
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -79,6 +81,10 @@ class Store(Protocol):
         """A file to read while the context is open. Raises FileNotFoundError."""
         ...
 
+    def opened(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """As `local_copy`, but only what is read of it is fetched."""
+        ...
+
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         """Names that begin with `prefix` and come after `start_after`, in their order. It is not to
         be a folder's own name: SeaweedFS leaves that folder out."""
@@ -117,10 +123,7 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().absolute()
-
-    @property
-    def location(self) -> str:
-        return str(self._root)
+        self.location = str(self._root)
 
     def read(self, name: str) -> Stored | None:
         with self._errors(name):
@@ -153,10 +156,12 @@ class FolderStore:
 
     @contextmanager
     def local_copy(self, name: str) -> Iterator[Path]:
-        path = self._path(name)
-        if not path.is_file():
+        if not self._path(name).is_file():
             raise FileNotFoundError(f"there is no {name} in {self.location}")
-        yield path
+        yield self._path(name)
+
+    def opened(self, name: str) -> AbstractContextManager[BinaryIO]:
+        return self._path(name).open("rb")
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         # Only the folder that holds everything with the prefix is walked.
@@ -188,11 +193,8 @@ class FolderStore:
         temporary = private / uuid.uuid4().hex
         try:
             with temporary.open("xb") as file:
-                if isinstance(content, bytes):
-                    file.write(content)
-                else:
-                    with content.open("rb") as source:
-                        shutil.copyfileobj(source, file, 2**20)
+                with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as f:
+                    shutil.copyfileobj(f, file, 2**20)
                 file.flush()
                 os.fsync(file.fileno())
             yield temporary
@@ -200,9 +202,8 @@ class FolderStore:
             temporary.unlink(missing_ok=True)
 
     def _move(self, file: Path, name: str) -> None:
-        path = self._path(name)
-        file.replace(path)
-        flush_path(path.parent)
+        file.replace(self._path(name))
+        flush_path(self._path(name).parent)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -232,10 +233,7 @@ class S3Store:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
-
-    @property
-    def location(self) -> str:
-        return f"s3://{self._bucket}/{self._prefix}"
+        self.location = f"s3://{self._bucket}/{self._prefix}"
 
     def read(self, name: str) -> Stored | None:
         found = s3.get_bytes(self._client, self._bucket, self._key(name))
@@ -265,6 +263,9 @@ class S3Store:
             if not s3.get_file(self._client, self._bucket, self._key(name), path):
                 raise FileNotFoundError(f"there is no {name} in {self.location}")
             yield path
+
+    def opened(self, name: str) -> AbstractContextManager[BinaryIO]:
+        return cast("BinaryIO", ObjectFile(self._client, self._bucket, self._key(name)))
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[str]:
         after = self._prefix + start_after if start_after else ""

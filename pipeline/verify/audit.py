@@ -15,7 +15,7 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.planning.plan import check_source_and_encoders, check_state_is_of, recipe_of
 from pipeline.progress import ProgressReporter
 from pipeline.settings import Settings
-from pipeline.state.lease import Lease, is_free, read_lease
+from pipeline.state.lease import EVENTS_LEASE, LEASE, Lease, is_free, read_lease
 from pipeline.state.objects import CurrentState, read_state
 from pipeline.state.store import open_store
 from pipeline.verify.compare import compare, payload_reader
@@ -56,16 +56,17 @@ def verify(settings: Settings, options: AuditOptions, reporter: ProgressReporter
     Raises SettingsError, StoreUnavailable, IndexUnavailable, StateCorrupt, IndexMismatch.
     """
     store = open_store(settings.state.location, settings.source)
-    before = read_lease(store)
-    if before is not None and not is_free(before):
-        return replace(
-            _begin(settings, read_state(store), options, reporter), writer=_named(before)
-        )
+    before = [read_lease(store, file) for file in (LEASE, EVENTS_LEASE)]
+    for lease in before:
+        if lease is not None and not is_free(lease):
+            begun = _begin(settings, read_state(store), options, reporter)
+            return replace(begun, writer=_named(lease))
     with opened_if_there(settings) as index, open_join_database() as joined:
         report = audit(joined, settings, options, reporter, index)
-    after = read_lease(store)
-    if after is not None and (before is None or not after.same_as(before)):
-        return replace(report, writer=_named(after))
+    for was, file in zip(before, (LEASE, EVENTS_LEASE), strict=True):
+        after = read_lease(store, file)
+        if after is not None and (was is None or not after.same_as(was)):
+            return replace(report, writer=_named(after))
     return with_recall(report, settings, options, reporter)
 
 

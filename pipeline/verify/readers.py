@@ -95,7 +95,7 @@ def read_unfinished_runs(joined: JoinDatabase, state: CurrentState) -> None:
     What the next run will not touch is judged as everything else: nobody else would mend it.
     """
     known = 0
-    for run in unfinished_runs(state.store, state.sequence):
+    for run in unfinished_runs(state.store, state.sequence, state.in_increments()):
         try:
             with state.store.local_copy(f"{run}/plan.parquet") as path:
                 begun = ((blob(row.asset_id),) for row in read_plan(path))

@@ -29,6 +29,7 @@ from pipeline.settings import Settings
 from pipeline.state.lease import LeaseHandle
 from pipeline.state.objects import read_state
 from pipeline.state.receipts import new_run_id, receipt_of, receipts_newest_first
+from pipeline.state.run_leases import hold_both_leases
 from pipeline.state.segments import file_sha256, read_segments, read_spaces
 from pipeline.state.store import Store, open_store
 from pipeline.verify.audit import AuditOptions, audit, with_recall
@@ -101,10 +102,10 @@ def repair_round(settings: Settings, options: AuditOptions, reporter: ProgressRe
     Raises LeaseHeld where a run is at work, and what `audit` and a load raise.
     """
     store = open_store(settings.state.location, settings.source)
-    after = read_state(store).sequence
+    after = read_state(store).newest
     name = f"verify-{new_run_id()}"
     with (
-        writing(settings, store, name, after_token=after) as (lease, index),
+        writing(settings, store, name, after_token=after, hold=hold_both_leases) as (lease, index),
         open_join_database() as joined,
     ):
         report = audit(joined, settings, options, reporter, index)

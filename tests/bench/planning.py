@@ -102,7 +102,8 @@ def plan_once(folder: Path, objects: int, *, commit: bool) -> dict[str, float]:
 def commit_all(folder: Path, digest: str) -> None:
     from pipeline.planning.file import read_plan
     from pipeline.records import MediaType, Status
-    from pipeline.state.objects import StateRow, commit_state, read_state
+    from pipeline.state.commit import commit_state
+    from pipeline.state.objects import StateRow, read_state
     from pipeline.state.store import FolderStore
 
     store = FolderStore(folder / "state")

@@ -44,7 +44,8 @@ from pipeline.records import (
 )
 from pipeline.s3 import client as s3
 from pipeline.settings import Settings, load_settings
-from pipeline.state.objects import StateRow, commit_state, read_state
+from pipeline.state.commit import commit_state
+from pipeline.state.objects import StateRow, read_state
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import write_segments
 from pipeline.state.store import open_store

@@ -26,6 +26,7 @@ from tests.chaos.accidents import (
     two_at_once,
 )
 from tests.chaos.disks import ROOM_BYTES, full_disk, may_mount
+from tests.chaos.event_kills import ORDERS, killed_with_events
 from tests.chaos.host import Host
 from tests.chaos.kills import Attempt, attempt, hits_of
 from tests.chaos.points import Kind, point_named, points_of
@@ -86,6 +87,10 @@ def _all_of(scene: Scene, seed: int, only: str) -> Iterator[Attempt]:
                 hits = {1, (count + 1) // 2, count} if kind is Kind.FOLDER else {(count + 1) // 2}
                 for hit in sorted(hits):
                     yield attempt(scene, point, hit, of_hits=count, seed=seed, way=way)
+    for point in points_of(Kind.FOLDER, events=True):
+        for order in ORDERS:
+            if only in f"{point.name}, {order}" and order.passes(point):
+                yield killed_with_events(scene, point, 1, order, seed=seed)
     chosen = random.Random(seed)
     for _ in range(DOUBLE_KILLS):
         # In their order: what was committed before the first kill is not done a second time.

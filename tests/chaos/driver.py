@@ -17,16 +17,28 @@ import pyarrow as pa
 from pipeline.embed.encode import EncodeStage
 from pipeline.index import writer
 from pipeline.index.vector_index import VectorIndex
+from pipeline.planning.named import NamedObjects
+from pipeline.progress import ProgressReporter
+from pipeline.run import event_run
 from pipeline.run.whole_run import run_index
 from pipeline.settings import load_settings
+from pipeline.source.source import open_source
 from pipeline.state.lease import LeaseHandle
+from pipeline.state.store import open_store
 from tests.chaos.points import Kind, arm, point_named
 from tests.chaos.reading import reading
 
 
 def main(
-    folder: Path, point: str = "", hit: int = 0, action: str = "kill", scratch: str = ""
+    folder: Path,
+    point: str = "",
+    hit: int = 0,
+    action: str = "kill",
+    scratch: str = "",
+    *,
+    events: bool = False,
 ) -> None:
+    """`events`: an event run for the keys that `events.json` in the folder has."""
     tempfile.tempdir = scratch or None
     settings = load_settings(None, json.loads((folder / "settings.json").read_text()))
     if point:
@@ -37,7 +49,14 @@ def main(
     if settings.index.url is None:
         # A server has a reader of its own; the embedded engine is open to this process alone.
         _read_beside(folder / "reads")
-    run_index(settings)
+    if events:
+        keys = json.loads((folder / "events.json").read_text())
+        places = frozenset((settings.source.name, key) for key in keys)
+        store = open_store(settings.state.location, settings.source)
+        runs = event_run.EventRuns(settings, store, open_source(settings.source))
+        runs.run(NamedObjects(places), ProgressReporter())
+    else:
+        run_index(settings)
 
 
 def _read_beside(log: Path) -> None:
@@ -50,6 +69,7 @@ def _read_beside(log: Path) -> None:
             yield lease, index
 
     writer.writing = watched
+    event_run.writing = watched  # type: ignore[attr-defined]
 
 
 def _note_embedded(file: Path) -> None:

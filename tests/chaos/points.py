@@ -39,7 +39,7 @@ class Kind(StrEnum):
 STORE = "pipeline.state.store:FolderStore"
 INDEX = "pipeline.index.vector_index:VectorIndex"
 POINTS = (
-    Point("start", "pipeline.run.steps:start", "before"),
+    Point("start", "pipeline.run.begin:start", "before"),
     Point("plan half written", f"{STORE}._written", "half", "plan.parquet"),
     Point("after plan", f"{STORE}.put_file", "after", "plan.parquet"),
     Point("during fetch", "pipeline.embed.fetch:Fetcher.fetch", "before"),
@@ -66,11 +66,19 @@ POINTS = (
     Point("after the state write", f"{STORE}.replace", "after", "current.json"),
 )
 
+# An event run passes most of those, and has these of its own.
+OF_EVENTS = (
+    Point("before the increment", "pipeline.run.event_run:commit_increment", "before"),
+    Point("increment half written", f"{STORE}._written", "half", "increments/"),
+    Point("after the increment's file", f"{STORE}.put_file", "after", "increments/"),
+)
 
-def points_of(kind: Kind, *, grpc: bool = False) -> tuple[Point, ...]:
+
+def points_of(kind: Kind, *, grpc: bool = False, events: bool = False) -> tuple[Point, ...]:
     """In a bucket nothing is half written, and who is killed while sending has sent nothing. By
     gRPC segments do not go through the client's own upsert."""
-    points = POINTS if kind is Kind.FOLDER else tuple(_in_bucket(point) for point in POINTS)
+    every = (*POINTS, *OF_EVENTS) if events else POINTS
+    points = every if kind is Kind.FOLDER else tuple(_in_bucket(point) for point in every)
     return tuple(_by_grpc(point) for point in points) if grpc else points
 
 
@@ -85,13 +93,14 @@ def _in_bucket(point: Point) -> Point:
         return point
     if point.when != "half":
         return replace(point, where=point.where.replace("FolderStore", "S3Store"))
-    function = {"plan": "put_file", "/sha": "put_file", "/loa": "create", "obje": "put_file"}
+    files = dict.fromkeys(("plan", "/sha", "obje", "incr"), "put_file")
+    function = files | {"/loa": "create"}
     name = function.get(point.name_has[:4], "replace")
     return replace(point, where=f"pipeline.state.store:S3Store.{name}", when="before")
 
 
 def point_named(name: str, kind: Kind = Kind.FOLDER, *, grpc: bool = False) -> Point:
-    return next(point for point in points_of(kind, grpc=grpc) if point.name == name)
+    return next(p for p in points_of(kind, grpc=grpc, events=True) if p.name == name)
 
 
 def arm(point: Point, hit: int, passed: Path, action: str = "kill") -> None:

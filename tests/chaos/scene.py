@@ -16,6 +16,8 @@ from qdrant_client import QdrantClient
 from pipeline.index.vector_index import open_index
 from pipeline.records import ShardReceipt
 from pipeline.settings import IndexSettings, Settings, load_settings
+from pipeline.source.source import open_source
+from pipeline.state.objects import read_state
 from pipeline.state.receipts import receipt_at
 from pipeline.state.store import open_store
 from tests.chaos.bucket import Bucket
@@ -210,9 +212,28 @@ class Place:
             engine.close()
             self.write_settings()
 
-    def run(self, point: str = "", hit: int = 0, action: str = "kill", scratch: str = "") -> Ended:
-        """`scratch` stands for TMPDIR."""
-        return self._host.run(self.folder, point=point, hit=hit, action=action, scratch=scratch)
+    def run(
+        self,
+        point: str = "",
+        hit: int = 0,
+        action: str = "kill",
+        scratch: str = "",
+        *,
+        events: bool = False,
+    ) -> Ended:
+        """`scratch` stands for TMPDIR; `events`: an event run for every key there is or was."""
+        if events:
+            self._tell_of_all()
+        return self._host.run(
+            self.folder, point=point, hit=hit, action=action, scratch=scratch, events=events
+        )
+
+    def _tell_of_all(self) -> None:
+        settings = self.settings()
+        listed = {obj.key for obj in open_source(settings.source).listed()}
+        known = read_state(open_store(settings.state.location, settings.source)).rows()
+        keys = sorted(listed | {row.key for row in known})
+        (self.folder / "events.json").write_text(json.dumps(keys))
 
     def start(self, name: str, point: str = "", hit: int = 0, action: str = "kill") -> int:
         return self._host.start(self.folder, name=name, point=point, hit=hit, action=action)

@@ -64,6 +64,14 @@ def s3_says(answer: Answer) -> Arrange:
     return arrange
 
 
+def queue_says(answer: Answer) -> Arrange:
+    def arrange(scene: Scene) -> list[str]:
+        scene.settings["events.queue_url"] = f"{scene.answering(answer)}/1/media"
+        return scene.words("events", "--once")
+
+    return arrange
+
+
 def without_credentials(scene: Scene) -> list[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del scene.env[name]
@@ -304,6 +312,18 @@ CASES = [
          run_with({"source.endpoint_url": "nonsense"})),
     Case("secret in the endpoint", SETTINGS, "settings", U, ("source.endpoint_url", "AWS"),
          run_with({"source.endpoint_url": "http://user:hush-hush@host"})),
+    # The queue
+    Case("no queue", SETTINGS, "settings", U, ("events.queue_url", "docs/events.md"),
+         run_with({}, "events", "--once")),
+    Case("no address of a queue", SETTINGS, "settings", U, ("events.queue_url", "ACCOUNT"),
+         run_with({"events.queue_url": "media"}, "events", "--once")),
+    Case("nobody at the queue", "QueueUnavailable", "queue_unavailable", T,
+         ("127.0.0.1:9", "connection refused", "events.queue_url"),
+         run_with({"events.queue_url": f"{NEVER}/1/media"}, "events", "--once")),
+    Case("no such queue", "QueueRefused", "queue_refused", P, ("'/1/media'", "events.queue_url"),
+         queue_says(Answer(400, '{"__type": "com.amazonaws.sqs#QueueDoesNotExist"}'))),
+    Case("denied queue", "QueueRefused", "queue_refused", P, ("sqs:ReceiveMessage", "infra/iam"),
+         queue_says(Answer(403, '{"__type": "AccessDenied"}'))),
     # The state
     Case("no state", SETTINGS, "settings", U, ("ftp://x", "state.location"),
          run_with({"state.location": "ftp://x"})),
@@ -450,6 +470,7 @@ ELSEWHERE = {
     "PreconditionFailed": "caught by the store",
     "AlreadyThere": "caught by who writes",
     "VersionConflict": "caught by who writes",
+    "NotAnEvent": "of one message: it is left, tests/pipeline/test_events.py",
     "LeaseLost": "another run's doing, tests/pipeline/test_lease.py",
     "StateMoved": "another run's doing, tests/flows/test_index.py",
     "ShardsMissing": "a cluster that loses all, tests/pipeline/test_attempts.py",

@@ -19,6 +19,7 @@ COMMANDS = {
     "deploy": (),
     "doctor": (),
     "evaluate": ("queries.jsonl",),
+    "events": (),
     "failures": (),
     "localise": ("picture.jpg", "--words", "a dog"),
     "plan": (),

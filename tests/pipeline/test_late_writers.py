@@ -114,6 +114,33 @@ def test_a_point_that_goes_before_the_flip_is_written_again(tmp_path: Path) -> N
         assert (index.count(), index.count(live_only=False)) == (3, 3)
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("moment", ["upserting", "flipped"])
+def test_a_later_flip_in_the_middle_of_a_load_wins(tmp_path: Path, moment: str) -> None:
+    """As by an event run beside a whole run, which both hold their leases: before the segments of
+    the earlier one are written, or between them and its flip."""
+    with (
+        qdrant_server(StandIn(engine=EdgeEngine(tmp_path / "edge"))) as server,  # type: ignore[arg-type]
+        open_index(IndexSettings(url=server.url, prefer_grpc=False)) as index,
+    ):
+        index.ensure_collection(SPACES)
+        load(index, tmp_path, [("a.mp4", "g0", 1)], 3)
+        real = getattr(index, moment)
+        (tmp_path / "later").mkdir()
+        calls: list[int] = []
+
+        def in_between(*arguments: Any) -> Any:
+            calls.append(1)
+            if len(calls) == (1 if moment == "upserting" else 2):
+                load(index, tmp_path / "later", [NEW], 5)
+            return real(*arguments)
+
+        setattr(index, moment, in_between)
+        load(index, tmp_path, [OLD], 4)
+        assert (index.count(), index.count(live_only=False)) == (3, 3)
+        assert index.flipped([A]) == {A: (5, "g2")}
+
+
 def test_who_lost_the_lease_writes_no_more(
     index: VectorIndex,
     tmp_path: Path,

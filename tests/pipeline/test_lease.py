@@ -149,8 +149,8 @@ def test_of_another_machine_nothing_is_known(store: Store, process: str) -> None
 def test_held_renews_in_the_background(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     renewed: list[float] = []
 
-    def noted(store: Store, lease: Lease, ttl_s: float) -> Lease:
-        done = renew(store, lease, ttl_s)
+    def noted(store: Store, lease: Lease, ttl_s: float, *file: str) -> Lease:
+        done = renew(store, lease, ttl_s, *file)
         renewed.append(done.expires_at)
         return done
 

@@ -91,6 +91,24 @@ def test_what_a_stopped_run_has_committed_is_left(settings: Settings) -> None:
     assert len(files_of(settings)) == 2
 
 
+def test_what_event_runs_have_written_counts(settings: Settings) -> None:
+    """The first file goes when the increments name the last of its objects; theirs stay."""
+    with open_index(settings.index) as index:
+        index.ensure_collection(SPACES)
+        run_of(settings, index, {f"{name}.mp4": ("g1", 1) for name in "abcd"})
+        changed = {f"{name}.mp4": ("g2", 1) for name in "abc"}
+        run_of(settings, index, changed, bad_ones={"d.mp4": Status.FAILED}, beside=True)
+    found = sweep_state(settings, now_s=0.0)
+    assert (found.needed, found.waiting) == (2, 0), "d has what it had"
+    with open_index(settings.index) as index:
+        run_of(settings, index, {"d.mp4": ("g2", 1)}, beside=True)
+    assert sweep_state(settings, now_s=0.0).marked == 1
+    assert sweep_state(settings, now_s=DAY_S).deleted == 1
+    assert len(files_of(settings)) == 2
+    with open_collections(settings.index) as collections:
+        assert rebuild(settings, RebuildOptions(), collections, lambda _: None).assets == 4
+
+
 def test_a_run_at_work_is_not_disturbed(settings: Settings) -> None:
     changed_twice(settings)
     with (

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from pipeline.errors import LeaseHeld, StateCorrupt
 from pipeline.records import Failure, MediaType, ObjectOutcome, Status
 from pipeline.state import objects as state_module
-from pipeline.state.objects import CURRENT, StateRow, commit_state, merge_state, read_state
+from pipeline.state.commit import commit_state
+from pipeline.state.merge import merge_state
+from pipeline.state.objects import CURRENT, StateRow, read_state
 from pipeline.state.store import FolderStore, Store, open_store
 from tests.support.s3_server import S3Server
 

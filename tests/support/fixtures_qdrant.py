@@ -49,6 +49,10 @@ def _real_ways() -> list[object]:
     return [pytest.param(way, marks=pytest.mark.qdrant_server) for way in ways]
 
 
+# For tests to which it is the same how a stand-in is spoken to, and that take their time.
+one_stand_in = pytest.mark.parametrize("served", ["rest", *_real_ways()], indirect=True)
+
+
 @pytest.fixture(scope="session")
 def real_servers(
     _environment: None, tmp_path_factory: pytest.TempPathFactory

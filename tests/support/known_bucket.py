@@ -14,7 +14,8 @@ from pipeline.run_options import RunOptions
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings
-from pipeline.state.objects import StateRow, commit_state, read_state
+from pipeline.state.commit import commit_state
+from pipeline.state.objects import StateRow, read_state
 from pipeline.state.store import open_store
 from tests.support.s3_server import S3Server
 

@@ -26,8 +26,11 @@ from pipeline.records import (
     VectorSpace,
 )
 from pipeline.settings import Settings
+from pipeline.state.commit import commit_state
+from pipeline.state.increments import About, commit_increment
 from pipeline.state.lease import hold_lease
-from pipeline.state.objects import CurrentState, StateRow, commit_state, merge_state, read_state
+from pipeline.state.merge import merge_state
+from pipeline.state.objects import CurrentState, StateRow, read_state
 from pipeline.state.receipts import RunFolder, commit_receipt, put_shard_data
 from pipeline.state.segments import read_segments, write_segments
 from pipeline.state.store import Store, open_store
@@ -45,16 +48,17 @@ def run_of(
     gone: Sequence[str] = (),
     spaces: Sequence[VectorSpace] = SPACES,
     committed: bool = True,
+    beside: bool = False,
 ) -> CurrentState:
     """A run that embeds `changed` (generation and number of segments, by key), fails or rejects
     `bad_ones`, and finds `gone` to have left the bucket. Loads into `index`, if there is one;
-    without `committed` it is killed before it writes the state."""
+    without `committed` it is killed before it writes the state; `beside` writes an increment."""
     store = open_store(settings.state.location, settings.source)
     state = read_state(store)
     outcomes = [outcome(key, *what) for key, what in changed.items()]
     outcomes += [bad(key, "unseen", status) for key, status in (bad_ones or {}).items()]
     outcomes.sort(key=lambda o: o.key)
-    with hold_lease(store, settings.state, "run", after_token=state.sequence) as lease:
+    with hold_lease(store, settings.state, "run", after_token=state.newest) as lease:
         folder = RunFolder(lease.fencing_token, lease.run_id)
         _put_plan(store, folder, gone)
         rows = [
@@ -73,6 +77,12 @@ def run_of(
             index.remove([asset_id("media", key) for key in gone], lease.fencing_token)
         if not committed:
             return state
+        if beside:
+            return commit_increment(
+                state, rows, sequence=lease.fencing_token, run_id=lease.run_id,
+                about=About("media", "", "r", spaces[0].encoder), before_swap=lease.confirm,
+                on_new_whole=lambda: None,
+            )  # fmt: skip
         return commit_state(
             store,
             state,

@@ -36,6 +36,7 @@ SHARING = (
             "error_logging",
             "hostile_bucket",
             "index",
+            "index_events",
             "listeners",
             "lost_index",
             "prefect_away",
