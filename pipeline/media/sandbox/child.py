@@ -81,7 +81,8 @@ def _decode_one(
         means |= {"namespace": has_namespace}
         send_facts(data, means | _try_to_get_out(**request["try"]))
         return
-    for item in decode(path, settings, use):
+    items = decode(path, settings) if use is None else decode(path, settings, use)
+    for item in items:
         if isinstance(item, Window):
             budget.came_out(item.segment.end_ms)
         send_item(data, item)
