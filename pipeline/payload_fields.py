@@ -46,12 +46,14 @@ class IndexKind(StrEnum):
     KEYWORD = "keyword"
     BOOL = "bool"
     INTEGER = "integer"
+    DATETIME = "datetime"
 
 
 _INDEXABLE = {
     IndexKind.KEYWORD: {ValueType.KEYWORD, ValueType.KEYWORDS},
     IndexKind.BOOL: {ValueType.BOOL},
     IndexKind.INTEGER: {ValueType.INTEGER},
+    IndexKind.DATETIME: {ValueType.TEXT},
 }
 
 
@@ -78,10 +80,11 @@ class PayloadField:
 
     `choices` are all of its values, where they are few. `only_where` is the case in which a point
     has the field, if that is not always. `may_be_left_out`: a collection can do without it
-    (`index.payload_exclude`), since no search and no run reads it. `graph_links`: the graph of
-    vectors has links of its own for it, where searches are narrowed by it; they are not worth
-    their price for what runs delete and count by, nor for a number. `since` is the version of
-    sensedex that first wrote it. Raises ValueError that names the field.
+    (`index.payload_exclude`), since no run reads it, and a search only where it is asked to.
+    `graph_links`: the graph of vectors has links of its own for it, where searches are narrowed by
+    it; they are not worth their price for what runs delete and count by, nor for a number.
+    `prefixes`: the index finds values by how they begin. `since` is the version of sensedex that
+    first wrote it. Raises ValueError that names the field.
     """
 
     name: str
@@ -91,6 +94,7 @@ class PayloadField:
     describes: Subject
     index: IndexKind | None = None
     graph_links: bool = True
+    prefixes: bool = False
     verified: Verified = Verified.SAMPLE
     may_be_left_out: bool = False
     nullable: bool = False
@@ -111,8 +115,11 @@ class PayloadField:
             raise ValueError(f"{self.name}: an index of kind {self.index} fits no {self.type}")
         if self.index is None and not self.graph_links:
             raise ValueError(f"{self.name} has no index, which searches could do without")
-        if self.may_be_left_out and (self.index or self.verified is not Verified.SAMPLE):
+        narrows = self.index is not None and self.graph_links
+        if self.may_be_left_out and (narrows or self.verified is Verified.EVERY_POINT):
             raise ValueError(f"{self.name} is needed to filter or to verify: it cannot be left out")
+        if self.prefixes and self.index is not IndexKind.KEYWORD:
+            raise ValueError(f"{self.name}: only an index of keywords finds prefixes")
         if self.describes is Subject.RUN and self.verified is Verified.SAMPLE:
             raise ValueError(f"{self.name} is about a run: Parquet has nothing to hold against it")
         if self.choices and self.type is not ValueType.KEYWORD:

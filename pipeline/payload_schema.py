@@ -84,6 +84,7 @@ FIELDS = _each_once(
             ValueType.KEYWORD,
             "the key as it is, any character that S3 takes",
             index=IndexKind.KEYWORD,
+            prefixes=True,
         ),
         _about_asset(
             "uri",
@@ -94,11 +95,19 @@ FIELDS = _each_once(
             "version_id", ValueType.KEYWORD, "the object's, in a versioned bucket", nullable=True
         ),
         _about_asset("etag", ValueType.KEYWORD, "the object's ETag, without quotes"),
-        _about_asset("size_bytes", ValueType.INTEGER, "bytes of the object"),
+        _about_asset(
+            "size_bytes",
+            ValueType.INTEGER,
+            "bytes of the object",
+            index=IndexKind.INTEGER,
+            graph_links=False,
+        ),
         _about_asset(
             "last_modified",
             ValueType.TEXT,
             "of the object, ISO 8601 in UTC: `2026-11-21T02:30:00+00:00`",
+            index=IndexKind.DATETIME,
+            graph_links=False,
         ),
         _about_asset(
             "mime",
@@ -174,6 +183,8 @@ FIELDS = _each_once(
             "asset_duration_ms",
             ValueType.INTEGER,
             "milliseconds that the container declares",
+            index=IndexKind.INTEGER,
+            graph_links=False,
             may_be_left_out=True,
         ),
         # How it was embedded.
@@ -226,6 +237,16 @@ FIELDS = _each_once(
             ValueType.TEXT,
             "the subtitles that overlap the window, or the caption",
             may_be_left_out=True,
+        ),
+        _about_window(
+            "words",
+            ValueType.KEYWORDS,
+            "of the key and the text, each once, in lower case without accents; made on loading",
+            index=IndexKind.KEYWORD,
+            graph_links=False,
+            verified=Verified.NEVER,
+            may_be_left_out=True,
+            since="0.2.0",
         ),
         _about_window(
             "tags",

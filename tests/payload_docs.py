@@ -63,6 +63,8 @@ def draw(fields: Iterable[PayloadField]) -> str:
         index = str(field.index) if field.index else ""
         if not field.graph_links:
             index += ", no links"
+        if field.prefixes:
+            index += ", prefixes"
         out = "yes" if field.may_be_left_out else ""
         cells = (f"`{field.name}`", letters, kind, what, index, out)
         lines.append(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|")

@@ -29,7 +29,7 @@ from pipeline.report.html import write_report_html
 from pipeline.run.preflight import check_settings
 from pipeline.run_options import RunOptions
 from pipeline.search.moments import Moment, format_span
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import SearchRequest, asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, load_settings
 
@@ -218,11 +218,11 @@ def _verdict(example: Example, place: int | None) -> str:
 
 def _request(example: Example, infra: Path) -> SearchRequest:
     if example.kind == "words":
-        return SearchRequest(words=example.query, limit=3, media_type=example.media_type)
+        return asked(words=example.query, limit=3, media_type=example.media_type)
     path = infra / "queries" / example.query
     if example.kind == "sound":
-        return SearchRequest(audio=path, limit=3)
-    return SearchRequest(image=path, limit=3)
+        return asked(audio=path, limit=3)
+    return asked(image=path, limit=3)
 
 
 def _article(kind: str) -> str:

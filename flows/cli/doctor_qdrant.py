@@ -51,7 +51,8 @@ def collection_finding(settings: Settings) -> Finding:
         if name is None:
             return Finding("collection", Verdict.OK, "none yet: a run makes it as the settings say")
         found = collections.information(name)
-    differ = differences(found, index, spaces_of(cards_of(settings)))
+        version = collections.connection.version()
+    differ = differences(found, index, spaces_of(cards_of(settings)), version)
     is_there = f"{name}: {summary(found)}"
     if not differ:
         return Finding("collection", Verdict.OK, is_there)

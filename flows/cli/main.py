@@ -20,6 +20,7 @@ from encoders.errors import EncoderError
 from flows.cli import options as o
 from flows.cli import status as status_commands
 from flows.cli.bind import bind
+from flows.cli.calibrate import calibrate
 from flows.cli.deploy import deploy
 from flows.cli.error_output import print_error, print_usage_error
 from flows.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 
 app.add_typer(weights_app, name="weights")
 app.command()(bind)
+app.command()(calibrate)
 app.command()(deploy)
 app.command()(evaluate)
 app.command()(events)

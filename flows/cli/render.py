@@ -160,22 +160,44 @@ def render_plan(summary: PlanSummary, rows: Iterable[PlanRow], limit: int) -> Re
 
 
 def render_moments(
-    moments: Sequence[Moment], play: Callable[[Moment], str] | None = None
+    moments: Sequence[Moment],
+    play: Callable[[Moment], str] | None = None,
+    *,
+    explain: bool = False,
 ) -> RenderableType:
-    """Moments for a terminal, the best first; `play` makes the link of each."""
+    """Moments for a terminal, the best first; `play` makes the line under each."""
     if not moments:
         return "[dim]nothing found[/dim]"
     lines: list[RenderableType] = []
     for number, moment in enumerate(moments, start=1):
         span = format_span(moment.start_ms, moment.end_ms)
+        copies = f" [dim]and {moment.copies} like it[/dim]" if moment.copies else ""
         lines.append(
             f"{number}  {moment.score:.3f}  [bold]{span:<13}[/bold] {escape(shown(moment.key))} "
-            f"[dim]cosine {moment.cosine:.3f} by {moment.vector_name}[/dim]"
+            f"[dim]cosine {moment.cosine:.3f} by {moment.vector_name}[/dim]{copies}"
         )
         # On a line of its own and never cut: a shortened link plays nothing.
         link = play(moment) if play else moment.uri
         lines.append(Text("   " + shown(link), style="cyan", overflow="fold"))
+        if explain:
+            lines += [Text("   " + shown(line), style="dim") for line in why_lines(moment)]
     return Group(*lines)
+
+
+def why_lines(moment: Moment) -> list[str]:
+    """Why a moment is there: each cosine with what it is worth in this collection, and words."""
+    lines = []
+    for one in moment.why:
+        above = f", above {one.share:.4%} of the collection" if one.share is not None else ""
+        asked = f"{one.asked}: " if one.asked else ""
+        lines.append(f"{asked}{one.vector_name} {one.cosine:.3f}{above}")
+    if moment.words:
+        lines.append(f"holds {', '.join(moment.words)}")
+    if moment.end_ms:
+        lines.append(f"best at {moment.best_ms / 1000:.1f} s")
+    if moment.copy_keys:
+        lines.append(f"like it: {', '.join(moment.copy_keys)}")
+    return lines
 
 
 def render_status(status: RunStatus) -> RenderableType:

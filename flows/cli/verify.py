@@ -57,14 +57,28 @@ def verify(
         ),
     ] = 100,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Examples of each finding.")] = 3,
+    hits: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="In place of the comparison: so many windows are fetched, decoded and encoded "
+            "again, and held against their stored vectors.",
+        ),
+    ] = 0,
     as_json: o.Json = False,
 ) -> None:
     """Prove that bucket, state, Parquet and Qdrant agree. Writes nothing without --repair."""
     from pipeline.run.preflight import check_settings
     from pipeline.verify.audit import AuditOptions
 
+    if hits and repair:
+        raise typer.BadParameter("--hits proves, and --repair mends: two steps")
     settings = options.settings()
     check_settings(settings)
+    if hits:
+        from flows.cli.verify_hits import prove_hits
+
+        raise typer.Exit(prove_hits(settings, hits, seed, limit, as_json=as_json))
     audit = AuditOptions(sample, seed, limit, recall_queries)
     rounds = _repaired(settings, audit) if repair else (_audited(settings, audit),)
     report = rounds[-1].report

@@ -1,4 +1,4 @@
-"""Counts of decoders and encoders a graph begins with, and how many it may come to.
+"""Numbers of decoders and encoders: with how many a graph begins, and how many it may come to.
 
 Ray makes the pool larger whose stage lags, never smaller than it began, and waits for ever for what
 the cluster does not have: so a graph begins with half of what balances its stages, and the rest of

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import grpc
 from qdrant_client import QdrantClient
@@ -160,17 +161,8 @@ def open_client(settings: IndexSettings) -> QdrantClient:
     if settings.url is None:
         return _open_folder(settings)
     _first_contact(settings.url, settings.grpc_port if settings.prefer_grpc else None)
-    key = settings.api_key.get_secret_value() if settings.api_key else None
     with mapped_errors("connecting", place_of(settings)):
-        client = QdrantClient(
-            url=settings.url,
-            api_key=key,
-            prefer_grpc=settings.prefer_grpc,
-            grpc_port=settings.grpc_port,
-            grpc_options={**GRPC_OPTIONS, **_authorities()},
-            timeout=settings.timeout_s,
-            check_compatibility=False,
-        )
+        client = QdrantClient(**client_options(settings))
         try:
             _first_answer(client)  # the client connects lazily: find out now
             _check_version(client, place_of(settings))
@@ -178,6 +170,19 @@ def open_client(settings: IndexSettings) -> QdrantClient:
             client.close()
             raise
         return client
+
+
+def client_options(settings: IndexSettings) -> dict[str, Any]:
+    """Of a client of a server, whether it is awaited or not. Raises SettingsError."""
+    return {
+        "url": settings.url,
+        "api_key": settings.api_key.get_secret_value() if settings.api_key else None,
+        "prefer_grpc": settings.prefer_grpc,
+        "grpc_port": settings.grpc_port,
+        "grpc_options": {**GRPC_OPTIONS, **_authorities()},
+        "timeout": settings.timeout_s,
+        "check_compatibility": False,
+    }
 
 
 def _first_answer(client: QdrantClient) -> None:

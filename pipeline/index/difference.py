@@ -11,10 +11,20 @@ from typing import Any
 
 from qdrant_client import models as q
 
-from pipeline.index.new_collection import DISTANCES, INDEXED_FIELDS, graph_of, quantization_of
+from pipeline.index.new_collection import (
+    DISTANCES,
+    INDEXED_FIELDS,
+    KNOWS_PREFIX,
+    Version,
+    graph_of,
+    quantization_of,
+)
 from pipeline.index.strict_mode import LIMITS
+from pipeline.payload_schema import FIELDS
 from pipeline.records import VectorSpace
 from pipeline.settings_index import IndexSettings
+
+FOUND_BY_PREFIX = frozenset(field.name for field in FIELDS if field.prefixes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +42,13 @@ class Difference:
 
 
 def differences(
-    found: q.CollectionInfo, settings: IndexSettings, spaces: Sequence[VectorSpace]
+    found: q.CollectionInfo,
+    settings: IndexSettings,
+    spaces: Sequence[VectorSpace],
+    version: Version | None = None,
 ) -> list[Difference]:
-    """In the order of what is asked first: vectors, graph, copies, limits, payload indexes."""
+    """In the order of what is asked first: vectors, graph, copies, limits, payload indexes.
+    `version` is the server's, of which some cannot have all that is wanted."""
     config = found.config
     params = config.params.vectors
     vectors = params if isinstance(params, dict) else {}
@@ -59,7 +73,7 @@ def differences(
             if wants is not None and has != wants
         ),
         *_of_limits(config.strict_mode_config, settings),
-        *_of_indexes(found, settings),
+        *_of_indexes(found, settings, version),
     ]
 
 
@@ -118,15 +132,21 @@ def _of_limits(
             yield Difference(f"strict mode's {limit.name}", _said(has), _said(limit.value))
 
 
-def _of_indexes(found: q.CollectionInfo, settings: IndexSettings) -> Iterator[Difference]:
+def _of_indexes(
+    found: q.CollectionInfo, settings: IndexSettings, version: Version | None
+) -> Iterator[Difference]:
     wanted_on_disk = settings.on_disk_payload_indexes
+    by_prefix = FOUND_BY_PREFIX if version is not None and version >= KNOWS_PREFIX else frozenset()
     others = []
     for field, wants in INDEXED_FIELDS.items():
         one = found.payload_schema.get(field)
         if one is None or one.data_type is not wants:
             has = "missing" if one is None else f"of kind {one.data_type.value}"
             yield Difference(f"the payload index of {field}", has, f"of kind {wants.value}")
-        elif wanted_on_disk is not None:
+            continue
+        if field in by_prefix and not getattr(one.params, "prefix", None):
+            yield Difference(f"the payload index of {field}", "without prefixes", "with them")
+        if wanted_on_disk is not None:
             on_disk = bool(getattr(one.params, "on_disk", None))
             others += [field] if on_disk != wanted_on_disk else []
     if others:

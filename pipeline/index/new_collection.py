@@ -16,17 +16,22 @@ from pipeline.records import VectorSpace
 from pipeline.settings_index import IndexSettings
 
 Version = tuple[int, ...]
-IndexParams = q.KeywordIndexParams | q.BoolIndexParams | q.IntegerIndexParams
+IndexParams = (
+    q.KeywordIndexParams | q.BoolIndexParams | q.IntegerIndexParams | q.DatetimeIndexParams
+)
 INDEX_TYPES = {
     IndexKind.KEYWORD: q.PayloadSchemaType.KEYWORD,
     IndexKind.BOOL: q.PayloadSchemaType.BOOL,
     IndexKind.INTEGER: q.PayloadSchemaType.INTEGER,
+    IndexKind.DATETIME: q.PayloadSchemaType.DATETIME,
 }
 INDEXED_FIELDS = {field.name: INDEX_TYPES[field.index] for field in FIELDS if field.index}
 DISTANCES = {"cosine": q.Distance.COSINE, "dot": q.Distance.DOT}
-# Whose servers know `enable_hnsw` of a payload index, and TurboQuant.
+# Whose servers know `enable_hnsw` of a payload index, TurboQuant, and `prefix` of an index (which
+# was tried with this one).
 KNOWS_ENABLE_HNSW: Version = (1, 17)
 KNOWS_TURBO: Version = (1, 18)
+KNOWS_PREFIX: Version = (1, 19)
 
 
 def vector_params(
@@ -87,25 +92,36 @@ def payload_indexes(
     links of its own in the graph, where the server can leave them out. Of what is None the server
     is told nothing."""
     knows = version is not None and version >= KNOWS_ENABLE_HNSW
+    knows_prefix = version is not None and version >= KNOWS_PREFIX
     for field in FIELDS:
         if field.index is None:
             continue
         links = False if knows and not field.graph_links else None
-        if links is None and on_disk is None:
+        prefix = True if knows_prefix and field.prefixes else None
+        if links is None and on_disk is None and prefix is None:
             yield field.name, INDEX_TYPES[field.index]
         else:
-            yield field.name, _params(field.index, links, on_disk)
+            yield field.name, _params(field.index, links, on_disk, prefix)
 
 
-def _params(kind: IndexKind, links: bool | None, on_disk: bool | None) -> IndexParams:
-    if kind is IndexKind.INTEGER:
-        return q.IntegerIndexParams(
-            type=q.IntegerIndexType.INTEGER,
-            lookup=True,
-            range=True,
-            enable_hnsw=links,
-            on_disk=on_disk,
-        )
-    if kind is IndexKind.BOOL:
-        return q.BoolIndexParams(type=q.BoolIndexType.BOOL, enable_hnsw=links, on_disk=on_disk)
-    return q.KeywordIndexParams(type=q.KeywordIndexType.KEYWORD, enable_hnsw=links, on_disk=on_disk)
+def _params(
+    kind: IndexKind, links: bool | None, on_disk: bool | None, prefix: bool | None
+) -> IndexParams:
+    match kind:
+        case IndexKind.INTEGER:
+            return q.IntegerIndexParams(
+                type=q.IntegerIndexType.INTEGER,
+                lookup=True,
+                range=True,
+                enable_hnsw=links,
+                on_disk=on_disk,
+            )
+        case IndexKind.DATETIME:
+            return q.DatetimeIndexParams(
+                type=q.DatetimeIndexType.DATETIME, enable_hnsw=links, on_disk=on_disk
+            )
+        case IndexKind.BOOL:
+            return q.BoolIndexParams(type=q.BoolIndexType.BOOL, enable_hnsw=links, on_disk=on_disk)
+    return q.KeywordIndexParams(
+        type=q.KeywordIndexType.KEYWORD, enable_hnsw=links, on_disk=on_disk, prefix=prefix
+    )

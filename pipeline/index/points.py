@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models as q
 
+from pipeline.ids import anchor_id
 from pipeline.index.connection import Connection
 
 POINTS_PER_PAGE = 2_000
@@ -52,6 +53,23 @@ class CollectionPoints:
                     with_vectors=False,
                 )
             yield [StoredPoint(_plain_id(p.id), p.payload or {}) for p in found]
+            if offset is None:
+                return
+
+    def anchors(self, page: int) -> Iterator[list[dict[str, Any]]]:
+        """The payload of every anchor that names its asset, a page at a time."""
+        asset = q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))
+        offset: Any = None
+        while True:
+            with self._call("reading anchors") as client:
+                found, offset = client.scroll(
+                    self._collection,
+                    scroll_filter=q.Filter(must=[asset]),
+                    limit=page,
+                    offset=offset,
+                    with_payload=["asset_id", "key", "generation", "spaces", "encoder"],
+                )
+            yield [p.payload for p in found if p.payload and _is_anchor_of(p.id, p.payload)]
             if offset is None:
                 return
 
@@ -126,3 +144,11 @@ def _named(vectors: Any) -> dict[str, NDArray[np.float32]]:
     if not isinstance(vectors, dict):
         return {}
     return {name: np.asarray(vector, np.float32) for name, vector in vectors.items()}
+
+
+def _is_anchor_of(point: Any, payload: Mapping[str, Any]) -> bool:
+    named = payload.get("asset_id")
+    try:
+        return isinstance(named, str) and anchor_id(named) == str(point)
+    except ValueError:  # no id of an asset
+        return False

@@ -15,6 +15,8 @@ PAYLOAD_BYTES = 900.0
 PAYLOAD_INDEX_BYTES = 400.0
 GRAPH_BYTES_PER_LINK = 8.75  # of hnsw_m, for one vector: 140 for 16
 ID_BYTES = 60.0
+# Of a collection, whatever its points: buffers, its parts' own files in memory.
+COLLECTION_BYTES = 160e6
 # A segment of the collection lies on disk twice while its graph is built anew.
 DISK_FREE_SHARE = 1 / 3
 # Searches, requests on their way, and what the system needs.
@@ -87,7 +89,8 @@ def memory_bytes(one: Collection) -> float:
     if one.quantization is not Quantization.NONE and not one.on_disk:
         read += one.vector_bytes
     indexes = 0.0 if one.on_disk_payload_indexes else PAYLOAD_INDEX_BYTES
-    return one.points * one.replicas * (read + one.graph_bytes + indexes + ID_BYTES)
+    of_points = one.points * (read + one.graph_bytes + indexes + ID_BYTES)
+    return one.replicas * (of_points + COLLECTION_BYTES)
 
 
 def stored_bytes(one: Collection) -> float:

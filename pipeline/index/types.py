@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.index.conditions import Condition
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -30,3 +32,48 @@ class Hit:
     point_id: str
     score: float
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowsAsk:
+    """The live windows nearest to `vector` by the vector of that name, (D,) float32; without a
+    vector those that the conditions let through, in any order. `among`: of these points alone.
+    `per_asset`: at most so many of an asset, and `limit` assets; 0 for `limit` windows."""
+
+    vector_name: str
+    vector: NDArray[np.float32] | None
+    limit: int
+    where: tuple[Condition, ...] = ()
+    among: tuple[str, ...] = ()
+    exact: bool = False
+    per_asset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsAsked:
+    """Several of these at once, in one request: the answer is a list of hits for each."""
+
+    asks: tuple[WindowsAsk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorsAsked:
+    """Of the assets whose anchor says so, the generation that is live, by asset."""
+
+    asset_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsAsked:
+    """The stored vectors of points, (D,) float32 by name, by point id; of those that are there."""
+
+    point_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountAsked:
+    """How many live windows there are, as far as the index knows without counting."""
+
+
+Asked = WindowsAsked | AnchorsAsked | VectorsAsked | CountAsked
+"""What a search may want to know. `Asker.ask` answers it, `AsyncAsker.ask` for who awaits."""

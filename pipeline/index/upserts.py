@@ -20,6 +20,7 @@ from pipeline.index.packed_points import PointPacker, send_upsert, upsert_reques
 from pipeline.index.updates import unless_later_or_shown
 from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
+from pipeline.words import WORDS, words_of_window
 
 # Of vectors in a request. Larger ones gain nothing, and two of them wait in the server's memory.
 BYTES_PER_REQUEST = 1024 * 1024
@@ -90,7 +91,7 @@ class Upserts:
                 vectors[row][name] = vector
         shown = frozenset(live)
         payloads = [
-            self._stored({**payload, **self._more, "live": point in shown})
+            self._stored(payload, live=point in shown)
             for point, payload in zip(batch.point_ids, batch.payloads, strict=True)
         ]
         size = self._points_per_request(batch)
@@ -163,6 +164,8 @@ class Upserts:
         size = sum(matrix.nbytes for _, matrix in batch.vectors.values()) / max(1, len(batch))
         return max(1, min(self._settings.upsert_points, int(BYTES_PER_REQUEST / max(1.0, size))))
 
-    def _stored(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def _stored(self, payload: Mapping[str, Any], *, live: bool) -> dict[str, Any]:
+        words = words_of_window(payload)
+        whole = {**payload, **self._more, "live": live, WORDS: words}
         left_out = self._settings.payload_exclude
-        return {name: value for name, value in payload.items() if name not in left_out}
+        return {name: value for name, value in whole.items() if name not in left_out}

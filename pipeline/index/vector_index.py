@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qdrant_client import models as q
 
 from pipeline.ids import anchor_id
+from pipeline.index.asking import Asker
 from pipeline.index.collections import Collections, check_fits
 from pipeline.index.connection import Connection, open_connection
 from pipeline.index.oversampling import Oversampling
@@ -54,7 +55,6 @@ class VectorIndex:
         self._settings = settings
         self._name = name or settings.collection
         self._oversampling = Oversampling(connection, settings, self._name)
-
         self.one_writer = connection.local  # a folder is one process's
 
     @property
@@ -132,20 +132,7 @@ class VectorIndex:
         """The payload of every anchor that names its asset, a page at a time. One whose `asset_id`
         is lost or another's is left out: `sensedex verify --repair` mends it, and a load of its
         asset."""
-        asset = q.FieldCondition(key="kind", match=q.MatchValue(value="asset"))
-        offset = None
-        while True:
-            with self._call("reading anchors") as client:
-                found, offset = client.scroll(
-                    self._name,
-                    scroll_filter=q.Filter(must=[asset]),
-                    limit=page,
-                    offset=offset,
-                    with_payload=["asset_id", "key", "generation", "spaces", "encoder"],
-                )
-            yield [p.payload for p in found if p.payload and _is_anchor_of(p.id, p.payload)]
-            if offset is None:
-                return
+        return self.points().anchors(page)
 
     def flip(
         self,
@@ -293,10 +280,21 @@ class VectorIndex:
         """The same collection, point by point."""
         return CollectionPoints(self._connection, self._name)
 
+    def asker(self) -> Asker:
+        """The same collection, as a search asks it."""
+        return Asker(self._connection, self._settings, self._name)
 
-def _is_anchor_of(point: Any, payload: Mapping[str, Any]) -> bool:
-    named = payload.get("asset_id")
-    try:
-        return isinstance(named, str) and anchor_id(named) == str(point)
-    except ValueError:  # no id of an asset
-        return False
+    def metadata(self) -> dict[str, Any]:
+        """What was kept with the collection by `keep_metadata`."""
+        with self._call("reading the collection") as client:
+            return dict(client.get_collection(self._name).config.metadata or {})
+
+    def keep_metadata(self, values: Mapping[str, Any]) -> None:
+        """Keep JSON values with the collection, under their names: they are in its snapshots, and
+        go with it."""
+        name = self._physical()
+        with self._connection.change("keeping what belongs to the collection") as client:
+            client.update_collection(name, metadata=dict(values))
+
+    def _physical(self) -> str:
+        return Collections(self._connection, self._settings).behind(self._name) or self._name

@@ -1,5 +1,5 @@
-"""Places of the samples of an MP4 or QuickTime film: its index, read without the film (ISO/IEC
-14496-12: moov, stsz, stsc, stco, stts, ctts, stss, elst).
+"""The index of an MP4 or QuickTime film, read without the film: at which bytes its samples lie
+(ISO/IEC 14496-12: moov, stsz, stsc, stco, stts, ctts, stss, elst).
 
 Only what is plain is understood. A film in fragments, an index that contradicts itself or the
 object's size, several pictures: None, and the object is fetched whole. What FFmpeg makes of a film

@@ -129,6 +129,8 @@ def finish(work: Rebuild) -> tuple[tuple[Recall, ...], str | None]:
         take_out_extras(work.target, work.plan)
         check_complete(work.target, work.plan)
         same_spaces = True if now is None else _check_for_readers(work, now)
+        if now is not None and same_spaces:  # the same vectors: what was measured of them holds
+            work.target.keep_metadata(work.index(now).metadata())
         _wait_built(work)
         work.say("measuring recall")
         asked = sample_vectors(work.store, work.plan, options.queries, record.number)

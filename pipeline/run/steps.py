@@ -36,6 +36,9 @@ from pipeline.run.kept_receipts import KeptReceipts
 from pipeline.run.load_place import LoadPlace
 from pipeline.run.shard_load import ShardLoad, load_committed
 from pipeline.run_events import ShardLoaded
+from pipeline.search.calibrate import calibrate_if_changed
+from pipeline.search.evaluate import measure_index
+from pipeline.search.recall import SearchRecall
 from pipeline.served_recall import ServedRecall
 from pipeline.settings import Settings
 from pipeline.state.commit import commit_state
@@ -154,6 +157,17 @@ def sweep(run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressRepo
         index.sweep_leftovers(batch, run.folder.sequence)
     reporter.record_phase("sweep")
     return removed
+
+
+def measure(
+    run: Run, planned: RunPlan, index: VectorIndex, on_search: Callable[[float], None]
+) -> tuple[SearchRecall, ...]:
+    """Make cosines comparable, where the collection has changed enough; then the labelled searches,
+    of each of which `on_search` is told the seconds.
+
+    Raises IndexUnavailable, SettingsError, and what loading an encoder raises."""
+    calibrate_if_changed(run.settings, index, planned.cards)
+    return measure_index(run.settings, index, planned.cards, on_search)
 
 
 def take_out(run: Run, index: VectorIndex, assets: Iterable[str]) -> int:

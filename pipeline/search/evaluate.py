@@ -11,8 +11,8 @@ from encoders.card import EncoderCard
 from pipeline.index.vector_index import VectorIndex
 from pipeline.search.labelled import Expected, LabelledQuery, read_queries
 from pipeline.search.moments import Moment
-from pipeline.search.query import SearchRequest
 from pipeline.search.recall import SearchRecall
+from pipeline.search.request import SearchRequest
 from pipeline.search.searcher import Searcher
 from pipeline.settings import Settings
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.errors import SettingsError
 from pipeline.records import MediaType
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import SearchRequest, asked
 
 KINDS = {"text": "words", "vision": "image", "audio": "audio", "video": "video"}
 
@@ -80,5 +80,5 @@ def _query(row: dict[str, Any], folder: Path, using: tuple[str, ...]) -> Labelle
     value: str | Path = query if modality == "text" else folder / query
     named = row.get("media_type", row.get("among"))  # `among` is its old name, read until 0.2
     media_type = MediaType(named) if named else None
-    request = SearchRequest(**{KINDS[modality]: value}, using=using, media_type=media_type)  # type: ignore[arg-type]
+    request = asked(**{KINDS[modality]: value}, using=using, media_type=media_type)  # type: ignore[arg-type]
     return LabelledQuery(query, modality, request, expected)

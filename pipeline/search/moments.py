@@ -1,25 +1,31 @@
-"""From hits on windows to moments: fused over vectors, merged where they touch. Pure."""
+"""From ranked windows to moments: merged where they touch, ordered, grouped by asset. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import pstdev
 from typing import Any
 
 from pipeline.index.types import Hit
+from pipeline.search.ranking import Evidence, FoundList, RankedWindow, ranked
+from pipeline.search.request import Ranking
 
-LEAST = 1e-3  # what being first counts for by itself
 MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its best score,
 # both counted from the weakest hit: cosines of one pair of modalities may all lie close together
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A stretch of one asset that answers a query, by its best window. Moments are ordered by
-    `score`: the cosine, where one vector was searched, else a fused one (`moments_of`). `cosine` is
-    that of the query with the window's vector `vector_name`, of those searched the closest."""
+    """A stretch of one asset that answers a search, by its best window.
+
+    `score` orders moments: the cosine where one vector was searched and nothing else, else what the
+    ranking makes of all (docs/query.md). `cosine` is that with the window's vector `vector_name`,
+    the strongest of `why`; 0 and `words` for a window that only words found. `share` is the share
+    of the collection that scores lower, where it was measured. `best_ms` is the middle of the best
+    window, `point_id` its point. `words` are those of the search that it holds. `copies` is how
+    many near-duplicates of other assets were folded into it, `copy_keys` some of their keys.
+    """
 
     asset_id: str
     uri: str
@@ -31,60 +37,57 @@ class Moment:
     cosine: float
     vector_name: str
     payload: Mapping[str, Any]
+    point_id: str = ""
+    best_ms: int = 0
+    share: float | None = None
+    why: tuple[Evidence, ...] = ()
+    words: tuple[str, ...] = ()
+    copies: int = 0
+    copy_keys: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    payload: Mapping[str, Any]
-    score: float
-    cosine: float
-    vector_name: str
+    @property
+    def cosines(self) -> dict[str, float]:
+        """The highest cosine with each of the window's vectors that was asked."""
+        found: dict[str, float] = {}
+        for one in self.why:
+            found[one.vector_name] = max(one.cosine, found.get(one.vector_name, -1.0))
+        return found
 
 
 def moments_of(
     hits: Mapping[str, Sequence[Hit]], limit: int, *, per_asset: int = 3
 ) -> list[Moment]:
-    """The best moments first, at most `per_asset` of one asset.
+    """The best moments of one question first, at most `per_asset` of one asset, by hits of each
+    vector: by the cosine where there is one, else by how far they stand out of each list."""
+    lists = [FoundList(0, "", name, found) for name, found in hits.items()]
+    return merged_moments(ranked(lists, ranking=Ranking.SPREAD), per_asset=per_asset)[:limit]
 
-    With hits of one vector, windows are ordered by its cosine. With hits of several, by the sum of
-    how far they stand out of each one's list, in units of that list's spread (z-scores; Montague
-    and Aslam, CIKM 2001): cosines of different pairs of modalities are not on one scale, and the
-    first of a list that holds nothing right must not count as the first of one that does.
-    """
-    windows = _fused(hits)
-    floor = min((window.score for window in windows), default=0.0)
-    by_asset: dict[str, list[_Window]] = defaultdict(list)
+
+def merged_moments(
+    windows: Sequence[RankedWindow], *, per_asset: int, group: bool = False
+) -> list[Moment]:
+    """The best first; with `group`, those of an asset together, the best asset first."""
+    floor = min((window.order for window in windows if not window.deep), default=0.0)
+    by_asset: dict[str, list[RankedWindow]] = defaultdict(list)
     for window in windows:
         by_asset[window.payload["asset_id"]].append(window)
-    moments = [m for found in by_asset.values() for m in _merged(found, floor)[:per_asset]]
-    return sorted(moments, key=lambda m: (-m.score, m.key, m.start_ms))[:limit]
+    assets = [_merged(found, floor)[:per_asset] for found in by_asset.values()]
+    if group:
+        assets.sort(key=lambda moments: _place(moments[0]))
+        return [moment for moments in assets for _, moment in moments]
+    every = [found for moments in assets for found in moments]
+    return [moment for _, moment in sorted(every, key=_place)]
 
 
-def _fused(hits: Mapping[str, Sequence[Hit]]) -> list[_Window]:
-    if len(hits) == 1:
-        [(name, only)] = hits.items()
-        return [_Window(h.payload, h.score, h.score, name) for h in only]
-    sums: dict[str, float] = defaultdict(float)
-    closest: dict[str, tuple[str, Hit]] = {}
-    for name, found in hits.items():
-        scores = [hit.score for hit in found]
-        spread = pstdev(scores) if scores else 0.0
-        for rank, hit in enumerate(found):
-            # Where nothing stands out, the order alone speaks, softly.
-            sums[hit.point_id] += LEAST / (rank + 1)
-            if spread > 0:
-                sums[hit.point_id] += (hit.score - min(scores)) / spread
-            if hit.point_id not in closest or hit.score > closest[hit.point_id][1].score:
-                closest[hit.point_id] = (name, hit)
-    return [
-        _Window(hit.payload, sums[point], hit.score, name) for point, (name, hit) in closest.items()
-    ]
+def _place(found: tuple[float, Moment]) -> tuple[float, str, int]:
+    order, moment = found
+    return -order, moment.key, moment.start_ms
 
 
-def _merged(windows: Iterable[_Window], floor: float) -> list[Moment]:
+def _merged(windows: Iterable[RankedWindow], floor: float) -> list[tuple[float, Moment]]:
     """Windows of one asset that follow one another and score alike become one moment."""
     moments = []
-    run: list[_Window] = []
+    run: list[RankedWindow] = []
     for window in sorted(windows, key=lambda w: w.payload["segment_index"]):
         follows = run and window.payload["segment_index"] == run[-1].payload["segment_index"] + 1
         if follows and _alike(run, window, floor):
@@ -95,18 +98,19 @@ def _merged(windows: Iterable[_Window], floor: float) -> list[Moment]:
         run = [window]
     if run:
         moments.append(_moment(run))
-    return sorted(moments, key=lambda m: (-m.score, m.start_ms))
+    return sorted(moments, key=_place)
 
 
-def _alike(run: Sequence[_Window], window: _Window, floor: float) -> bool:
-    scores = [w.score - floor for w in run] + [window.score - floor]
+def _alike(run: Sequence[RankedWindow], window: RankedWindow, floor: float) -> bool:
+    scores = [w.order - floor for w in run] + [window.order - floor]
     return min(scores) >= MERGE_WITHIN * max(scores)
 
 
-def _moment(run: Sequence[_Window]) -> Moment:
-    best = max(run, key=lambda w: (w.score, -w.payload["segment_index"]))
+def _moment(run: Sequence[RankedWindow]) -> tuple[float, Moment]:
+    best = max(run, key=lambda w: (w.order, -w.payload["segment_index"]))
     payload = best.payload
-    return Moment(
+    closest = max(best.why, key=lambda one: one.cosine, default=Evidence("", "words", 0.0))
+    return best.order, Moment(
         payload["asset_id"],
         payload["uri"],
         payload["key"],
@@ -114,9 +118,14 @@ def _moment(run: Sequence[_Window]) -> Moment:
         run[0].payload["start_ms"],
         run[-1].payload["end_ms"],
         best.score,
-        best.cosine,
-        best.vector_name,
+        closest.cosine,
+        closest.vector_name,
         payload,
+        best.point_id,
+        (payload["start_ms"] + payload["end_ms"]) // 2,
+        best.share,
+        best.why,
+        tuple(dict.fromkeys(word for window in run for word in window.words)),
     )
 
 

@@ -1,4 +1,5 @@
-"""A query as data, and how it is made of words, a picture, a sound or a video."""
+"""A search with its terms as vectors, and how they are made of words, a picture, a sound or a
+video."""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ from encoders.modality import Modality
 from encoders.preprocess.sampling import spread
 from encoders.protocol import Encoder
 from pipeline.errors import MediaRejected, SettingsError
+from pipeline.index.conditions import Condition
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import Window
 from pipeline.records import MediaType
+from pipeline.search.request import Ranking
 from pipeline.settings_embedding import DecodeSettings
 
 # The first windows of a query's sound or video are averaged; a query is an example, not a film.
@@ -27,39 +30,49 @@ MAX_QUERY_WINDOWS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class SearchRequest:
-    """What a person asks for; all that is given is added up, `minus` is taken away.
-    `using` names the vectors to search, `media_type` the only type of media that may answer."""
-
-    words: str | None = None
-    image: Path | None = None
-    audio: Path | None = None
-    video: Path | None = None
-    plus: str | None = None
-    minus: str | None = None
-    using: tuple[str, ...] = ()
-    limit: int = 10
-    media_type: MediaType | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class QueryTerm:
-    """One term of a query: a unit vector, the modality that it came from, and its weight."""
+    """One term of a query: a unit vector, the modality that it came from, and its weight. Terms of
+    one `part` (a video's picture and its sound) are required together, as one."""
 
     modality: Modality
     vector: NDArray[np.float32]
     weight: float = 1.0
+    label: str = ""
+    required: bool = False
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One vector to ask with, (D,) of unit length, over some of the collection's. `modality` is
+    that of its terms, None where they are of several: its cosines are on no one scale then."""
+
+    label: str
+    vector: NDArray[np.float32]
+    using: tuple[str, ...]
+    modality: Modality | None
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A weighted sum of terms, negative weights taken away; `using` names the vectors to search,
-    `media_type` the only type of media that may answer."""
+    """A weighted sum of terms, negative weights taken away, and terms that are required each;
+    `using` names the vectors to search, `words` what is looked for by the word itself. The other
+    fields are those of `SearchRequest`."""
 
     terms: tuple[QueryTerm, ...]
     using: tuple[str, ...]
     limit: int = 10
     media_type: MediaType | None = None
+    where: tuple[Condition, ...] = ()
+    offset: int = 0
+    per_asset: int = 3
+    group: bool = False
+    words: tuple[str, ...] = ()
+    fold_above: float | None = None
+    exact: bool = False
+    ranking: Ranking | None = None
+    using_of_part: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -71,12 +84,52 @@ class Query:
                 "The search names no vector.", remedy="Give --using vision,audio,text."
             )
 
+    def conditions(self) -> tuple[Condition, ...]:
+        """`where` and the media type."""
+        if self.media_type is None:
+            return self.where
+        return (*self.where, Condition("media_type", equals=str(self.media_type)))
+
     def vector(self) -> NDArray[np.float32]:
-        """(D,) of unit length. Raises SettingsError where the terms cancel."""
-        try:
-            return weighted_sum((term.vector, term.weight) for term in self.terms)
-        except InputError as error:
-            raise SettingsError(f"The search: {error.message}", remedy=error.remedy) from error
+        """(D,) of unit length: of all terms. Raises SettingsError where they cancel."""
+        return _sum(self.terms)
+
+    def questions(self) -> tuple[Question, ...]:
+        """The sum, if something is in it, and each required term less what is taken away. Raises
+        SettingsError where terms cancel."""
+        away = [term for term in self.terms if term.weight < 0]
+        summed = [term for term in self.terms if term.weight > 0 and not term.required]
+        named = dict(self.using_of_part)
+        found = []
+        # With nothing but what is taken away, it is what is least like that.
+        if summed or not any(term.required for term in self.terms):
+            found.append(_question(summed, away, named.get(0) or self.using))
+        required = [term for term in self.terms if term.required]
+        for part in dict.fromkeys(term.part for term in required):
+            together = [term for term in required if term.part == part]
+            found.append(_question(together, away, named.get(part) or self.using, required=True))
+        return tuple(found)
+
+
+def _question(
+    terms: Sequence[QueryTerm],
+    away: Sequence[QueryTerm],
+    using: tuple[str, ...],
+    *,
+    required: bool = False,
+) -> Question:
+    every = (*terms, *away)
+    of = {term.modality for term in (terms or away)}
+    label = " + ".join(dict.fromkeys(term.label for term in terms if term.label))
+    label += "".join(dict.fromkeys(f" - {term.label}" for term in away if term.label))
+    return Question(label, _sum(every), using, of.pop() if len(of) == 1 else None, required)
+
+
+def _sum(terms: Sequence[QueryTerm]) -> NDArray[np.float32]:
+    try:
+        return weighted_sum((term.vector, term.weight) for term in terms)
+    except InputError as error:
+        raise SettingsError(f"The search: {error.message}", remedy=error.remedy) from error
 
 
 def words_term(encoder: Encoder, words: str, weight: float = 1.0) -> QueryTerm:

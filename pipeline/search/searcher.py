@@ -1,44 +1,55 @@
-"""Search: words, a picture, a sound, a video or a sum of them; the answer is moments."""
+"""Search: words, pictures, sounds, videos and stored windows, summed or required; the answer is
+moments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from encoders.card import EncoderCard
 from encoders.modality import Modality
 from encoders.protocol import Encoder
 from pipeline.errors import SettingsError
-from pipeline.index.types import Hit
+from pipeline.index.types import Asked
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
-from pipeline.search.live_hits import live_hits
-from pipeline.search.moments import Moment, moments_of
-from pipeline.search.query import (
-    Query,
-    QueryTerm,
-    SearchRequest,
-    default_using,
-    file_terms,
-    words_term,
-)
+from pipeline.search.calibration import KEPT_AS, Calibration, kept_calibration
+from pipeline.search.driving import AwaitedAnswers, drive, drive_awaited
+from pipeline.search.moments import Moment
+from pipeline.search.query import Query, QueryTerm, default_using, file_terms, words_term
+from pipeline.search.request import Ranking, SearchRequest, Term, TermKind
+from pipeline.search.steps import Found, search_steps
+from pipeline.search.stored import stored_terms
 from pipeline.settings import Settings
+from pipeline.words import words_asked
 
-HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
-MOST_HITS = 10_000  # what the limits of our collections let one search ask for
+LOOKED_AT_FOR_S = 60.0
+FILES = {
+    TermKind.IMAGE: (Modality.VISION,),
+    TermKind.SOUND: (Modality.AUDIO,),
+    TermKind.VIDEO: (Modality.VISION, Modality.AUDIO),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """A page of moments, the best first. `cursor` is that of the next page, empty on the last;
+    `notes` are sentences for a person."""
+
+    moments: tuple[Moment, ...]
+    cursor: str
+    ranking: Ranking
+    notes: tuple[str, ...] = ()
 
 
 def search_index(index: VectorIndex, query: Query) -> list[Moment]:
     """The best moments first. Raises IndexUnavailable."""
-    vector = query.vector()
-    wanted = max(query.limit, min(query.limit * HITS_PER_MOMENT, MOST_HITS))
-    must = [("media_type", str(query.media_type))] if query.media_type else []
-
-    def ask() -> dict[str, list[Hit]]:
-        return {name: index.query(name, vector, wanted, must=must) for name in query.using}
-
-    return moments_of(live_hits(index, ask), query.limit)
+    return list(drive(search_steps(query, has_words=False), index.asker()).moments)
 
 
 class Searcher:
@@ -47,15 +58,81 @@ class Searcher:
     def __init__(
         self, index: VectorIndex, cards: Sequence[EncoderCard], settings: Settings
     ) -> None:
-        self._index = index
+        self.index = index
+        self._asker = index.asker()
+        self._loading = threading.Lock()
         self._settings = settings
         self._loaded: dict[str, Encoder] = {}
-        self._encoder_of = {space.vector_name: space.encoder for space in spaces_of(cards)}
+        spaces = spaces_of(cards)
+        self._encoder_of = {space.vector_name: space.encoder for space in spaces}
+        self._modality_of = {space.vector_name: space.modality for space in spaces}
+        self._fingerprints = tuple(card.fingerprint() for card in cards)
+        self._calibration: Calibration | None = None
+        self._looked_at = -LOOKED_AT_FOR_S
         self.card = cards[0]
 
     def search(self, request: SearchRequest) -> list[Moment]:
-        """Raises SettingsError for a question that cannot be asked, or a file that is not media."""
-        using = request.using
+        """The moments of `answer`."""
+        return list(self.answer(request).moments)
+
+    def answer(self, request: SearchRequest) -> SearchAnswer:
+        """Raises SettingsError for a question that cannot be asked, or a file that is not media,
+        and IndexUnavailable."""
+        return _answer(request, drive(self._steps(request), self._asker))
+
+    async def answer_awaited(self, request: SearchRequest, answers: AwaitedAnswers) -> SearchAnswer:
+        """The same, for an event loop (`awaited.py`)."""
+        return _answer(request, await drive_awaited(self._steps(request), answers))
+
+    def calibration(self) -> Calibration | None:
+        """What is kept with the collection, looked at once a minute. Raises IndexUnavailable."""
+        if time.monotonic() - self._looked_at >= LOOKED_AT_FOR_S:
+            kept = self.index.metadata().get(KEPT_AS)
+            self._calibration = kept_calibration(kept, self._fingerprints)
+            self._looked_at = time.monotonic()
+        return self._calibration
+
+    def _steps(self, request: SearchRequest) -> Generator[Asked, Any, Found]:
+        query = yield from self._query(request)
+        has_words = bool(query.words) and self._asker.has_index("words")
+        return (yield from search_steps(query, self.calibration(), has_words=has_words))
+
+    def _query(self, request: SearchRequest) -> Generator[Asked, Any, Query]:
+        encoder = self._encoder(self._encoder_asked(request.using))
+        names = tuple(n for n, whose in self._encoder_of.items() if whose == encoder.card.name)
+        terms: list[QueryTerm] = []
+        using_of: dict[int, tuple[str, ...]] = {}
+        for number, term in enumerate(request.terms, start=1):
+            part = number if term.required else 0
+            made = yield from self._terms(encoder, term, part, names)
+            terms += made
+            if term.weight > 0:
+                using_of[part] = _joined(using_of.get(part, ()), self._using(made, encoder, names))
+        using = request.using or _joined(*using_of.values()) or names
+        words = [term.value for term in request.terms
+                 if term.kind is TermKind.WORDS and term.weight > 0]  # fmt: skip
+        return Query(
+            tuple(terms),
+            using,
+            request.limit,
+            where=request.where,
+            offset=request.offset(),
+            per_asset=request.per_asset,
+            group=request.group,
+            words=words_asked(" ".join(words)) if request.words else (),
+            fold_above=request.fold_above,
+            exact=request.exact,
+            ranking=request.ranking,
+            using_of_part=() if request.using else tuple(using_of.items()),
+        )
+
+    def _using(
+        self, terms: Sequence[QueryTerm], encoder: Encoder, names: Sequence[str]
+    ) -> tuple[str, ...]:
+        meaningful = encoder.card.meaningful
+        return _joined(*(default_using(term, meaningful=meaningful, names=names) for term in terms))
+
+    def _encoder_asked(self, using: Sequence[str]) -> str:
         unknown = [name for name in using if name not in self._encoder_of]
         if unknown:
             raise SettingsError(
@@ -68,42 +145,41 @@ class Searcher:
                 f"--using names vectors of {' and '.join(sorted(encoders))}.",
                 remedy="Their scores cannot be compared; search one encoder's at a time.",
             )
-        encoder = self._encoder(encoders.pop())
-        terms = self._terms(encoder, request)
-        if not using and terms:
-            names = tuple(n for n, whose in self._encoder_of.items() if whose == encoder.card.name)
-            meaningful = encoder.card.meaningful
-            chosen = [default_using(t, meaningful=meaningful, names=names) for t in terms]
-            using = tuple(dict.fromkeys(name for names in chosen for name in names))
-        return search_index(
-            self._index, Query(tuple(terms), using, request.limit, request.media_type)
-        )
+        return encoders.pop()
 
     def _encoder(self, name: str) -> Encoder:
-        if name not in self._loaded:
-            self._loaded[name] = load_chosen(self._settings, name)
-        return self._loaded[name]
+        with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = load_chosen(self._settings, name)
+            return self._loaded[name]
 
-    def _terms(self, encoder: Encoder, request: SearchRequest) -> list[QueryTerm]:
-        terms = []
-        decode = self._settings.decode
-        modalities = encoder.card.modalities
-        if request.words:
-            terms.append(words_term(encoder, request.words))
-        files: Sequence[tuple[Path | None, tuple[Modality, ...]]] = (
-            (request.image, (Modality.VISION,)),
-            (request.audio, (Modality.AUDIO,)),
-            (request.video, (Modality.VISION, Modality.AUDIO)),
-        )
-        for path, wanted in files:
-            if path is not None:
-                there = tuple(modality for modality in wanted if modality in modalities)
-                terms += file_terms(encoder, path, decode, modalities=there or wanted)
-        if request.plus:
-            terms.append(words_term(encoder, request.plus))
-        if request.minus:
-            terms.append(words_term(encoder, request.minus, -1.0))
-        return terms
+    def _terms(
+        self, encoder: Encoder, term: Term, part: int, names: Sequence[str]
+    ) -> Generator[Asked, Any, list[QueryTerm]]:
+        if term.kind is TermKind.POINT:
+            modalities = {name: self._modality_of[name] for name in names}
+            return (yield from stored_terms(term, modalities, part))
+        if term.kind is TermKind.WORDS:
+            made = [words_term(encoder, term.value, term.weight)]
+        else:
+            wanted = FILES[term.kind]
+            there = tuple(m for m in wanted if m in encoder.card.modalities)
+            path, decode = Path(term.value), self._settings.decode
+            made = file_terms(encoder, path, decode, modalities=there or wanted, weight=term.weight)
+        label = term.value if term.kind is TermKind.WORDS else Path(term.value).name
+        return [
+            QueryTerm(one.modality, one.vector, one.weight, label, term.required, part)
+            for one in made
+        ]
+
+
+def _answer(request: SearchRequest, found: Found) -> SearchAnswer:
+    after = request.cursor_at(request.offset() + request.limit) if found.more else ""
+    return SearchAnswer(found.moments, after, found.ranking, found.notes)
+
+
+def _joined(*names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in names for name in some))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.records import FetchedObject, MediaObject
-from pipeline.s3.client import make_fetching_client
+from pipeline.s3.client import check_unchanged, make_fetching_client
 from pipeline.s3.errors import first_contact
 from pipeline.s3.fetch import fetch_to_file
 from pipeline.s3.listing import list_pages
@@ -60,3 +60,6 @@ class BucketSource:
         except NoRangesError:
             return None
         return parts
+
+    def look(self, obj: MediaObject) -> None:
+        check_unchanged(self._client, obj)

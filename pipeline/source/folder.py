@@ -93,6 +93,26 @@ class FolderSource:
     def open_parts(self, obj: MediaObject, path: Path) -> None:
         """A copy on this machine, or over a network's file system, is as quick whole."""
 
+    def look(self, obj: MediaObject) -> None:
+        file = Path(obj.bucket, obj.key)
+        try:
+            found = self._etag(file, file)
+        except FileNotFoundError as error:
+            raise ObjectChanged(
+                f"{printable(obj.uri)} is no longer there.",
+                code="object_gone",
+                remedy="The next run takes it out of the index.",
+            ) from error
+        except OSError as error:
+            raise ObjectDenied(
+                f"{printable(obj.uri)} may not be read.", remedy="Change its permissions."
+            ) from error
+        if found != obj.etag:
+            raise ObjectChanged(
+                f"{printable(obj.uri)} has changed since it was indexed.",
+                remedy="The next run takes it in.",
+            )
+
     def _below(self, folder: Path, key: str) -> Iterator[MediaObject]:
         """Depth first, a folder by its name with the slash, so that keys come in their order."""
         try:

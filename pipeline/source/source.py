@@ -80,6 +80,10 @@ class Source(Protocol):
         Raises what `fetch` raises.
         """
 
+    def look(self, obj: MediaObject) -> None:
+        """See that the object is still what was listed, without its content. Raises ObjectChanged
+        (`object_gone`), ObjectDenied and StoreUnavailable."""
+
 
 def open_source(settings: SourceSettings) -> Source:
     """The place that the settings name; nothing is asked of it yet."""

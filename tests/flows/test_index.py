@@ -29,7 +29,7 @@ from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.search.evaluate import measure
 from pipeline.search.labelled import read_queries
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, SourceSettings
 from pipeline.state.lease import hold_lease
@@ -125,18 +125,14 @@ def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
 
     # Searching finds a re-encoded picture, two seconds of a sound, and a subtitle's moment.
     with open_searcher(settings) as searcher:
-        assert (
-            searcher.search(SearchRequest(image=tmp_path / "query.jpg"))[0].key == "pictures/3.jpg"
-        )
-        heard = searcher.search(SearchRequest(audio=tmp_path / "query.wav"))[0]
+        assert searcher.search(asked(image=tmp_path / "query.jpg"))[0].key == "pictures/3.jpg"
+        heard = searcher.search(asked(audio=tmp_path / "query.wav"))[0]
         assert (heard.key, heard.start_ms, heard.end_ms) == ("sounds/1.wav", 2000, 4000)
-        told = searcher.search(SearchRequest(words="the second picture"))[0]
+        told = searcher.search(asked(words="the second picture"))[0]
         assert (told.key, told.start_ms, told.end_ms) == ("films/one.mp4", 2000, 4000)
         assert told.payload["user_metadata"] == {"shelf": "a7"}
         quality = measure(searcher.search, read_queries(queries), window_ms=2000)
-        films = searcher.search(
-            SearchRequest(image=tmp_path / "query.jpg", media_type=MediaType.VIDEO)
-        )
+        films = searcher.search(asked(image=tmp_path / "query.jpg", media_type=MediaType.VIDEO))
         assert {moment.key for moment in films} == {"films/one.mp4"}
     assert {(s.what, s.k): s.found for s in quality.shares} == {
         ("asset", 1): 3,
@@ -320,22 +316,20 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
     picture.write_bytes(media_files.jpeg(3))
     with open_searcher(settings) as searcher:
         for name in ("vision", "clip_vision"):
-            first = searcher.search(SearchRequest(image=picture, using=(name,), limit=1))[0]
+            first = searcher.search(asked(image=picture, using=(name,), limit=1))[0]
             assert first.key == "pictures/3.jpg", name
             assert first.score > 0.99
             # One of three labels has a third of the softmax at least: every window has a tag.
             assert first.payload["tags"]
             assert {score["label"] for score in first.payload["tag_scores"]} <= set(labels)
             assert set(first.payload["tags"]) <= set(labels)
-        assert searcher.search(
-            SearchRequest(words="the second picture", using=("clip_text",), limit=1)
-        )
+        assert searcher.search(asked(words="the second picture", using=("clip_text",), limit=1))
         for over, said in (
             (("vision", "clip_vision"), "cannot be compared"),
             (("clip_audio",), "no vector"),
         ):
             with pytest.raises(SettingsError, match=said):
-                searcher.search(SearchRequest(image=picture, using=over))
+                searcher.search(asked(image=picture, using=over))
     again = run_in_flow(settings, RunOptions(), lambda _: None)
     assert again.objects_by_action["unchanged"] > 0
     assert again.objects_by_action.get("new", 0) == 0

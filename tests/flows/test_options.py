@@ -15,6 +15,7 @@ from pipeline.settings import Settings
 
 # What else a command wants before it reads its settings.
 COMMANDS = {
+    "calibrate": (),
     "deploy": (),
     "doctor": (),
     "evaluate": ("queries.jsonl",),

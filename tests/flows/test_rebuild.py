@@ -17,7 +17,8 @@ from pipeline.errors import SensedexError
 from pipeline.index.collections import open_collections
 from pipeline.index.vector_index import VectorIndex
 from pipeline.run.whole_run import run_index
-from pipeline.search.searcher import SearchRequest, open_searcher
+from pipeline.search.request import asked
+from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, load_settings
 from pipeline.state.lease import hold_lease
 from pipeline.state.store import open_store
@@ -133,7 +134,7 @@ def pictures(s3_server: S3Server, tmp_path: Path) -> Any:
 
 def answers(settings: Settings, picture: Path, *over: str) -> list[tuple[str, float]]:
     with open_searcher(settings) as searcher:
-        found = searcher.search(SearchRequest(image=picture, using=over))
+        found = searcher.search(asked(image=picture, using=over))
         return [(moment.key, round(moment.score, 4)) for moment in found]
 
 

@@ -13,25 +13,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.metrics import table
 from tests.infra import promql
 
-METRICS: dict[str, tuple[str, ...]] = {
-    "sensedex_objects_total": ("status",),
-    "sensedex_windows_total": ("stage",),
-    "sensedex_media_seconds_total": ("stage",),
-    "sensedex_bytes_total": ("stage",),
-    "sensedex_stage_busy_seconds_total": ("stage",),
-    "sensedex_stage_workers": ("stage",),
-    "sensedex_queue_depth": ("stage",),
-    "sensedex_retries_total": ("cause",),
-    "sensedex_upsert_seconds": (),
-    "sensedex_search_seconds": (),
-    "sensedex_lease_age_seconds": (),
-    "sensedex_last_whole_run_timestamp_seconds": (),
-    "sensedex_bucket_lag_seconds": (),
-    "sensedex_run_info": ("run_id", "version"),
-    "sensedex_shards_total": ("state",),
-}
+METRICS = {name: metric.labels for name, metric in table.METRICS.items()}
 PROMETHEUS_OWN: dict[str, tuple[str, ...]] = {"up": ()}
 
 

@@ -21,7 +21,6 @@ from tests.infra.roles import script
 
 # Agreed on, and made elsewhere at the same time; a part that is there is asked itself.
 COMING = {
-    "metrics": {"metrics.port", "metrics.textfile", "metrics.pushgateway"},
     "events": {"events.queue_url"},
 }
 METRICS_PORT = 9464

@@ -16,7 +16,7 @@ from flows.automations import heartbeat_seconds, wanted_automations
 from flows.deployments import find_deployments_file, read_deployments
 from pipeline.index.vector_index import open_index
 from pipeline.report.read import read_status
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import asked
 from pipeline.search.searcher import open_searcher
 from tests.integration.prefect_scene import (
     PREFECT,
@@ -77,7 +77,7 @@ def test_a_run_comes_by_itself(
         assert index.count_assets() == objects
         assert index.count() == status.segments >= objects
     with open_searcher(settings) as searcher:
-        found = searcher.search(SearchRequest(words="a dog"))
+        found = searcher.search(asked(words="a dog"))
     assert found
 
 

@@ -33,7 +33,10 @@ UNLIKE_THE_DEFAULT: dict[str, Any] = {
     "replicas": 1,
     "write_consistency": 1,
 }
-WITHOUT_LINKS = {"asset_id", "generation", "sequence", "start_ms"}
+WITHOUT_LINKS = {
+    "asset_id", "generation", "sequence", "start_ms", "size_bytes", "last_modified",
+    "asset_duration_ms", "words",
+}  # fmt: skip
 
 
 def made_as(served: Served, **fields: Any) -> IndexSettings:
@@ -82,7 +85,7 @@ def test_indexes_that_no_search_of_ours_is_narrowed_by_have_no_links(served: Ser
 def test_an_older_server_is_not_told_what_it_does_not_know() -> None:
     for version in ((1, 16), None):
         assert {str(schema) for _, schema in payload_indexes(version)} == {
-            "keyword", "bool", "integer"
+            "keyword", "bool", "integer", "datetime"
         }  # fmt: skip
     assert [name for name, _ in payload_indexes((1, 16))] == [
         name for name, _ in payload_indexes((1, 17))

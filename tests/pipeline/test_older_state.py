@@ -18,7 +18,7 @@ from pipeline.index.vector_index import open_index
 from pipeline.run import steps
 from pipeline.run.whole_run import run_index
 from pipeline.s3 import client as s3
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings
 from pipeline.state.objects import read_state
@@ -119,7 +119,7 @@ def test_what_is_found_is_what_was_stored(kept: Path) -> None:
     assert seen == segments
     with open_searcher(settings) as searcher:
         for key in ("photos/lion.jpg", "photos/cow.jpg"):
-            best = searcher.search(SearchRequest(words=key[7:-4]))[0]
+            best = searcher.search(asked(words=key[7:-4]))[0]
             assert best.key == key
             assert best.payload in POINTS.values()
             assert "tags" in best.payload

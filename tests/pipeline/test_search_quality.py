@@ -13,7 +13,7 @@ from pipeline.errors import SettingsError
 from pipeline.search.evaluate import measure
 from pipeline.search.labelled import read_queries
 from pipeline.search.moments import Moment
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import SearchRequest
 
 
 def moment(key: str, start_ms: int, end_ms: int) -> Moment:
@@ -29,8 +29,8 @@ ANSWERS: dict[str, Sequence[Moment]] = {
 
 
 def ask(asked: SearchRequest) -> Sequence[Moment]:
-    assert asked.words is not None
-    return ANSWERS[asked.words]
+    [term] = asked.terms
+    return ANSWERS[term.value]
 
 
 def listed(folder: Path, *rows: dict[str, Any]) -> Path:
@@ -79,7 +79,7 @@ def test_several_answers_may_be_right(tmp_path: Path) -> None:
 def test_files_are_relative_to_the_list(tmp_path: Path) -> None:
     row = {"query": "q/dog.jpg", "modality": "vision", "expected": [{"key": "dog.jpg"}]}
     [query] = read_queries(listed(tmp_path, row), using=("vision",))
-    assert query.request.image == tmp_path / "q/dog.jpg"
+    assert query.request.terms[0].value == str(tmp_path / "q/dog.jpg")
     assert query.request.using == ("vision",)
 
 

@@ -23,7 +23,8 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.payload_schema import FIELDS
 from pipeline.run import steps
 from pipeline.search.query import Query, QueryTerm
-from pipeline.search.searcher import HITS_PER_MOMENT, search_index
+from pipeline.search.searcher import search_index
+from pipeline.search.steps import HITS_PER_MOMENT
 from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import Served
 from tests.support.index_damage import engine

@@ -16,7 +16,7 @@ from pipeline.rebuild.prepare import RebuildOptions
 from pipeline.rebuild.rebuild import rebuild
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
-from pipeline.search.query import SearchRequest
+from pipeline.search.request import asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings
 from pipeline.verify.audit import AuditOptions, verify
@@ -56,7 +56,7 @@ def test_a_collection_lives_through_all_that_is_done_to_it(
     picture = tmp_path / "query.jpg"
     picture.write_bytes(PICTURES["pictures/3.jpg"])
     with open_searcher(settings) as searcher:
-        [best] = searcher.search(SearchRequest(image=picture, limit=1))
+        [best] = searcher.search(asked(image=picture, limit=1))
         assert best.payload["key"] == "pictures/3.jpg"
 
     with open_index(settings.index) as index:

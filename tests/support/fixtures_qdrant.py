@@ -4,7 +4,7 @@ one the same two ways, of one node and of three (`tests.support.real_qdrant`).""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,22 +100,32 @@ class RealServers:
         return self._started[kind]
 
 
-@pytest.fixture(params=[*STAND_INS, *_real_ways()])
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """Empty. The stand-in is in memory."""
+WAYS = [*STAND_INS, *_real_ways()]
+
+
+@contextmanager
+def serving(request: pytest.FixtureRequest, way: str) -> Iterator[Served]:
+    """An empty server of one of `WAYS`, for a fixture with other ways beside them."""
     from tests.support.qdrant_grpc import grpc_side
     from tests.support.qdrant_server import qdrant_server
 
-    if request.param not in STAND_INS:
-        kind, _, way = request.param.partition(", ")
-        yield request.getfixturevalue("real_servers").serving(kind, way)
+    if way not in STAND_INS:
+        kind, _, by = way.partition(", ")
+        yield request.getfixturevalue("real_servers").serving(kind, by)
         return
     with qdrant_server() as server:
-        if request.param == "rest":
+        if way == "rest":
             yield Served(IndexSettings(url=server.url, prefer_grpc=False), server)
             return
         with grpc_side(server) as port:
             yield Served(IndexSettings(url=server.url, grpc_port=port), server)
+
+
+@pytest.fixture(params=WAYS)
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """Empty. The stand-in is in memory."""
+    with serving(request, request.param) as found:
+        yield found
 
 
 @pytest.fixture

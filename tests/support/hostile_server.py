@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -30,9 +30,9 @@ def hostile(deed: str, argument: str = "") -> bytes:
     return f"HOSTILE {deed} {argument}\n".encode()
 
 
-def _decode(path: Path, settings: DecodeSettings) -> Iterator[Item]:
+def _decode(path: Path, settings: DecodeSettings, *more: Any) -> Iterator[Item]:
     _obey(path.read_bytes())
-    return decode(path, settings)
+    return decode(path, settings, *more)
 
 
 def _read_common_still(

@@ -46,6 +46,7 @@ def as_configured(
     )
     config["quantization_config"] = made.get("quantization_config")
     config["strict_mode_config"] = made.get("strict_mode_config")
+    config["metadata"] = made.get("metadata")
     told["payload_schema"] = {
         name: {
             "data_type": kind_of(schema),

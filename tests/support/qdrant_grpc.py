@@ -141,17 +141,31 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
         return g.CountResponse(result=RestToGrpc.convert_count_result(found))
 
     def Query(self, request: g.QueryPoints, context: Context) -> Any:
-        params = request.params if request.HasField("params") else None
-        body = {
-            "query": _plain(GrpcToRest.convert_query(request.query)),
-            "using": request.using if request.HasField("using") else None,
-            "filter": _filter(request),
-            "limit": request.limit if request.HasField("limit") else None,
-            "params": None if params is None else _plain(GrpcToRest.convert_search_params(params)),
-            **_selected(request),
-        }
+        body = _question(request)
         found = self._ask(context, "POST", self._of(request, "/query" + _consistent(request)), body)
         return g.QueryResponse(result=map(RestToGrpc.convert_scored_point, found.points))
+
+    def QueryBatch(self, request: g.QueryBatchPoints, context: Context) -> Any:
+        body = {"searches": list(map(_question, request.query_points))}
+        path = self._of(request, "/query/batch" + _consistent(request))
+        answers = self._ask(context, "POST", path, body)
+        return g.QueryBatchResponse(
+            result=[
+                g.BatchResult(result=map(RestToGrpc.convert_scored_point, one.points))
+                for one in answers
+            ]
+        )
+
+    def QueryGroups(self, request: g.QueryPointGroups, context: Context) -> Any:
+        body = {
+            **_question(request),
+            "group_by": request.group_by,
+            "group_size": request.group_size if request.HasField("group_size") else None,
+        }
+        path = self._of(request, "/query/groups" + _consistent(request))
+        found = self._ask(context, "POST", path, body)
+        groups = map(RestToGrpc.convert_point_group, found.groups)
+        return g.QueryGroupsResponse(result=g.GroupsResult(groups=groups))
 
     def CreateFieldIndex(self, request: g.CreateFieldIndexCollection, context: Context) -> Any:
         schema: Any = g.FieldType.Name(request.field_type).removeprefix("FieldType").lower()
@@ -161,6 +175,21 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
         path = f"/collections/{request.collection_name}/index"
         done = self._ask(context, "PUT", path, body)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
+
+
+def _question(request: Any) -> dict[str, Any]:
+    """A search, alone, of a batch or by groups, as JSON values."""
+    params = request.params if request.HasField("params") else None
+    query = request.query if request.HasField("query") else None
+    body = {
+        "query": None if query is None else _plain(GrpcToRest.convert_query(query)),
+        "using": request.using if request.HasField("using") else None,
+        "filter": _filter(request),
+        "limit": request.limit if request.HasField("limit") else None,
+        "params": None if params is None else _plain(GrpcToRest.convert_search_params(params)),
+        **_selected(request),
+    }
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _selected(request: Any) -> dict[str, Any]:
@@ -213,7 +242,10 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
 
     def Update(self, request: g.UpdateCollection, context: Context) -> Any:
         path = f"/collections/{request.collection_name}"
-        done = self._ask(context, "PATCH", path, _configured(request))
+        body = _configured(request)
+        if request.metadata:
+            body["metadata"] = GrpcToRest.convert_payload(request.metadata)
+        done = self._ask(context, "PATCH", path, body)
         return g.CollectionOperationResponse(result=done)
 
     def Delete(self, request: g.DeleteCollection, context: Context) -> Any:

@@ -18,10 +18,12 @@ KINDS = {str: "keyword", bool: "bool", int: "integer"}
 
 @dataclass
 class Limits:
-    """Of one collection: its strict mode as JSON has it, and the kinds of its payload indexes."""
+    """Of one collection: its strict mode as JSON has it, the kinds of its payload indexes, and
+    those that find prefixes."""
 
     strict: dict[str, Any] = field(default_factory=dict)
     indexes: dict[str, str] = field(default_factory=dict)
+    by_prefix: set[str] = field(default_factory=set)
 
     def check_query(self, asked: q.QueryRequest, *, graph: bool) -> None:
         self._check_limit(asked.limit or 10)
@@ -40,6 +42,9 @@ class Limits:
                 "Use tenant-specific filter, enable global vector indexing or enable strict mode "
                 "`search_allow_exact` option",
             )
+
+    def check_batch(self, searches: int) -> None:
+        self._at_most(searches, "search_max_batchsize", "search batch size")
 
     def check_scroll(self, asked: q.ScrollRequest) -> None:
         self._check_limit(asked.limit or 10)
@@ -99,8 +104,10 @@ class Limits:
     def _check_index(self, condition: Any) -> None:
         if not isinstance(condition, q.FieldCondition):
             return
-        wanted = "integer" if condition.range is not None else KINDS[type(_example(condition))]
-        if self.indexes.get(condition.key) != wanted:
+        wanted, prefix = _kind(condition), isinstance(condition.match, q.MatchPrefix)
+        has = self.indexes.get(condition.key)
+        if has != wanted or (prefix and condition.key not in self.by_prefix):
+            wanted += " (with prefix: true)" if prefix else ""
             _refuse(
                 f'Index required but not found for "{condition.key}" of one of the following '
                 f"types: [{wanted}]",
@@ -136,6 +143,17 @@ def _size(condition: Any) -> int:
     if isinstance(condition, q.FieldCondition) and isinstance(condition.match, q.MatchAny):
         return len(set(condition.match.any))
     return 0
+
+
+def _kind(condition: q.FieldCondition) -> str:
+    """Of the index that it needs."""
+    if condition.range is not None:
+        return "datetime" if isinstance(condition.range, q.DatetimeRange) else "integer"
+    return (
+        "keyword"
+        if isinstance(condition.match, q.MatchPrefix)
+        else KINDS[type(_example(condition))]
+    )
 
 
 def _example(condition: q.FieldCondition) -> Any:

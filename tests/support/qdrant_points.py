@@ -17,7 +17,34 @@ USUAL_OVERSAMPLING = {"scalar": 2.0, "binary": 16.0, "product": 8.0, "turbo": 2.
 
 
 def query(server: StandIn, name: str, body: dict[str, Any]) -> Any:
-    asked = q.QueryRequest.model_validate(body)
+    return _answered(server, name, q.QueryRequest.model_validate(body))
+
+
+def query_batch(server: StandIn, name: str, body: dict[str, Any]) -> Any:
+    asked = q.QueryRequestBatch.model_validate(body).searches
+    server.limits_of(name).check_batch(len(asked))
+    return [_answered(server, name, one) for one in asked]
+
+
+def query_groups(server: StandIn, name: str, body: dict[str, Any]) -> Any:
+    asked = q.QueryGroupsRequest.model_validate(body)
+    limit, size = asked.limit or 10, asked.group_size or 3
+    one = {n: v for n, v in body.items() if n in q.QueryRequest.model_fields}
+    as_query = q.QueryRequest.model_validate({**one, "limit": limit * size})
+    server.limits_of(name).check_query(as_query, graph=True)
+    return server.engine.query_points_groups(
+        name,
+        asked.group_by,
+        query=asked.query,
+        using=asked.using,
+        query_filter=asked.filter,
+        limit=limit,
+        group_size=size,
+        with_payload=True if asked.with_payload is None else asked.with_payload,
+    )
+
+
+def _answered(server: StandIn, name: str, asked: q.QueryRequest) -> Any:
     graph = (server.configuration_of(name).get("hnsw_config") or {}).get("m") != 0
     server.limits_of(name).check_query(asked, graph=graph)
     limit = asked.limit or 10

@@ -143,7 +143,10 @@ def _optimizations(server: StandIn, _name: str, _body: dict[str, Any]) -> Any:
 def _index(server: StandIn, name: str, body: dict[str, Any]) -> Any:
     field_name, schema = body["field_name"], body["field_schema"]
     server.indexes.setdefault(server.of(name), {})[field_name] = schema
-    server.limits.setdefault(server.of(name), Limits()).indexes[field_name] = kind_of(schema)
+    limits = server.limits.setdefault(server.of(name), Limits())
+    limits.indexes[field_name] = kind_of(schema)
+    if isinstance(schema, dict) and schema.get("prefix"):
+        limits.by_prefix.add(field_name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind = q.PayloadSchemaType(kind_of(schema))
@@ -174,6 +177,8 @@ ROUTES: dict[tuple[str, str], Answer] = {
     ("POST", f"{NAME}/points/count"): points.count,
     ("POST", f"{NAME}/points/delete"): points.delete,
     ("POST", f"{NAME}/points/query"): points.query,
+    ("POST", f"{NAME}/points/query/batch"): points.query_batch,
+    ("POST", f"{NAME}/points/query/groups"): points.query_groups,
     ("POST", f"{NAME}/points/scroll"): points.scroll,
 }
 

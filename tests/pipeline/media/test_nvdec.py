@@ -108,7 +108,7 @@ def test_what_is_seen_of_devices(a_device: Path) -> None:
 
 def test_the_devices_way_gives_the_same_windows(clip: Path, standing_in: list[str]) -> None:
     wanted = windows(decode(clip, AUTO))
-    got = windows(decode(clip, ALWAYS, NvdecUse(tuple(CODECS), fall_back=False)))
+    got = windows(decode(clip, ALWAYS, nvdec=NvdecUse(tuple(CODECS), fall_back=False)))
     assert standing_in == ["h264"]
     assert compared("h264", wanted, got) == CodecProof("h264", 0.0)
     assert len(wanted) == 2
@@ -117,19 +117,19 @@ def test_the_devices_way_gives_the_same_windows(clip: Path, standing_in: list[st
 def test_limits_come_before_the_device(clip: Path, standing_in: list[str]) -> None:
     small = DecodeSettings(decoder="nvdec", max_pixels=100)
     with pytest.raises(MediaRejected) as told:
-        list(decode(clip, small, NvdecUse(("h264",), fall_back=False)))
+        list(decode(clip, small, nvdec=NvdecUse(("h264",), fall_back=False)))
     assert told.value.code == "too_many_pixels"
     assert standing_in == []
     short = DecodeSettings(decoder="nvdec", max_duration_s=2)
-    end = list(decode(clip, short, NvdecUse(("h264",), fall_back=False)))[-1]
+    end = list(decode(clip, short, nvdec=NvdecUse(("h264",), fall_back=False)))[-1]
     assert isinstance(end, DecodeEnd)
     assert "max_duration_s" in end.note
 
 
 def test_a_codec_that_is_not_the_devices(clip: Path, standing_in: list[str]) -> None:
-    assert len(windows(decode(clip, AUTO, NvdecUse(("hevc",), fall_back=True)))) == 2
+    assert len(windows(decode(clip, AUTO, nvdec=NvdecUse(("hevc",), fall_back=True)))) == 2
     with pytest.raises(MediaRejected, match="not used for h264, only for h264, hevc, vp9") as told:
-        list(decode(clip, ALWAYS, NvdecUse(("hevc",), fall_back=False)))
+        list(decode(clip, ALWAYS, nvdec=NvdecUse(("hevc",), fall_back=False)))
     assert told.value.code == "undecodable"
     assert standing_in == []
     with pytest.raises(ValueError, match="av1"):
@@ -144,17 +144,17 @@ def test_a_device_that_fails_is_no_fault_of_the_object(
     """There is none here, or one is named that no machine has: the driver says so."""
     missing = lambda use: HWAccel("cuda", 99, use.fall_back)  # noqa: E731
     monkeypatch.setattr(NvdecUse, "accelerator", missing)
-    assert len(windows(decode(clip, AUTO, NvdecUse(("h264",), fall_back=True)))) == 2
+    assert len(windows(decode(clip, AUTO, nvdec=NvdecUse(("h264",), fall_back=True)))) == 2
     with pytest.raises(DeviceUnavailable) as told:
-        list(decode(clip, ALWAYS, NvdecUse(("h264",), fall_back=False)))
+        list(decode(clip, ALWAYS, nvdec=NvdecUse(("h264",), fall_back=False)))
     assert told.value.retryable
 
 
 def test_small_objects_are_not_worth_a_device(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offered: list[NvdecUse | None] = []
 
-    def noted(_path: Path, _settings: DecodeSettings, *, nvdec: NvdecUse | None) -> Iterator[Any]:
-        offered.append(nvdec)
+    def noted(_path: Path, _settings: DecodeSettings, **given: Any) -> Iterator[Any]:
+        offered.append(given["nvdec"])
         return iter(())
 
     monkeypatch.setattr(shared_child, "decode_in_child", noted)

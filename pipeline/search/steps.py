@@ -1,0 +1,212 @@
+"""A search step by step: what is to be asked of the collection, and what is made of the answers.
+
+A generator yields what is to be asked (`pipeline.index.types.Asked`), is sent the answer, and
+returns the moments. So one search serves the usual client and the one that is awaited
+(`driving.py`), and a test without any. Mostly it asks once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.index.conditions import Condition
+from pipeline.index.types import (
+    Asked,
+    CountAsked,
+    Hit,
+    VectorsAsked,
+    WindowsAsk,
+)
+from pipeline.search.calibration import Calibration
+from pipeline.search.duplicates import folded
+from pipeline.search.live_hits import live_answers
+from pipeline.search.moments import Moment, merged_moments
+from pipeline.search.query import Query, Question
+from pipeline.search.ranking import FoundList, WordList, ranked
+from pipeline.search.request import Ranking
+
+HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
+BASE_HITS = 50  # by which a list's numbers are made, whatever page is asked for
+BASE_ASSETS = 10  # the same of a list by assets
+DEEPER = 4  # times as deep, where a few assets fill the lists
+MOST_HITS = 10_000  # what the limits of our collections let one search ask for
+MOST_COMPLETED = 2_000  # windows whose other cosines are asked for; a condition may name 5,000
+WORD_HITS = 200  # windows asked for by a word; one that more hold tells little
+DEFAULT_RANKING = Ranking.SPREAD
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of moments, whether others follow, the ranking they are in, and what a person should
+    know about how they were found."""
+
+    moments: tuple[Moment, ...]
+    more: bool
+    ranking: Ranking
+    notes: tuple[str, ...] = ()
+
+
+Steps = Generator[Asked, Any, Found]
+
+
+def search_steps(
+    query: Query, calibration: Calibration | None = None, *, has_words: bool = True
+) -> Steps:
+    """Raises SettingsError where terms cancel. `has_words`: whether the collection can be asked for
+    words."""
+    questions = query.questions()
+    wanted = query.ranking or DEFAULT_RANKING
+    notes = []
+    several = len(questions) > 1 or len(questions[0].using) > 1 or bool(query.words)
+    if wanted is Ranking.SHARE and calibration is None:
+        wanted = Ranking.SPREAD
+        if several:
+            notes.append("Cosines are not calibrated yet; `sensedex calibrate` does it.")
+    if query.words and not has_words:
+        notes.append(
+            "This collection was made without its words; `sensedex rebuild` adds them, and until "
+            "then only vectors are searched."
+        )
+    words = query.words if has_words else ()
+    by_word = [_word_ask(query, word) for word in words]
+    end = query.offset + query.limit
+    depth = max(BASE_HITS, min(end * HITS_PER_MOMENT, MOST_HITS))
+    while True:
+        asks = [_ask(query, one, name, depth) for one in questions for name in one.using]
+        answers = yield from live_answers([*asks, *by_word])
+        lists = _lists(questions, answers[: len(asks)], calibration, group=query.group)
+        word_lists = yield from _word_lists(words, answers[len(asks) :])
+        if len(questions) > 1 or word_lists:
+            lists = yield from _completed(query, lists, word_lists)
+        windows = ranked(lists, word_lists, ranking=wanted)
+        moments = merged_moments(windows, per_asset=query.per_asset, group=query.group)
+        # A long film may fill a list by itself, and has `per_asset` moments.
+        cut_off = any(len(one.hits) >= depth for one in lists) and not query.group
+        if len(moments) > end or not cut_off or depth >= MOST_HITS:
+            break
+        depth = min(depth * DEEPER, MOST_HITS)
+    if query.fold_above is not None and moments:
+        moments = yield from _folded(query, moments)
+    page, more = _page(query, moments)
+    return Found(tuple(page), more, wanted, tuple(notes))
+
+
+def _ask(query: Query, question: Question, name: str, depth: int) -> WindowsAsk:
+    of_asset = 0
+    if query.group:  # each asset has its windows, however many better ones another has
+        depth = max(query.offset + query.limit + 1, BASE_ASSETS)
+        of_asset = min(query.per_asset * HITS_PER_MOMENT, max(1, MOST_HITS // depth))
+    return WindowsAsk(
+        name,
+        question.vector,
+        depth,
+        query.conditions(),
+        exact=query.exact,
+        per_asset=of_asset,
+    )
+
+
+def _word_ask(query: Query, word: str) -> WindowsAsk:
+    holds = Condition("words", equals=word)
+    return WindowsAsk("", None, WORD_HITS, (*query.conditions(), holds))
+
+
+def _word_lists(
+    words: Sequence[str], found: Sequence[Sequence[Hit]]
+) -> Generator[Asked, Any, list[WordList]]:
+    """Of the words that some window holds. As many as were asked for are taken for all of them: a
+    word that more hold is common either way."""
+    if not any(found):
+        return []
+    segments: int = yield CountAsked()
+    return [
+        WordList(word, hits, len(hits), max(segments, len(hits)))
+        for word, hits in zip(words, found, strict=True)
+        if hits
+    ]
+
+
+def _lists(
+    questions: Sequence[Question],
+    answers: Sequence[Sequence[Hit]],
+    calibration: Calibration | None,
+    *,
+    group: bool,
+) -> list[FoundList]:
+    lists = []
+    left = iter(answers)
+    for number, question in enumerate(questions):
+        for name in question.using:
+            level = None
+            if calibration is not None and question.modality is not None:
+                level = calibration.scale(str(question.modality), name)
+            hits = next(left)
+            base = _base(hits) if group else BASE_HITS
+            lists.append(FoundList(number, question.label, name, hits, (), level, base))
+    return lists
+
+
+def _base(hits: Sequence[Hit]) -> int:
+    """How many of the hits are of the first assets."""
+    assets: set[str] = set()
+    for number, hit in enumerate(hits):
+        assets.add(hit.payload["asset_id"])
+        if len(assets) > BASE_ASSETS:
+            return number
+    return len(hits)
+
+
+def _completed(
+    query: Query, lists: Sequence[FoundList], word_lists: Sequence[WordList]
+) -> Generator[Asked, Any, list[FoundList]]:
+    """Each list with the cosines of what the others found: a window's answer to a question is not
+    nothing because a hundred others answered better."""
+    ids: dict[str, None] = {}
+    # In turns, so that what is best by one list is not cut off by the length of another.
+    every = [one.hits for one in lists] + [one.hits for one in word_lists]
+    for rank in range(max(map(len, every), default=0)):
+        ids |= {hits[rank].point_id: None for hits in every if rank < len(hits)}
+    some = list(ids)[:MOST_COMPLETED]
+    questions = query.questions()
+    missing = [[p for p in some if p not in _ids(one)] for one in lists]
+    asks = [
+        WindowsAsk(
+            one.vector_name,
+            questions[one.question].vector,
+            len(points),
+            query.conditions(),
+            tuple(points),
+            exact=query.exact,
+        )
+        for one, points in zip(lists, missing, strict=True)
+        if points
+    ]
+    answers = iter((yield from live_answers(asks)) if asks else ())
+    return [
+        replace(one, more=tuple(next(answers))) if points else one
+        for one, points in zip(lists, missing, strict=True)
+    ]
+
+
+def _ids(one: FoundList) -> frozenset[str]:
+    return frozenset(hit.point_id for hit in one.hits)
+
+
+def _folded(query: Query, moments: Sequence[Moment]) -> Generator[Asked, Any, list[Moment]]:
+    """Of the moments up to this page and as many again: what is folded must not leave gaps."""
+    assert query.fold_above is not None
+    looked_at = 2 * (query.offset + query.limit) * query.per_asset
+    some = moments[: min(looked_at, MOST_COMPLETED)]
+    vectors: Mapping[str, Any] = yield VectorsAsked(tuple(m.point_id for m in some))
+    return folded(some, vectors, query.fold_above)
+
+
+def _page(query: Query, moments: Sequence[Moment]) -> tuple[Sequence[Moment], bool]:
+    end = query.offset + query.limit
+    if not query.group:
+        return moments[query.offset : end], len(moments) > end
+    assets = list(dict.fromkeys(moment.asset_id for moment in moments))
+    shown = frozenset(assets[query.offset : end])
+    return [moment for moment in moments if moment.asset_id in shown], len(assets) > end
