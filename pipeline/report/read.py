@@ -131,9 +131,10 @@ def _report_at(store: Store, name: str) -> RunReport:
 
 def last_decode_share(state: CurrentState, settings: Settings) -> float | None:
     """Decoding's part of the work of decoding and encoding, in the run that wrote `state`; None
-    where its report says nothing of it, or is of another encoder."""
-    store = open_store(settings.state.location, settings.source)
-    found = store.read(RunFolder(state.sequence, state.run_id).report)
+    where there was none, its report says nothing of it, or is of another encoder."""
+    if state.sequence == 0:
+        return None
+    found = state.store.read(RunFolder(state.sequence, state.run_id).report)
     if found is None:
         return None
     try:
