@@ -24,8 +24,8 @@ def prefix_beside(key: str, settings: SourceSettings) -> str:
     if name is None:
         return key
     shorter, dot, language = name.rpartition(".")
-    if dot and LANGUAGE.fullmatch(language):
-        name = shorter
+    if dot and LANGUAGE.fullmatch(language):  # of `dog.jpg.en.srt` it is `dog.jpg`, too
+        name = _without(shorter, settings.suffixes) or shorter
     return name + "."
 
 

@@ -22,6 +22,7 @@ SETTINGS = SourceSettings(bucket="media")
         ("films/dog.MP4", "films/dog."),
         ("dog.en.srt", "dog."),
         ("dog.jpg.txt", "dog."),
+        ("dog.jpg.en.srt", "dog."),
         ("dog.pt-BR.vtt", "dog."),
         ("2026.01.02-hall.mp4", "2026.01.02-hall."),
         ("a b+c/é.srt", "a b+c/é."),
