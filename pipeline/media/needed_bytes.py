@@ -22,8 +22,8 @@ MIN_OBJECT_BYTES = 16 * 2**20
 """A smaller one is there before its index has been read."""
 
 GAP_BYTES = 256 * 2**10
-"""Of what nobody needs, so much is read over rather than to ask once more: what a request costs
-here, two milliseconds, carries as much on a line of a gigabit (docs/performance.md)."""
+"""Of what nobody needs, so much is read over rather than to ask once more. A request took three
+milliseconds here, in which a line of a gigabit carries 400 kB (docs/performance.md)."""
 
 WORTH_SHARE = 0.6
 """Above it, with a request counted as GAP_BYTES, an object is fetched whole."""

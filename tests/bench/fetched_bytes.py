@@ -1,7 +1,7 @@
 """What of a film is fetched where key frames stand for their windows: bytes and requests for an
 hour of media, and what they cost from a real S3 server on loopback.
 
-    python -m tests.bench.fetched_bytes [--json FILE] [--minutes 20]
+    python -m tests.bench.fetched_bytes [--json FILE] [--minutes 6]
 
 1080p H.264 of 5 Mbit/s, at GOP 60 and 250, with sound as ffmpeg interleaves it, and without. The
 baseline of a row is the whole object.
@@ -38,7 +38,7 @@ REQUESTS = 300
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--minutes", type=int, default=20, help="length of the films")
+    parser.add_argument("--minutes", type=int, default=6, help="length of the films")
     options = parser.parse_args()
     os.environ.update(
         AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="us-east-1"
