@@ -130,10 +130,11 @@ def _moment(run: Sequence[RankedWindow]) -> tuple[float, Moment]:
 
 
 def format_span(start_ms: int, end_ms: int) -> str:
-    """`01:12-01:16`, with hours where there are any; `still` for a picture."""
+    """`01:12-01:16`, with hours where there are any; `still` for a picture. What has begun of the
+    last second counts whole, so that a bark of half a second lasts for some time."""
     if start_ms == end_ms == 0:
         return "still"
-    return f"{format_time(start_ms)}-{format_time(end_ms)}"
+    return f"{format_time(start_ms)}-{format_time(-(-end_ms // 1000) * 1000)}"
 
 
 def format_time(at_ms: int) -> str:
