@@ -21,6 +21,7 @@ from pipeline.run.whole_run import run_index
 from pipeline.s3 import client as s3
 from pipeline.s3.look import look
 from pipeline.settings import SourceSettings
+from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.source import open_source
 from tests.older_state import stored_points
 from tests.support import media_files
@@ -76,15 +77,17 @@ def test_tags_are_asked_for_where_they_are_wanted(
     s3_server._app = noted  # type: ignore[assignment]
     for tags, requests in (((), 0), (("project",), 1)):
         asked.clear()
-        fetched = Fetcher(s3_server.settings(object_tags=tags), tmp_path).fetch(row)
+        fetched = Fetcher(s3_server.settings(object_tags=tags), DecodeSettings(), tmp_path).fetch(
+            row
+        )
         assert fetched.error is None
         assert sum("tagging" in query for query in asked) == requests
     policy = Policy.read(root_dir / "infra/iam/writer.json", source_bucket="media")
     guard = Guard(s3_server, policy)
     source = s3_server.settings(object_tags=("project",))
-    assert Fetcher(source, tmp_path).fetch(row).error is None
+    assert Fetcher(source, DecodeSettings(), tmp_path).fetch(row).error is None
     guard.policy = Policy.read(root_dir / "infra/iam/reader.json", source_bucket="media")
-    error = Fetcher(source, tmp_path).fetch(row).error
+    error = Fetcher(source, DecodeSettings(), tmp_path).fetch(row).error
     assert isinstance(error, ObjectDenied)
     assert "s3:GetObjectTagging" in error.remedy
 
