@@ -19,7 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,30 +31,13 @@ from encoders.captured import CapturedForward, padded_sizes
 from encoders.card import EncoderCard
 from encoders.errors import EncoderError
 from encoders.modality import Modality
-from encoders.protocol import Encoder
+from encoders.pending import Batch, Pending, Rows, raised
 from encoders.streams import Arrival, CudaStreams, NoStreams, Streams
 from encoders.tower import Tensors, Tower
 
-Rows = NDArray[np.float32]
-Batch = NDArray[Any] | Sequence[str]
 # Of a form: which tower, and the shape of one item of what its network takes.
 Kind = tuple[Modality, tuple[tuple[int, ...], ...]]
 logger = logging.getLogger(__name__)
-
-
-class Pending:
-    """Vectors that were asked for."""
-
-    def __init__(self, make: Callable[[], Rows]) -> None:
-        self._make = make
-        self._rows: Rows | None = None
-
-    def result(self) -> Rows:
-        """(N, D) float32 of unit length, when they are there; batches may be asked in any order.
-        Raises what the batch raised, and nothing of another batch's."""
-        if self._rows is None:
-            self._rows = self._make()
-        return self._rows
 
 
 class DeviceFeed:
@@ -110,7 +93,7 @@ class DeviceFeed:
         try:
             return self._on_its_way(modality, batch)
         except (EncoderError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-            return Pending(partial(_raise, error))
+            return Pending(partial(raised, error))
 
     def prepare(self, modalities: Collection[Modality], most: int) -> None:
         """Before a run that submits batches of up to `most`: on a GPU the forwards are captured, on
@@ -214,25 +197,6 @@ class DeviceFeed:
         self._forms[kind] = sorted([*forms, form], key=lambda one: one.size)
 
 
-@runtime_checkable
-class FedEncoder(Protocol):
-    """An encoder whose batches may be submitted ahead."""
-
-    @property
-    def feed(self) -> DeviceFeed: ...
-
-
-def submitted(encoder: Encoder, modality: Modality, batch: Callable[[], Batch]) -> Pending:
-    """Begin to encode; where nothing works ahead, the batch is made and encoded when its result is
-    asked for. What is wrong with it, its result raises."""
-    if not isinstance(encoder, FedEncoder) or not encoder.feed.batches_ahead:
-        return Pending(lambda: encoder.encode(modality, batch()))
-    try:
-        return encoder.feed.submit(modality, batch())
-    except MemoryError as error:
-        return Pending(partial(_raise, error))
-
-
 def repeated(piece: Tensors, rows: int) -> Tensors:
     """The piece's rows over and over, as many as are wanted."""
     return tuple(tensor[torch.arange(rows) % len(tensor)] for tensor in piece)
@@ -245,7 +209,3 @@ def _kind(modality: Modality, prepared: Tensors) -> Kind:
 def _placed(vectors: Sequence[Tensor], place: NDArray[np.intp] | None) -> Tensor:
     rows = vectors[0] if len(vectors) == 1 else torch.cat(list(vectors))
     return rows if place is None else rows[torch.from_numpy(place)]
-
-
-def _raise(error: Exception) -> Rows:
-    raise error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,3 +151,10 @@ def test_no_registry_host_and_no_machine_path(root_dir: Path) -> None:
     ]
     hits = [f"{p.name}: {w}" for p in listed for w in words if w in p.read_text()]
     assert hits == []
+
+
+@pytest.mark.parametrize("module", ["pipeline.embed.stage_actors", "pipeline.run.whole_run"])
+def test_who_does_not_encode_imports_no_torch(module: str) -> None:
+    """Each process of a graph imports the stages: torch is three seconds and 200 MB of it."""
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

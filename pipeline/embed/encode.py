@@ -21,8 +21,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from encoders.applications.zero_shot import embed_labels
-from encoders.device_feed import FedEncoder, Pending, submitted
 from encoders.modality import Modality
+from encoders.pending import FedEncoder, Pending, submitted
 from encoders.preprocess.sampling import spread
 from encoders.preprocess.text import clean
 from encoders.protocol import Encoder

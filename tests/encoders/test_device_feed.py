@@ -18,12 +18,13 @@ from torch import Tensor
 from encoders.captured import CapturedForward, padded_sizes
 from encoders.card import EncoderCard
 from encoders.catalogue import card_for
-from encoders.device_feed import DeviceFeed, submitted
+from encoders.device_feed import DeviceFeed
 from encoders.errors import BrokenWeights, InputError
 from encoders.imagebind.encode import TOKEN_SIZES, ImageBindEncoder, cut_words
 from encoders.inputs import unit_length
 from encoders.loading import load_encoder
 from encoders.modality import Modality
+from encoders.pending import submitted
 from encoders.preprocess.text import CONTEXT, token_ids
 from encoders.tower import Tower, sliced
 from tests.support import media_files
