@@ -91,3 +91,15 @@ def _mime(key: str, info: MediaInfo, content_type: str) -> str:
         if claim and claim.startswith(str(info.media_type)):
             return claim
     return f"{info.media_type}/octet-stream"
+
+
+def indexed_object(payload: Mapping[str, Any]) -> MediaObject:
+    """The object that a point's payload says it is of, as it was when it was indexed."""
+    return MediaObject(
+        payload["bucket"],
+        payload["key"],
+        payload["etag"],
+        payload["size_bytes"],
+        payload["last_modified"],
+        version_id=payload["version_id"],
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ObjectArchived, ObjectChanged, ObjectDenied
+from pipeline.payload import indexed_object
 from pipeline.records import MediaObject
 from pipeline.search.moments import Moment
 from pipeline.settings import SourceSettings
@@ -48,7 +49,9 @@ class Player:
         if in_bucket and not self._signed:
             return ""
         if moment.asset_id not in self._stale:
-            self._stale[moment.asset_id] = self._why_stale(object_of(moment), in_bucket=in_bucket)
+            self._stale[moment.asset_id] = self._why_stale(
+                indexed_object(moment.payload), in_bucket=in_bucket
+            )
         return self._stale[moment.asset_id]
 
     def _why_stale(self, obj: MediaObject, *, in_bucket: bool) -> str:
@@ -70,23 +73,10 @@ class Player:
             return moment.uri + at
         from pipeline.s3.client import presign
 
-        return presign(self._client, object_of(moment), LINK_LASTS_S) + at
+        return presign(self._client, indexed_object(moment.payload), LINK_LASTS_S) + at
 
     @cached_property
     def _client(self) -> S3Client:
         from pipeline.s3.client import make_client
 
         return make_client(self._settings)
-
-
-def object_of(moment: Moment) -> MediaObject:
-    """As it was when it was indexed."""
-    payload = moment.payload
-    return MediaObject(
-        payload["bucket"],
-        payload["key"],
-        payload["etag"],
-        payload["size_bytes"],
-        payload["last_modified"],
-        version_id=payload["version_id"],
-    )

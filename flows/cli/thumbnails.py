@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flows.cli.playing import object_of
 from pipeline.errors import SensedexError
 from pipeline.local_files import scratch_folder
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import Window
+from pipeline.payload import indexed_object
 from pipeline.search.moments import Moment
 from pipeline.settings import Settings
 from pipeline.source.source import open_source
@@ -86,7 +86,7 @@ def picture_of(settings: Settings, moment: Moment) -> Image.Image | None:
 
 
 def _frame(settings: Settings, moment: Moment, path: Path) -> Image.Image | None:
-    open_source(settings.source).fetch(object_of(moment), path)
+    open_source(settings.source).fetch(indexed_object(moment.payload), path)
     for item in decode_in_child(path, settings.decode):
         if isinstance(item, Window) and item.segment.index == moment.payload["segment_index"]:
             frames = item.frames

@@ -28,8 +28,9 @@ from pipeline.local_files import scratch_folder
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.media.window import Window
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
+from pipeline.payload import indexed_object
 from pipeline.progress import ProgressReporter
-from pipeline.records import MediaObject, VectorSpace
+from pipeline.records import VectorSpace
 from pipeline.settings import Settings
 from pipeline.source.source import Source, open_source
 
@@ -139,7 +140,7 @@ class _Proof:
 
     def of_object(self, points: Sequence[StoredPoint], path: Path) -> Iterator[HitCheck]:
         """Raises one of `NO_MORE` where the object is not what was indexed."""
-        obj = object_of(points[0].payload)
+        obj = indexed_object(points[0].payload)
         self._source.fetch(obj, path)
         wanted = {int(point.payload["segment_index"]): point for point in points}
         last = max(wanted)
@@ -180,18 +181,6 @@ def least_cosine(encoder: Encoder, modality: Modality) -> float:
         if one.modality is modality and one.used in MIN_COSINE:
             return min(LEAST_COSINE, MIN_COSINE[one.used])
     return LEAST_COSINE
-
-
-def object_of(payload: Mapping[str, Any]) -> MediaObject:
-    """The object that a point says it is of."""
-    return MediaObject(
-        payload["bucket"],
-        payload["key"],
-        payload["etag"],
-        payload["size_bytes"],
-        payload["last_modified"],
-        version_id=payload["version_id"],
-    )
 
 
 def _input_of(
