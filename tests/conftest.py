@@ -29,6 +29,9 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Ray makes its workers yield to everybody, which here are the other tests: two cores that are
+    # never idle let a graph of eight objects take a minute and a half instead of one.
+    "RAY_worker_niceness": "0",
 }
 # The suite must pass in every precision: `SENSEDEX_ENCODE__PRECISION=bf16 make test` reaches every
 # encoder that settings choose. Tests that load one themselves name its precision.

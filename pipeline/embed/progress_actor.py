@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import ray
-import ray.data
+import ray.exceptions
 
 from pipeline.embed.attempts import Attempts, Verdict
 from pipeline.embed.cluster import living_nodes, own_node, pinned_to
