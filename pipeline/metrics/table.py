@@ -72,7 +72,8 @@ _ALL = (
     ),
     Metric(
         "sensedex_bytes_total", MetricType.COUNTER, "bytes",
-        "size of the objects that the stage has read: `fetch` and `decode`, 0 for the others",
+        "what came from the source (`fetch`, with sidecars; of a film of which ranges are enough, "
+        "the ranges), size of the objects that were decoded (`decode`), 0 for the other stages",
         ("stage",),
     ),
     Metric(

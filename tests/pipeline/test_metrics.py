@@ -103,7 +103,7 @@ def agree(found: Samples, report: RunReport) -> None:
     for name, stage in stages.items():
         assert seconds[name] == pytest.approx(stage.media_seconds)
         assert busy[name] == pytest.approx(stage.busy_seconds, abs=1e-4)
-    assert by_label(found, "sensedex_bytes_total")["decode"] == report.bytes_fetched
+    assert by_label(found, "sensedex_bytes_total")["fetch"] == report.bytes_fetched
     workers = by_label(found, "sensedex_stage_workers")
     assert {name: workers[name] for name in report.workers_by_stage} == report.workers_by_stage
     [(_, labels)] = [key for key in found if key[0] == "sensedex_run_info"]

@@ -49,8 +49,8 @@ LEFT_OUT = frozenset(get_args(OptionalField))
 NOT_ALWAYS = frozenset(field.name for field in FIELDS if field.only_where)
 # Only where a manifest or tags are asked for: tests of those sources look at them.
 OF_SOURCES = frozenset({"metadata", "object_tags"})
-# The collection in tests/fixtures/before_rooms is older than the first release: fields that have come
-# since are of that release or of a later one.
+# The collection in tests/fixtures/before_rooms is older than the first release, which may have a
+# field that it has not.
 BEFORE_RELEASE = frozenset({"words"})
 LATER = BEFORE_RELEASE | {field.name for field in FIELDS if field.since != FIRST_VERSION}
 Payloads = Iterable[Mapping[str, Any]]
