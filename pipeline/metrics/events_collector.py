@@ -36,7 +36,7 @@ class EventsCollector(RunCollector):
     def next_run(self) -> None:
         """What is told from now on is of another event run, or of another try."""
         with self._lock:
-            self._before = _sum(self._before, super()._shown())
+            self._before = self._shown()
             self._progress = RunProgress("starting")
             self._ended = None
 
@@ -64,7 +64,9 @@ class EventsCollector(RunCollector):
                 yield family
 
     def _shown(self) -> RunProgress:
-        return _sum(self._before, super()._shown())
+        """Objects of an event run that is whole: what one that fails has done is done again."""
+        now = super()._shown()
+        return _sum(self._before, now if self.whole else replace(now, objects_by_status={}))
 
     def _values(self) -> Mapping[str, Values]:
         lag_s = max(0.0, time.time() - self._oldest) if self._oldest else 0.0
