@@ -25,12 +25,12 @@ from pipeline.run_events import (
     RunEvent,
     ShardLoaded,
 )
-from tests.pipeline.test_metrics import Samples, by_label, names, samples, text_of
 from tests.support import media_files
 from tests.support.event_bodies import by_s3
 from tests.support.event_scene import EventScene
 from tests.support.free_port import free_port
 from tests.support.s3_server import S3Server
+from tests.support.scraped import Samples, by_label, names, samples, text_of
 
 WORK = (("work", "events"),)
 A_MINUTE_AGO = timedelta(seconds=60)
