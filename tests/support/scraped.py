@@ -1,4 +1,4 @@
-"""Metrics as they are read: samples by name and labels, and whether a run's report says the same."""
+"""Metrics as they are read: samples by name and labels; whether a run's report says the same."""
 
 from __future__ import annotations
 
