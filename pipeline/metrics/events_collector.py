@@ -57,10 +57,10 @@ class EventsCollector(RunCollector):
         """All families that have a value; when a run was whole is not for events to say."""
         for family in super().collect():
             if family.name != LAST_WHOLE_RUN:
-                labels = EVENTS_LABELS
-                family.samples = [
-                    sample._replace(labels={**sample.labels, **labels}) for sample in family.samples
-                ]
+                samples, family.samples = family.samples, []
+                for one in samples:
+                    labels = {**one.labels, **EVENTS_LABELS}
+                    family.add_sample(one.name, labels, one.value, one.timestamp, one.exemplar)
                 yield family
 
     def _shown(self) -> RunProgress:
