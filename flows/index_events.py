@@ -22,6 +22,7 @@ from pipeline.settings import Settings, SourceSettings, StateSettings, load_sett
 from pipeline.settings_embedding import DecodeSettings, EncodeSettings, TagSettings
 from pipeline.settings_events import EventSettings
 from pipeline.settings_index import IndexSettings
+from pipeline.settings_metrics import MetricsSettings
 
 
 @flow(
@@ -37,6 +38,7 @@ def events_flow(
     index: IndexSettings | None = None,
     state: StateSettings | None = None,
     events: EventSettings | None = None,
+    metrics: MetricsSettings | None = None,
     settings_file: Path | None = None,
 ) -> dict[str, Any]:
     """Fields that are given here win over the environment and the settings file.
@@ -53,6 +55,7 @@ def events_flow(
         index: The Qdrant collection.
         state: Where the state is kept.
         events: Which queue, and how many events make a batch.
+        metrics: Where the metrics of this flow's runs go.
         settings_file: A sensedex.toml, where the worker runs. Its values hold for what is not set
             here.
     """

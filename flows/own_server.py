@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
+from prefect.logging.handlers import APILogHandler
 
 from pipeline.embed.ray_session import leaves_at_once
 
@@ -19,19 +21,27 @@ def own_server() -> Iterator[None]:
     A terminal sends Ctrl-C to it as well: the signal is blocked in who is started here, since a
     flow that is stopped would try for more than a minute to tell it so. It is stopped here after an
     error, and after a run that was done and has given up its Ray session: such a process leaves
-    without the handlers at exit that would do it.
+    without the handlers at exit that would do it. Lines of the flow's log that it has not had yet
+    are sent before, but where a person waits for the end; of any that are left, Prefect says
+    nothing more on standard error.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         client = get_client(sync_client=True)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    is_own = client.server_type == ServerType.EPHEMERAL
     done = False
     try:
         yield
         done = True
+    except Exception:
+        if is_own:
+            APILogHandler().flush()
+        raise
     finally:
-        if client.server_type == ServerType.EPHEMERAL and (not done or leaves_at_once()):
+        if is_own and (not done or leaves_at_once()):
             from prefect.server.api.server import SubprocessASGIServer
 
             SubprocessASGIServer().stop()  # the one that the client has started
+            logging.raiseExceptions = False  # by which Prefect's handler goes; the process ends

@@ -246,7 +246,6 @@ FIELDS = _each_once(
             graph_links=False,
             verified=Verified.NEVER,
             may_be_left_out=True,
-            since="0.2.0",
         ),
         _about_window(
             "tags",

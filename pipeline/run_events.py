@@ -100,6 +100,25 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationsRead:
+    """Event notifications were read from their queue, now, and are kept hidden. `oldest` is when
+    the oldest of what they tell came about, in seconds since 1970; 0 where none says."""
+
+    messages: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationsDone:
+    """What they told is committed, now, and their messages are deleted, but for those that are to
+    come again. `messages_by_outcome` says which; `waited_seconds` are from each event until now, of
+    those whose object is searchable, or gone."""
+
+    messages_by_outcome: Mapping[str, int]
+    waited_seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """Something went wrong that fails no run."""
 
@@ -130,6 +149,8 @@ RunEvent = (
     | ShardCommitted
     | ShardLoaded
     | Searched
+    | NotificationsRead
+    | NotificationsDone
     | Warned
     | RunEnded
 )

@@ -19,9 +19,16 @@ class MetricsSettings(SettingsPart):
         description="A port on which a run's metrics can be scraped while it goes on, as in 9464; "
         "empty for none.",
     )
+    events_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="The same for the process that serves the queue of events, beside which a run "
+        "may have the other port, as in 9465; empty for none.",
+    )
     listen: str = Field(
         "127.0.0.1",
-        description="The address of that port; 0.0.0.0 where Prometheus is on another machine.",
+        description="The address of these ports; 0.0.0.0 where Prometheus is on another machine.",
     )
     pushgateway: PlainUrl = Field(
         None,
@@ -31,7 +38,8 @@ class MetricsSettings(SettingsPart):
     textfile: Path | None = Field(
         None,
         description="A file for node_exporter's textfile collector, as in "
-        "/var/lib/node_exporter/sensedex.prom; empty for none.",
+        "/var/lib/node_exporter/sensedex.prom, beside which events write sensedex-events.prom; "
+        "empty for none.",
     )
     every_s: float = Field(
         15.0, gt=0, le=3600, description="Seconds between two pushes, and two writings of the file."
@@ -51,5 +59,10 @@ class MetricsSettings(SettingsPart):
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody is to be told any metrics."""
+        """Whether anybody is to be told any metrics of a run."""
         return (self.port, self.pushgateway, self.textfile) != (None, None, None)
+
+    @property
+    def events_wanted(self) -> bool:
+        """Whether anybody is to be told any metrics of events."""
+        return (self.events_port, self.pushgateway, self.textfile) != (None, None, None)

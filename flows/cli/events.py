@@ -12,6 +12,7 @@ from rich.markup import escape
 from flows.cli import options as o
 from flows.cli.exit_codes import Exit
 from flows.cli.json_output import print_json
+from flows.cli.log_format import told_of_events, with_log_format
 from pipeline.errors import printable
 
 out = Console(highlight=False)
@@ -19,6 +20,7 @@ err = Console(stderr=True, highlight=False)
 
 
 @o.with_settings
+@with_log_format
 def events(
     options: o.Options,
     drain: Annotated[
@@ -36,6 +38,7 @@ def events(
     from pipeline.run.event_loop import Until, run_events
 
     until = Until.EMPTY if drain else Until.ONE_BATCH if once else Until.STOPPED
+    on_progress, on_event = told_of_events()
     screen = err if as_json else out
 
     def say(line: str) -> None:
@@ -44,7 +47,7 @@ def events(
     if until is Until.STOPPED:
         say("Waiting for events; Ctrl-C ends it, and what is under way comes again.")
     with quiet_logs(Path(".sensedex/engines.log")):
-        report = run_events(chosen, until, say=say)
+        report = run_events(chosen, until, on_progress, on_event=on_event, say=say)
     if as_json:
         print_json(codec.to_json(report))
     else:

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from flows.cli.exit_codes import Exit
 from flows.json_lines import JsonLines, Level, json_lines, record_defect
-from pipeline.progress import OnProgress, RunProgress, Stage
+from pipeline.progress import OnProgress, RunProgress, Stage, ignore_progress
 from pipeline.run_events import (
     LeaseTaken,
+    NotificationsDone,
     OnEvent,
     PhaseEnded,
     RunEnded,
@@ -101,10 +102,21 @@ def told_progress(console: Console) -> Iterator[tuple[OnProgress, OnEvent]]:
         yield on_progress, ignore_event
 
 
-class RunLog:
-    """A run as lines of JSON: its phases, its shards, each object that did not get in."""
+def told_of_events() -> tuple[OnProgress, OnEvent]:
+    """The same of a process whose event runs follow one another: objects, or nothing, since it says
+    itself what became of each batch."""
+    if json_lines() is None:
+        return ignore_progress, ignore_event
+    log = RunLog(goes_on=True)
+    return log.see, log.hear
 
-    def __init__(self) -> None:
+
+class RunLog:
+    """A run as lines of JSON: its phases, its shards, each object that did not get in. Where the
+    process `goes_on` when a run has ended, what it says then is not of that run."""
+
+    def __init__(self, *, goes_on: bool = False) -> None:
+        self._goes_on = goes_on
         self._phase = ""
         self._told_at = 0.0
 
@@ -146,8 +158,14 @@ class RunLog:
                 _record(Level.WARNING, event.message, code=event.code, step=event.name)
             case Warned():
                 _record(Level.WARNING, event.message, code=event.code)
+            case NotificationsDone():
+                if counts := {name: n for name, n in event.messages_by_outcome.items() if n}:
+                    longest = round(max(event.waited_seconds, default=0.0), 3)
+                    _record(Level.INFO, "messages done", messages=counts, seconds=longest or None)
             case RunEnded(code=""):
                 _record(Level.INFO, "the run is whole", objects=dict(event.objects_by_status))
+        if self._goes_on and isinstance(event, RunEnded) and (log := json_lines()) is not None:
+            log.context.pop("run", None)
 
 
 def _in_every_line(name: str, value: str) -> None:

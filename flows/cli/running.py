@@ -88,20 +88,23 @@ def _or_nobody(run: RunningRun | None) -> RenderableType:
 
 def _headline(run: RunningRun) -> Text:
     where = f" on {shown(run.holder)}" if run.holder else ""
-    line = Text.assemble((str(run.state), _STYLES[run.state]), f"  run {run.run_id}{where}")
+    kind = "event run" if run.events else "run"
+    again = (
+        "Its messages come again."
+        if run.events
+        else ("What is committed is kept: run again to go on.")
+    )
+    line = Text.assemble((str(run.state), _STYLES[run.state]), f"  {kind} {run.run_id}{where}")
     line.append(f", since {run.started_at}; ")
     if run.state is RunningState.RUNNING:
         line.append(f"{shown(run.phase)} (as of {run.told_seconds_ago:.0f} s ago)")
     elif run.state is RunningState.DEAD:
         line.append(
             f"last heard of {_duration(run.told_seconds_ago)} ago ({shown(run.phase)}); its lease "
-            "is free or another's. What is committed is kept: run again to go on."
+            f"is free or another's. {again}"
         )
     else:
-        line.append(
-            f"ended by {run.failed_by} {_duration(run.told_seconds_ago)} ago. What is committed "
-            "is kept: run again to go on."
-        )
+        line.append(f"ended by {run.failed_by} {_duration(run.told_seconds_ago)} ago. {again}")
     return line
 
 

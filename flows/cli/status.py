@@ -38,9 +38,10 @@ def status(
         print_json(asdict(found))
         return
     _out().print(render_status(found))
-    if found.running is not None:
-        _out().print()
-        _out().print(render_running(found.running))
+    for run in (found.running, found.running_events):
+        if run is not None:
+            _out().print()
+            _out().print(render_running(run))
 
 
 @o.with_settings

@@ -36,7 +36,8 @@ _NO_SIDECARS = Sidecars()
 class Fetched:
     """An object that was planned, and what came of fetching it: its file, or the outcome that the
     listing alone says (`verdict`), or what was raised (`error`). `parts` is there where the file
-    has not all of the object, and gets the rest where it is needed."""
+    has not all of the object, and gets the rest where it is needed. `sidecar_bytes` were fetched
+    beside it."""
 
     planned: PlanRow
     path: Path | None = None
@@ -46,13 +47,17 @@ class Fetched:
     error: Exception | None = None
     seconds: float = 0.0
     parts: PartlyFetched | None = None
+    sidecar_bytes: int = 0
 
     @property
     def bytes(self) -> int:
-        """Of the object, those that were asked for until now."""
+        """Of the object and its sidecars, those that were fetched until now; none of an object
+        that did not come, since how far it came is not known."""
+        if self.path is None:
+            return 0
         if self.parts is not None:
-            return self.parts.fetched.size_bytes
-        return self.planned.object.size_bytes
+            return self.parts.fetched.size_bytes + self.sidecar_bytes
+        return self.planned.object.size_bytes + self.sidecar_bytes
 
     def delete(self) -> None:
         """The file goes; it is not wanted any more."""
@@ -84,7 +89,7 @@ class Fetcher:
                 found = parts.found if parts else self._source.fetch(planned.object, path)
                 if self._settings.object_tags:
                     found = replace(found, tags=self._source.tags(planned.object))
-                sidecars = self._sidecars(planned)
+                sidecars, sidecar_bytes = self._sidecars(planned)
         except Exception as error:  # noqa: BLE001  it is raised again where the object is decoded
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -92,7 +97,15 @@ class Fetcher:
         seconds = time.perf_counter() - began
         if parts is not None and parts.fetched.contain(0, planned.object.size_bytes):
             parts = None
-        return Fetched(planned, path, found, sidecars, seconds=seconds, parts=parts)
+        return Fetched(
+            planned,
+            path,
+            found,
+            sidecars,
+            seconds=seconds,
+            parts=parts,
+            sidecar_bytes=sidecar_bytes,
+        )
 
     def _parts(self, obj: MediaObject, path: Path) -> PartlyFetched | None:
         """The bytes that the decoder will read; all of them, where most are needed and where it
@@ -110,8 +123,9 @@ class Fetcher:
             parts.fetch(needed)
         return parts
 
-    def _sidecars(self, planned: PlanRow) -> Sidecars:
-        files = []
+    def _sidecars(self, planned: PlanRow) -> tuple[Sidecars, int]:
+        """What they say, and how many bytes were fetched for it."""
+        files, fetched_bytes = [], 0
         for sidecar in planned.sidecars:
             if sidecar.size_bytes > MAX_SIDECAR_BYTES:
                 files.append((sidecar.key, b"\0"))  # reported as what it is: no text to read
@@ -120,9 +134,10 @@ class Fetcher:
             try:
                 self._source.fetch(sidecar, path)
                 files.append((sidecar.key, path.read_bytes()))
+                fetched_bytes += len(files[-1][1])
             finally:
                 path.unlink(missing_ok=True)
-        return read_sidecars(files)
+        return read_sidecars(files), fetched_bytes
 
 
 class _Room:

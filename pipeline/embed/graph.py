@@ -213,7 +213,12 @@ class _RayRounds:
     def run(self, shards: Collection[int]) -> Iterator[ShardReceipt]:
         without_bytes = StageProgress(self._done.objects, self._done.segments, self._done.media_ms)
         self._board.begin_graph(
-            {Stage.DECODE: self._done, Stage.ENCODE: without_bytes, Stage.WRITE: without_bytes}
+            {
+                Stage.FETCH: StageProgress(self._done.objects),
+                Stage.DECODE: self._done,
+                Stage.ENCODE: without_bytes,
+                Stage.WRITE: without_bytes,
+            }
         )
         wait_for_room(self._job.settings, self._reporter.phase)
         objects, size_bytes = size_of_plan(self._plan, shards)

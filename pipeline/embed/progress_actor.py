@@ -114,6 +114,8 @@ class _Board:
         for stage, counted in self._stages.items():
             busy, precisions = counted.busy_seconds, counted.precisions
             known = kept.get(stage, StageProgress())
+            if stage is Stage.FETCH:  # what was fetched was, whatever became of it
+                known = replace(known, bytes=counted.bytes)
             self._stages[stage] = replace(known, busy_seconds=busy, precisions=precisions)
 
     def begin(self, piece: str, node: str, shards: Collection[int], batch: bool) -> Verdict:

@@ -27,10 +27,12 @@ UNREADABLE_KNOWN = 10_000
 
 @dataclass(slots=True)
 class EventBatch:
-    """Messages that were read, and the objects that they tell of, by bucket and key. `elsewhere`
-    counts events of other buckets or prefixes, `unreadable` messages that are none."""
+    """Messages that were read, and the objects that they tell of, by bucket and key. `happened` has
+    when each event came about, as far as it says (seconds since 1970). `elsewhere` counts events of
+    other buckets or prefixes, `unreadable` messages that are none."""
 
     messages: list[tuple[QueueMessage, frozenset[Place]]] = field(default_factory=list)
+    happened: list[tuple[Place, float]] = field(default_factory=list)
     restored: set[Place] = field(default_factory=set)
     events: int = 0
     size_bytes: int = 0
@@ -40,6 +42,15 @@ class EventBatch:
     @property
     def places(self) -> frozenset[Place]:
         return frozenset().union(*(places for _, places in self.messages))
+
+    @property
+    def oldest(self) -> float:
+        """When the oldest event came about; 0 where none says."""
+        return min((at for _, at in self.happened), default=0.0)
+
+    def waited(self, settled: Collection[Place], until: float) -> tuple[float, ...]:
+        """Of the events whose object is among these, the seconds from each of them to `until`."""
+        return tuple(max(0.0, until - at) for place, at in self.happened if place in settled)
 
     def done(self, again: Collection[Place]) -> list[QueueMessage]:
         """The messages of which no object is among those that are to be looked at again."""
@@ -134,6 +145,7 @@ class EventQueue:
         batch.events += len(ours)
         batch.size_bytes += sum(event.size_bytes for event in ours)
         batch.restored |= {event.place for event in ours if event.told is Told.RESTORED}
+        batch.happened += [(e.place, e.happened_at) for e in ours if e.happened_at]
         batch.messages.append((message, frozenset(event.place for event in ours)))
 
     def _ours(self, events: Sequence[ObjectEvent]) -> list[ObjectEvent]:

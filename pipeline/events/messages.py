@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote_plus
@@ -28,12 +29,14 @@ class Told(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectEvent:
-    """One object that is worth a look. `size_bytes` is as the event has it, 0 where it has none."""
+    """One object that is worth a look. `size_bytes` is as the event has it, and `happened_at` when
+    it came about (seconds since 1970); each 0 where it does not say."""
 
     told: Told
     bucket: str
     key: str
     size_bytes: int = 0
+    happened_at: float = 0.0
 
     @property
     def place(self) -> Place:
@@ -93,7 +96,8 @@ def _by_s3(record: Mapping[str, Any]) -> Iterator[ObjectEvent]:
     about = record["s3"]
     bucket, key = about["bucket"]["name"], unquote_plus(about["object"]["key"], errors="strict")
     if told is not None:
-        yield _event(told, bucket, key, about["object"].get("size"))
+        size, when = about["object"].get("size"), record.get("eventTime")
+        yield _event(told, bucket, key, size, when)
 
 
 def _by_event_bridge(event: Mapping[str, Any]) -> Iterator[ObjectEvent]:
@@ -102,10 +106,21 @@ def _by_event_bridge(event: Mapping[str, Any]) -> Iterator[ObjectEvent]:
     about = event["detail"]
     if told is not None:
         found = about["object"]
-        yield _event(told, about["bucket"]["name"], found["key"], found.get("size"))
+        bucket, size = about["bucket"]["name"], found.get("size")
+        yield _event(told, bucket, found["key"], size, event.get("time"))
 
 
-def _event(told: Told, bucket: Any, key: Any, size: Any) -> ObjectEvent:
+def _event(told: Told, bucket: Any, key: Any, size: Any, when: Any) -> ObjectEvent:
     if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
         raise TypeError("a bucket and a key are text")
-    return ObjectEvent(told, bucket, key, size if isinstance(size, int) and size > 0 else 0)
+    size_bytes = size if isinstance(size, int) and size > 0 else 0
+    return ObjectEvent(told, bucket, key, size_bytes, _seconds(when))
+
+
+def _seconds(when: Any) -> float:
+    """Since 1970; 0 for what is no time, since nothing but a figure goes by it."""
+    try:
+        at = datetime.fromisoformat(when)
+    except (ValueError, TypeError):
+        return 0.0
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

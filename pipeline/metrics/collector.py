@@ -8,6 +8,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import TypeVar
@@ -23,8 +24,8 @@ from pipeline.run_events import LeaseTaken, RunEnded, RunEvent, Searched, ShardL
 
 LAST_WHOLE_RUN = "sensedex_last_whole_run_timestamp_seconds"
 S = TypeVar("S", bound=str)
-# Of which labels, in the order of the table's, there is which value.
-_Values = Mapping[tuple[str, ...], float]
+Values = Mapping[tuple[str, ...], float]
+"""Of which labels, in the order of the table's, there is which value."""
 
 
 class RunCollector(Collector):
@@ -46,8 +47,9 @@ class RunCollector(Collector):
         self._last_whole_run = last_whole_run
         self._ended: RunEnded | None = None
         self._highest: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._upserts = _Histogram("sensedex_upsert_seconds", exemplar)
-        self._searches = _Histogram("sensedex_search_seconds", exemplar)
+        self._upserts = Histogram("sensedex_upsert_seconds", exemplar)
+        self._searches = Histogram("sensedex_search_seconds", exemplar)
+        self._histograms = {one.name: one for one in (self._upserts, self._searches)}
 
     def see(self, progress: RunProgress) -> None:
         """A `pipeline.progress.OnProgress`."""
@@ -80,30 +82,32 @@ class RunCollector(Collector):
         with self._lock:
             values = self._values()
             for name, metric in METRICS.items():
-                if metric.type is MetricType.HISTOGRAM:
-                    tally = self._upserts if name == self._upserts.name else self._searches
-                    yield tally.family(metric)
+                if name in self._histograms:
+                    yield self._histograms[name].family(metric)
                 elif values.get(name):
                     yield self._family(metric, values[name])
 
-    def _values(self) -> Mapping[str, _Values]:
-        now, progress = time.time(), self._progress
-        stages = {(str(stage),): progress.of(stage) for stage in Stage}
-        counts = progress.objects_by_status
+    def _shown(self) -> RunProgress:
+        """The latest snapshot, and the counts that are known once all is done."""
         if self._ended is not None and self._ended.whole:
-            counts = self._ended.objects_by_status
+            return replace(self._progress, objects_by_status=self._ended.objects_by_status)
+        return self._progress
+
+    def _values(self) -> Mapping[str, Values]:
+        now, progress = time.time(), self._shown()
+        stages = {(str(stage),): progress.of(stage) for stage in Stage}
         renewed_at = self._renewed_at
         return {
             "sensedex_run_info": {(self._run_id, version("sensedex")): 1},
-            "sensedex_objects_total": _labelled(counts),
-            "sensedex_shards_total": _labelled(progress.shards),
+            "sensedex_objects_total": labelled(progress.objects_by_status),
+            "sensedex_shards_total": labelled(progress.shards),
             "sensedex_windows_total": {name: s.segments for name, s in stages.items()},
             "sensedex_media_seconds_total": {n: s.media_ms / 1000 for n, s in stages.items()},
             "sensedex_bytes_total": {name: s.bytes for name, s in stages.items()},
             "sensedex_stage_busy_seconds_total": {n: s.busy_seconds for n, s in stages.items()},
-            "sensedex_stage_workers": _labelled({s: progress.workers.get(s, 1) for s in Stage}),
-            "sensedex_queue_depth": _labelled({s: progress.waiting_for(s) for s in Stage}),
-            "sensedex_retries_total": _labelled(progress.retries),
+            "sensedex_stage_workers": labelled({s: progress.workers.get(s, 1) for s in Stage}),
+            "sensedex_queue_depth": labelled({s: progress.waiting_for(s) for s in Stage}),
+            "sensedex_retries_total": labelled(progress.retries),
             "sensedex_lease_age_seconds": {} if renewed_at is None else {(): now - renewed_at()},
             LAST_WHOLE_RUN: {} if self._last_whole_run is None else {(): self._last_whole_run},
             "sensedex_bucket_lag_seconds": {(): self._lag_s(now)},
@@ -115,7 +119,7 @@ class RunCollector(Collector):
             return 0.0
         return max(0.0, now - datetime.fromisoformat(since).timestamp())
 
-    def _family(self, metric: Metric, values: _Values) -> core.Metric:
+    def _family(self, metric: Metric, values: Values) -> core.Metric:
         if metric.type is MetricType.COUNTER:
             counter = core.CounterMetricFamily(metric.name, metric.meaning, labels=metric.labels)
             for labels, value in values.items():
@@ -134,10 +138,10 @@ class RunCollector(Collector):
         return highest
 
 
-class _Histogram:
+class Histogram:
     """Counts by bucket, each with its latest exemplar."""
 
-    def __init__(self, name: str, exemplar: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, name: str, exemplar: Callable[[], Mapping[str, str]] = no_exemplar) -> None:
         self.name = name
         self._bounds = METRICS[name].buckets
         self._exemplar = exemplar
@@ -164,5 +168,6 @@ class _Histogram:
         return family
 
 
-def _labelled(counts: Mapping[S, float]) -> _Values:
+def labelled(counts: Mapping[S, float]) -> Values:
+    """Of a metric with one label."""
     return {(str(name),): value for name, value in counts.items()}

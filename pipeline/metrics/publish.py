@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, core, pushadd_to_gateway, start_http_server
@@ -19,10 +20,12 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from pipeline.metrics.collector import LAST_WHOLE_RUN, RunCollector
+from pipeline.metrics.events_collector import EventsCollector
 from pipeline.metrics.traces import no_exemplar
 from pipeline.settings_metrics import MetricsSettings
 
 JOB = "sensedex"
+EVENTS_JOB = "sensedex-events"
 ANSWER_WITHIN_S = 5.0
 NOT_PUBLISHED = "metrics_not_published"
 # What a way out may fail by: the system, and an answer that is none.
@@ -39,6 +42,45 @@ def published(
     """Metrics of one run, which go out by the ways of the settings until the context has ended.
     `warn` is given a code and a sentence, once for each way that fails. Raises nothing."""
     collector = RunCollector(_last_in(settings.textfile), exemplar)
+    ways = _Ways("metrics.port", settings.port, settings.textfile, JOB, collection)
+    with _going_out(settings, ways, collector, _OfThisRun(collector), warn):
+        yield collector
+
+
+@contextmanager
+def published_events(
+    settings: MetricsSettings, collection: str, warn: Callable[[str, str], None]
+) -> Iterator[EventsCollector]:
+    """The same of a process that serves a queue of events, by ways of its own: a run may be at work
+    beside it, and neither writes over the other's."""
+    collector = EventsCollector()
+    path = settings.textfile
+    beside = None if path is None else path.with_name(f"{path.stem}-events{path.suffix}")
+    ways = _Ways("metrics.events_port", settings.events_port, beside, EVENTS_JOB, collection)
+    with _going_out(settings, ways, collector, collector, warn):
+        yield collector
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What is not the same for runs and for events. `job` and `collection` name the group at the
+    gateway."""
+
+    port_setting: str
+    port: int | None
+    textfile: Path | None
+    job: str
+    collection: str
+
+
+@contextmanager
+def _going_out(
+    settings: MetricsSettings,
+    ways: _Ways,
+    collector: Collector,
+    pushed: Collector,
+    warn: Callable[[str, str], None],
+) -> Iterator[None]:
     # One of its own: that of the process has metrics of others, and those of a run before.
     registry = CollectorRegistry()
     registry.register(collector)
@@ -54,24 +96,24 @@ def published(
                 warn(NOT_PUBLISHED, f"Metrics do not get out by {way}: {why}. The run goes on")
 
     def tell_all() -> None:
-        if settings.textfile is not None:
-            path = settings.textfile
+        if ways.textfile is not None:
+            path = ways.textfile
             told("metrics.textfile", lambda: write_whole(path, generate_latest(registry)))
         if settings.pushgateway is not None:
             gateway = settings.pushgateway
-            told("metrics.pushgateway", lambda: _push(gateway, collection, collector))
+            told("metrics.pushgateway", lambda: _push(gateway, ways, pushed))
 
     with ExitStack() as open_ways:
-        if settings.port is not None:
-            port = settings.port
+        if ways.port is not None:
+            port = ways.port
             told(
-                "metrics.port",
+                ways.port_setting,
                 lambda: open_ways.enter_context(_scraped(port, settings.listen, registry)) or None,
             )
-        if settings.textfile is not None or settings.pushgateway is not None:
+        if ways.textfile is not None or settings.pushgateway is not None:
             open_ways.callback(tell_all)  # when the thread has ended
             open_ways.enter_context(_every(settings.every_s, tell_all))
-        yield collector
+        yield
 
 
 def write_whole(path: Path, text: bytes) -> None:
@@ -97,10 +139,9 @@ class _OfThisRun(Collector):
         return (f for f in self._collector.collect() if whole or f.name != LAST_WHOLE_RUN)
 
 
-def _push(gateway: str, collection: str, collector: RunCollector) -> None:
-    pushadd_to_gateway(
-        gateway, JOB, _OfThisRun(collector), {"collection": collection}, timeout=ANSWER_WITHIN_S
-    )
+def _push(gateway: str, ways: _Ways, pushed: Collector) -> None:
+    group = {"collection": ways.collection}
+    pushadd_to_gateway(gateway, ways.job, pushed, group, timeout=ANSWER_WITHIN_S)
 
 
 @contextmanager

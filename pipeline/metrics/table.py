@@ -45,6 +45,16 @@ class Metric:
 # From a search of a millisecond in memory to a request that the longest timeout lets through.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+# From a batch that begins at once to one behind a film of hours.
+WAITS = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 900.0, 3600.0)
+
+EVENT_LAG = "sensedex_event_lag_seconds"
+EVENT_WAIT = "sensedex_event_to_searchable_seconds"
+MESSAGES = "sensedex_event_messages_total"
+EVENTS_ALONE = frozenset((EVENT_LAG, EVENT_WAIT, MESSAGES))
+EVENTS_LABELS = MappingProxyType({"work": "events"})
+"""Which each sample has of a process that serves a queue of events, and none of a whole run."""
+
 _ALL = (
     Metric(
         "sensedex_run_info", MetricType.GAUGE, "",
@@ -72,7 +82,8 @@ _ALL = (
     ),
     Metric(
         "sensedex_bytes_total", MetricType.COUNTER, "bytes",
-        "size of the objects that the stage has read: `fetch` and `decode`, 0 for the others",
+        "what came from the source (`fetch`, with sidecars; of a film of which ranges are enough, "
+        "the ranges), size of the objects that were decoded (`decode`), 0 for the other stages",
         ("stage",),
     ),
     Metric(
@@ -121,6 +132,22 @@ _ALL = (
         "sensedex_bucket_lag_seconds", MetricType.GAUGE, "seconds",
         "how long the oldest object that the plan found new or changed has been waiting in the "
         "bucket; 0 when the run is whole",
+    ),
+    Metric(
+        EVENT_LAG, MetricType.GAUGE, "seconds",
+        "how old the oldest event is of the batch that is at work, or is to be tried again; 0 "
+        "between batches. What nobody has read yet, the queue knows (SQS: "
+        "ApproximateAgeOfOldestMessage)",
+    ),
+    Metric(
+        EVENT_WAIT, MetricType.HISTOGRAM, "seconds",
+        "from an event's own time to when its object was searchable, or gone, and that was "
+        "committed; of events whose object needed nothing there is none", buckets=WAITS,
+    ),
+    Metric(
+        MESSAGES, MetricType.COUNTER, "messages",
+        "messages of the queue: `done` and deleted, left to come `again` since an object's failure "
+        "may pass, or left as `unreadable`", ("outcome",),
     ),
 )  # fmt: skip
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})

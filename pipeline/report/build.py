@@ -41,7 +41,6 @@ def report_of(
     totals.add_count(Status.UNCHANGED, objects[Action.UNCHANGED])
     totals.add_count(Status.REMOVED, objects[Action.GONE])
     latest = reporter.latest
-    decode = latest.of(Stage.DECODE)
     stages = tuple(
         StageTime(
             str(stage),
@@ -68,7 +67,7 @@ def report_of(
         segments_by_modality=dict(totals.segments_by_modality),
         segments=totals.segments,
         media_seconds=totals.decoded_ms / 1000,
-        bytes_fetched=decode.bytes,
+        bytes_fetched=latest.of(Stage.FETCH).bytes,
         points_in_index=points,
         segments_known=known,
         failures=tuple(totals.failures),

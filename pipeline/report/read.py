@@ -11,7 +11,7 @@ from pipeline.errors import SettingsError, StateCorrupt
 from pipeline.report.history import RUNS_AT_MOST
 from pipeline.report.pace import decode_share_of
 from pipeline.report.record import FailureRow, RunReport
-from pipeline.report.running import RunningRun, read_running
+from pipeline.report.running import RunningRun, RunningState, read_running, read_running_events
 from pipeline.settings import Settings
 from pipeline.state.lease import EVENTS_LEASE, LEASE, read_lease
 from pipeline.state.objects import CurrentState, StateRow, read_state
@@ -35,6 +35,7 @@ class RunStatus:
     lease_holder: str | None
     unfinished_runs: int
     running: RunningRun | None = None
+    running_events: RunningRun | None = None
 
 
 def read_status(settings: Settings) -> RunStatus:
@@ -61,12 +62,20 @@ def read_status(settings: Settings) -> RunStatus:
         ", ".join(holders) or None,
         len(unfinished),
         read_running(store),
+        read_running_events(store),
     )
 
 
 def read_running_run(settings: Settings) -> RunningRun | None:
-    """The part of the status that changes while a run goes on. Raises as `read_status` does."""
-    return read_running(open_store(settings.state.location, settings.source))
+    """The part of the status that changes while a run goes on: the whole run, or the event run
+    where that alone is at work. Raises as `read_status` does."""
+    store = open_store(settings.state.location, settings.source)
+    run = read_running(store)
+    if run is None or run.state is not RunningState.RUNNING:
+        beside = read_running_events(store)
+        if beside is not None and beside.state is RunningState.RUNNING:
+            return beside
+    return run
 
 
 def read_failures(settings: Settings) -> Iterator[FailureRow]:

@@ -45,7 +45,8 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Kept as report.json beside the run's plan and receipts."""
+    """Kept as report.json beside the run's plan and receipts. `bytes_fetched` are those that came
+    from the source, sidecars with them: of a film of which ranges are enough, the ranges."""
 
     run_id: str
     sequence: int

@@ -1,4 +1,5 @@
-"""The run that is at work, or was when it ended, by what its state says: progress and lease.
+"""The run that is at work, or was when it ended, by what its state says: progress and lease. The
+same of the event run, which has its own of both.
 
 Another machine may ask, with no more than a right to read the state.
 """
@@ -7,13 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pipeline.progress import Stage
 from pipeline.records import Status
-from pipeline.state.lease import Lease, is_free, read_lease
-from pipeline.state.run_progress import WHOLE, StageDone, StoredProgress, read_progress
+from pipeline.state.lease import EVENTS_LEASE, Lease, is_free, read_lease
+from pipeline.state.run_progress import (
+    EVENTS_PROGRESS,
+    WHOLE,
+    StageDone,
+    StoredProgress,
+    read_progress,
+)
 from pipeline.state.store import Store
 
 UNWANTED = (Status.FAILED, Status.DENIED, Status.REJECTED)
@@ -31,7 +38,8 @@ class RunningState(StrEnum):
 class RunningRun:
     """`told_seconds_ago` is the age of what is known. `seconds_left` is None where it cannot be
     told yet; `binding_stage` is the one whose workers are busiest, for `binding_share` of the time
-    since the encoder was there. `failed_by` is the code of the error that ended the run."""
+    since the encoder was there. `failed_by` is the code of the error that ended the run. `events`:
+    it does what event notifications have told, and is over in seconds."""
 
     state: RunningState
     run_id: str
@@ -50,6 +58,7 @@ class RunningRun:
     binding_stage: str
     binding_share: float
     failed_by: str
+    events: bool = False
 
     @property
     def failures(self) -> int:
@@ -64,6 +73,14 @@ def read_running(store: Store) -> RunningRun | None:
     if progress is None or progress.ended == WHOLE:
         return None
     return _running(progress, lease, time.time())
+
+
+def read_running_events(store: Store) -> RunningRun | None:
+    """The same of the last event run."""
+    progress, lease = read_progress(store, EVENTS_PROGRESS), read_lease(store, EVENTS_LEASE)
+    if progress is None or progress.ended == WHOLE:
+        return None
+    return replace(_running(progress, lease, time.time()), events=True)
 
 
 def _running(progress: StoredProgress, lease: Lease | None, now: float) -> RunningRun:

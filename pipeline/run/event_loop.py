@@ -18,8 +18,16 @@ from pipeline.events.batch import EventBatch, EventQueue
 from pipeline.places import is_access_point
 from pipeline.planning.named import NamedObjects
 from pipeline.planning.plan import check_source_and_encoders
-from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
+from pipeline.progress import OnProgress, ignore_progress
 from pipeline.run.event_run import EventRunDone, EventRuns
+from pipeline.run.watched_events import EventsWatch, watched_events
+from pipeline.run_events import (
+    NotificationsDone,
+    NotificationsRead,
+    OnEvent,
+    StepRetried,
+    ignore_event,
+)
 from pipeline.s3.queue import MAX_WAIT_S, Queue
 from pipeline.settings import Settings
 from pipeline.source.source import open_source
@@ -71,11 +79,13 @@ def run_events(
     until: Until = Until.STOPPED,
     on_progress: OnProgress = ignore_progress,
     *,
+    on_event: OnEvent = ignore_event,
     say: Callable[[str], None] = lambda _: None,
     wait: Callable[[float], None] = time.sleep,
 ) -> EventsReport:
     """Serve the queue that the settings name. `say` is told, in a sentence, of each batch and of
-    each wait.
+    each wait; `on_progress` and `on_event` what happens in a batch, after the metrics of the
+    settings.
 
     Raises SettingsError where no queue or no bucket is named, QueueUnavailable, QueueRefused, and
     what `EventRuns.run` raises: at once what is permanent, after some tries what may pass. Until
@@ -90,18 +100,19 @@ def run_events(
     events = EventQueue(queue, settings.source, settings.events, say)
     runs = EventRuns(settings, store, source)
     report, began = EventsReport(), time.perf_counter()
-    while True:
-        try:
-            batch = _one_batch(settings, store, events, runs, report, until, on_progress, say, wait)
-        except Transient as error:
-            if until is not Until.STOPPED or not error.retryable:
-                raise
-            say(f"{error} Again in {SERVE_AGAIN_S:g} s.")
-            wait(SERVE_AGAIN_S)
-            continue
-        report.wall_seconds = round(time.perf_counter() - began, 3)
-        if until is Until.ONE_BATCH or (until is Until.EMPTY and _is_empty(batch)):
-            return report
+    with watched_events(settings, on_progress, on_event, say) as watch:
+        while True:
+            try:
+                batch = _one_batch(settings, store, events, runs, report, until, watch, say, wait)
+            except Transient as error:
+                if until is not Until.STOPPED or not error.retryable:
+                    raise
+                say(f"{error} Again in {SERVE_AGAIN_S:g} s.")
+                wait(SERVE_AGAIN_S)
+                continue
+            report.wall_seconds = round(time.perf_counter() - began, 3)
+            if until is Until.ONE_BATCH or (until is Until.EMPTY and _is_empty(batch)):
+                return report
 
 
 def _one_batch(
@@ -111,7 +122,7 @@ def _one_batch(
     runs: EventRuns,
     report: EventsReport,
     until: Until,
-    on_progress: OnProgress,
+    watch: EventsWatch,
     say: Callable[[str], None],
     wait: Callable[[float], None],
 ) -> EventBatch:
@@ -119,17 +130,22 @@ def _one_batch(
     batch = events.gather(DRAIN_WAIT_S if until is Until.EMPTY else MAX_WAIT_S)
     report.elsewhere += batch.elsewhere
     report.unreadable += batch.unreadable
+    watch.tell(NotificationsRead(len(batch.messages), batch.oldest))
     if not batch.messages:
+        watch.tell(NotificationsDone({"unreadable": batch.unreadable}))
         return batch
     began = time.perf_counter()
     named = NamedObjects(batch.places, batch.restored)
     with events.hidden(batch):
         try:
-            done = _tried(runs, named, on_progress, say, wait) if named.places else EventRunDone({})
+            done = _tried(runs, named, watch, say, wait) if named.places else EventRunDone({})
         except BaseException:
-            events.give_back(batch)
+            events.give_back(batch)  # they are as old as they were, and come again
             raise
-        events.finish(batch, done.again)
+        waited = batch.waited(done.settled, time.time())
+        deleted = events.finish(batch, done.again)
+    left = {"again": len(batch.messages) - deleted, "unreadable": batch.unreadable}
+    watch.tell(NotificationsDone({"done": deleted, **left}, waited))
     report.add(batch, done)
     counts = ", ".join(f"{count} {name}" for name, count in done.objects_by_status.items())
     say(
@@ -142,20 +158,24 @@ def _one_batch(
 def _tried(
     runs: EventRuns,
     named: NamedObjects,
-    on_progress: OnProgress,
+    watch: EventsWatch,
     say: Callable[[str], None],
     wait: Callable[[float], None],
 ) -> EventRunDone:
     for delay_s in RETRY_DELAYS_S:
         try:
-            return runs.run(named, ProgressReporter(on_progress))
+            with watch.event_run() as reporter:
+                return runs.run(named, reporter)
         except Transient as error:
             # A lease that was lost is no reason to give up: the next try takes another.
             if not error.retryable and not isinstance(error, LeaseHeld):
                 raise
+            reporter.retried(StepRetried("events", error.code, error.message))
+            reporter.phase(f"again in {delay_s:g} s")
             say(f"{error.message} Again in {delay_s:g} s.")
             wait(delay_s)
-    return runs.run(named, ProgressReporter(on_progress))
+    with watch.event_run() as reporter:
+        return runs.run(named, reporter)
 
 
 def check_writers(settings: Settings, store: Store) -> None:

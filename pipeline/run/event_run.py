@@ -29,7 +29,10 @@ from pipeline.records import Action, Place, PlanRow, ShardReceipt, Status
 from pipeline.run import steps as protocol
 from pipeline.run.begin import Run, began
 from pipeline.run.cluster_checks import for_workers
+from pipeline.run.kept_progress import progress_kept
+from pipeline.run.observers import committed_shard, lease_taken
 from pipeline.run.preflight import index_lost
+from pipeline.run_events import RunEnded
 from pipeline.settings import Settings
 from pipeline.source.source import Source
 from pipeline.state.increments import About, commit_increment
@@ -37,17 +40,23 @@ from pipeline.state.lease import LEASE, LeaseHandle, is_free, read_lease
 from pipeline.state.objects import CurrentState, StateRow, read_state
 from pipeline.state.receipts import RunFolder, new_run_id
 from pipeline.state.run_leases import hold_events_lease
+from pipeline.state.run_progress import EVENTS_PROGRESS
 from pipeline.state.store import Store
+
+# Searchable, or gone: as an event has told.
+_SETTLED = (Status.INDEXED, Status.PARTIAL, Status.REMOVED)
 
 
 @dataclass(frozen=True, slots=True)
 class EventRunDone:
     """What became of them: objects by what was to be done about them, and by how they ended.
-    `again` are those whose failure may pass; they are committed as failed."""
+    `settled` are those that are searchable now, or gone; `again` those whose failure may pass, and
+    which are committed as failed."""
 
     objects_by_action: Mapping[str, int]
     objects_by_status: Mapping[str, int] = field(default_factory=dict)
     segments: int = 0
+    settled: frozenset[Place] = frozenset()
     again: frozenset[Place] = frozenset()
     sequence: int = 0
 
@@ -62,14 +71,17 @@ class EventRuns:
         self._encoders: list[Encoder] = []
 
     def run(self, named: NamedObjects, reporter: ProgressReporter) -> EventRunDone:
-        """Plan, and do what is planned. May be repeated, wherever it was killed.
+        """Plan, and do what is planned. May be repeated, wherever it was killed. Who looks on by
+        the reporter is told what is told of a whole run.
 
         Raises LeaseHeld where another event run is at work, and what a whole run raises.
         """
         with scratch_folder() as folder:
             reporter.phase("planning")
-            planned = self._planned(named, read_state(self._store), folder)
+            planned = self._planned(named, read_state(self._store), folder, reporter)
+            reporter.record_phase("list and plan")
             if planned.nothing_to_do:
+                reporter.tell(RunEnded())
                 return EventRunDone(_counts(planned.summary.objects))
             after = planned.state.newest
             with writing(
@@ -77,7 +89,7 @@ class EventRuns:
             ) as (lease, index):
                 state = read_state(self._store)
                 if state.version != planned.state.version:
-                    planned = self._planned(named, state, folder, index)
+                    planned = self._planned(named, state, folder, reporter, index)
                 return self._write(planned, lease, index, reporter)
 
     def _planned(
@@ -85,6 +97,7 @@ class EventRuns:
         named: NamedObjects,
         state: CurrentState,
         folder: Path,
+        reporter: ProgressReporter,
         index: VectorIndex | None = None,
     ) -> RunPlan:
         def live(assets: Sequence[str]) -> Mapping[str, str]:
@@ -94,7 +107,10 @@ class EventRuns:
                 return _shown(opened, assets)
 
         path = folder / "plan.parquet"
-        return plan_named(self._settings, named, state, self._source, live, path)
+        planned = plan_named(self._settings, named, state, self._source, live, path)
+        waiting_since = _waiting_since(planned)
+        reporter.set_totals(planned.to_embed, len(planned.objects_by_shard), waiting_since)
+        return planned
 
     def _write(
         self, planned: RunPlan, lease: LeaseHandle, index: VectorIndex, reporter: ProgressReporter
@@ -103,21 +119,34 @@ class EventRuns:
         if planned.state.totals.get("segments") and not index.exists():
             raise index_lost(self._settings, planned.state)
         run = began(self._settings, planned, lease, planned.state, {})
+        reporter.tell(lease_taken(run.folder, lease, self._settings, last_run=""))
+        with progress_kept(self._store, run.folder, lease, reporter, EVENTS_PROGRESS):
+            return self._under_lease(run, planned, index, reporter)
+
+    def _under_lease(
+        self, run: Run, planned: RunPlan, index: VectorIndex, reporter: ProgressReporter
+    ) -> EventRunDone:
         index.ensure_collection(run.spaces)
         receipts = []
         for receipt in self._receipts(run, planned, reporter):
+            outcomes = protocol.outcomes_taken(run, planned, receipt)
+            reporter.committed(committed_shard(self._settings, run.folder, receipt, outcomes))
             protocol.load(run, planned, index, receipt, reporter, lambda _, here: here())
             receipts.append(receipt)
         protocol.sweep(run, planned, index, reporter)
         rows = list(_rows(run, planned, receipts))
         self._commit(run, planned, rows, index)
+        reporter.record_phase("write the increment")
         ended = [row for row in rows if row.status is not Status.REMOVED]
+        removed = _counts({Status.REMOVED: len(rows) - len(ended)})
+        reporter.tell(RunEnded(objects_by_status={**reporter.latest.objects_by_status, **removed}))
         return EventRunDone(
             _counts(planned.summary.objects),
             _counts(Counter(str(row.status) for row in rows)),
             sum(row.segments for row in ended),
+            frozenset(row.place for row in rows if row.status in _SETTLED),
             frozenset(row.place for row in ended if row.failure and row.failure.retryable),
-            lease.fencing_token,
+            run.folder.sequence,
         )
 
     def _receipts(
@@ -161,6 +190,13 @@ class _KeptJob(EmbedJob):
 
     def load_encoders(self) -> list[Encoder]:
         return list(self.encoders) or EmbedJob.load_encoders(self)
+
+
+def _waiting_since(planned: RunPlan) -> str:
+    """When the oldest object that is to be embedded was put; as a whole run's plan counts it."""
+    rows = (row for row in read_plan(planned.path) if row.shard >= 0)
+    put = (row.object.last_modified for row in rows if row.action is not Action.RETRY)
+    return min(put, default="")
 
 
 def _shown(index: VectorIndex, assets: Sequence[str]) -> Mapping[str, str]:

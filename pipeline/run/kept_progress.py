@@ -18,7 +18,13 @@ from pipeline.run.watched_steps import code_of
 from pipeline.run_events import ignore_event
 from pipeline.state.lease import LeaseHandle
 from pipeline.state.receipts import RunFolder
-from pipeline.state.run_progress import WHOLE, StageDone, StoredProgress, put_progress
+from pipeline.state.run_progress import (
+    PROGRESS,
+    WHOLE,
+    StageDone,
+    StoredProgress,
+    put_progress,
+)
 from pipeline.state.store import Store
 
 FOLDER_EVERY_S = 2.0
@@ -30,7 +36,11 @@ NOT_KEPT = "progress_not_kept"
 
 @contextmanager
 def progress_kept(
-    store: Store, folder: RunFolder, lease: LeaseHandle, reporter: ProgressReporter
+    store: Store,
+    folder: RunFolder,
+    lease: LeaseHandle,
+    reporter: ProgressReporter,
+    file: str = PROGRESS,
 ) -> Iterator[None]:
     """While the context is open; a run that leaves it by an error is marked with its code, and one
     that is killed leaves what was written last. Nobody writes who has lost the lease. Raises
@@ -44,7 +54,7 @@ def progress_kept(
         nonlocal refused
         try:
             lease.in_time()
-            put_progress(store, notes.now(ended))
+            put_progress(store, notes.now(ended), file)
         except SensedexError as error:
             if not refused:
                 refused = True

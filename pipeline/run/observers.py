@@ -50,12 +50,19 @@ def watched_run(
         if trace is not None:
             reporter.observe(ignore_progress, trace.hear)
             reporter.tell(TraceBegun(trace.trace_id))
-        try:
+        with errors_told(reporter):
             yield reporter
-        except BaseException as error:
-            message = error.message if isinstance(error, SensedexError) else type(error).__name__
-            reporter.tell(RunEnded(code_of(error), message))
-            raise
+
+
+@contextmanager
+def errors_told(reporter: ProgressReporter) -> Iterator[None]:
+    """A run that leaves the context by an error has ended by it, and those who look on hear so."""
+    try:
+        yield
+    except BaseException as error:
+        message = error.message if isinstance(error, SensedexError) else type(error).__name__
+        reporter.tell(RunEnded(code_of(error), message))
+        raise
 
 
 def lease_taken(

@@ -1,4 +1,5 @@
-"""Progress of the run that holds the lease: `progress.json`, for who looks on from elsewhere.
+"""Progress of the run that holds the lease, for who looks on from elsewhere: `progress.json`, and
+`events-progress.json` of the event run that holds the other lease.
 
 Small, and written over again and again without a condition: it is nothing that a run goes by. The
 lease says whether its writer is alive.
@@ -14,6 +15,7 @@ from pipeline.local_files import scratch_folder
 from pipeline.state.store import Store
 
 PROGRESS = "progress.json"
+EVENTS_PROGRESS = "events-progress.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +54,17 @@ class StoredProgress:
 WHOLE = "whole"
 
 
-def put_progress(store: Store, progress: StoredProgress) -> None:
+def put_progress(store: Store, progress: StoredProgress, file: str = PROGRESS) -> None:
     """Write it over what is there. Raises as the store does."""
     with scratch_folder() as folder:
-        path = folder / PROGRESS
+        path = folder / file
         path.write_bytes(codec.to_bytes(progress, sort_keys=True))
-        store.put_file(PROGRESS, path)
+        store.put_file(file, path)
 
 
-def read_progress(store: Store) -> StoredProgress | None:
+def read_progress(store: Store, file: str = PROGRESS) -> StoredProgress | None:
     """None before the first run, and where it is another version's: nothing goes by it."""
-    found = store.read(PROGRESS)
+    found = store.read(file)
     if found is None:
         return None
     try:

@@ -20,7 +20,7 @@ BENCHMARKS = tuple(
     (  # noqa: SIM905
         "start yardsticks planning sources scaling writer decode sampling fetched_bytes "
         "small_objects encode precision load server_load size payload_indexes rebuild recall "
-        "verify pipeline protocol faults estimates"
+        "verify pipeline protocol faults estimates event_latency"
     ).split()
 )
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from rich.console import Console
 
+from flows.cli.log_format import logged_as_asked, told_progress
 from flows.index import given_fields, index_flow, run_in_flow
 from pipeline.errors import (
     BucketNotFound,
@@ -24,6 +26,7 @@ from pipeline.planning.plan import plan
 from pipeline.progress import ProgressReporter
 from pipeline.records import MediaType
 from pipeline.report.read import read_failures, read_report, read_status
+from pipeline.report.record import RunReport
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
@@ -32,6 +35,7 @@ from pipeline.search.labelled import read_queries
 from pipeline.search.request import asked
 from pipeline.search.searcher import open_searcher
 from pipeline.settings import Settings, SourceSettings
+from pipeline.settings_metrics import MetricsSettings
 from pipeline.state.lease import hold_lease
 from pipeline.state.receipts import RunFolder, open_receipts
 from pipeline.state.store import open_store
@@ -39,6 +43,7 @@ from tests.encoders.small_models import clip_folder
 from tests.support import media_files
 from tests.support.run_settings import small_run_settings
 from tests.support.s3_server import S3Server, fill
+from tests.support.scraped import agree, samples
 from tests.support.stopped_runs import stop_before
 
 pytestmark = pytest.mark.usefixtures("ray_running", "prefect_running")
@@ -91,6 +96,17 @@ def labelled_queries(folder: Path) -> Path:
     return path
 
 
+def check_log(text: str, report: RunReport) -> None:
+    """Each line is an object, and the run, its shards and what did not get in are told in them."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    told = {line["asset"]: line["code"] for line in lines if "asset" in line}
+    assert told == {failure.key: failure.code for failure in report.failures}
+    messages = [line["message"] for line in lines]
+    assert messages.count("shard committed") == messages.count("shard loaded") >= 2
+    whole = lines[messages.index("the run is whole")]
+    assert (whole["run"], whole["objects"]) == (report.run_id, report.objects_by_status)
+
+
 def keys_live(settings: Settings) -> dict[str, set[str]]:
     """Of each live key, the generations that a reader sees."""
     found: dict[str, set[str]] = {}
@@ -104,12 +120,19 @@ def keys_live(settings: Settings) -> dict[str, set[str]]:
     return found
 
 
-def test_the_whole_path(bucket: S3Server, tmp_path: Path) -> None:
+def test_the_whole_path(
+    bucket: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     queries = labelled_queries(tmp_path)
     settings = settings_of(tmp_path, bucket.url, search__queries=queries)
 
-    # First run: everything is new, every object ends in exactly one status.
-    report = run_in_flow(settings, RunOptions(), lambda _: None)
+    # First run: everything is new, every object ends in exactly one status. It is looked on at.
+    metrics = MetricsSettings(textfile=tmp_path / "sensedex.prom")
+    capsys.readouterr()
+    with logged_as_asked(["--log-format", "json"]), told_progress(Console()) as told:
+        report = run_in_flow(settings.model_copy(update={"metrics": metrics}), RunOptions(), *told)
+    agree(samples((tmp_path / "sensedex.prom").read_text()), report)
+    check_log(capsys.readouterr().err, report)
     assert dict(report.objects_by_status) == {"indexed": 10, "rejected": 3}
     assert report.objects_by_action == {"new": 13}  # a sidecar is one, too
     assert {f.key: f.code for f in report.failures} == {

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from pipeline.index.vector_index import VectorIndex
 from pipeline.progress import RunProgress
 from pipeline.run.whole_run import run_index
 from pipeline.run_events import LeaseTaken, ObjectEnded, ShardCommitted
+from pipeline.s3.client import session_for
 from pipeline.without_secrets import without_secrets
 from tests.flows.error_scene import NEVER, Scene, plain_environment
 from tests.flows.forked import Commands, Ended, commands
 from tests.support import media_files
+from tests.support.event_bodies import by_s3
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server
 
@@ -83,6 +86,30 @@ def test_a_run_is_told_line_by_line(command: Commands, scene: Scene) -> None:
     assert {line.get("run") for line in lines[:taken]} == {None}
     assert len({line["run"] for line in lines[taken:]}) == 1
     assert "indexed" in ended.stdout, "the report is for a person, as ever"
+
+
+def test_events_are_told_batch_by_batch(command: Commands, scene: Scene) -> None:
+    sqs = session_for(scene.s3.settings())[1].client("sqs", endpoint_url=scene.s3.url)
+    url = sqs.create_queue(QueueName="media")["QueueUrl"]
+    when = datetime.now(UTC).isoformat()
+    for key in ("a.jpg", NOT_MEDIA):
+        body = json.dumps(by_s3("ObjectCreated:Put", key, when=when))
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    scene.settings |= {"events.queue_url": url, "events.batch_seconds": "0.1"}
+    ended = called(command, scene, scene.words("events", "--once", "--log-format", "json"))
+    assert ended.status == Exit.OK, ended.stderr
+    lines = objects(ended)
+    messages = [line["message"] for line in lines]
+    [done] = [line for line in lines if line["message"] == "messages done"]
+    assert done["messages"] == {"done": 2}
+    assert done["seconds"] > 0
+    [rejected] = [line for line in lines if "asset" in line]
+    assert (rejected["asset"], rejected["status"]) == (NOT_MEDIA, "rejected")
+    taken, whole = messages.index("the lease is taken"), messages.index("the run is whole")
+    assert {line.get("run") for line in lines[:taken]} == {None}
+    assert len({line["run"] for line in lines[taken : whole + 1]}) == 1
+    assert "run" not in done, "it is of no one run"
+    assert "2 messages, 2 objects" in ended.stdout, "for a person, as ever"
 
 
 @pytest.mark.parametrize(

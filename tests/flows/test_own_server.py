@@ -28,6 +28,14 @@ with own_server():
     ray_session._abandoned.set()
 ray_session.exit_with(0)
 """
+FAILED = (
+    STARTED.partition("    # As where")[0]
+    + """
+    from prefect.logging.handlers import APILogWorker
+    APILogWorker.instance().send({"name": "a line that nobody takes any more"})
+    sys.exit(3)
+"""
+)
 
 
 @pytest.mark.slow("a process that imports Prefect's server, 4 s")
@@ -48,4 +56,24 @@ def test_a_run_that_was_done_and_gave_ray_up_leaves_no_server(
         assert "sleep 600" in marked(mark)
         run.communicate("go on\n", timeout=120)
     assert run.returncode == 0
+    assert left_over(mark) == []
+
+
+@pytest.mark.slow("a process that imports Prefect's server, 4 s")
+def test_what_a_stopped_server_was_not_told_is_no_line_on_the_screen(
+    root_dir: Path, tmp_path: Path
+) -> None:
+    """Which may be a log in JSON, and nothing else."""
+    mark = f"own-server-{tmp_path}"
+    ended = subprocess.run(
+        [sys.executable, "-c", FAILED],
+        cwd=tmp_path,
+        env={**marked_environment(mark), "PYTHONPATH": str(root_dir)},
+        input="go on\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stderr) == (3, "")
     assert left_over(mark) == []

@@ -19,7 +19,8 @@ from pipeline.errors import StoreUnavailable
 from pipeline.progress import ProgressReporter
 from pipeline.report.read import read_running_run, read_status
 from pipeline.report.running import RunningRun, RunningState, read_running
-from pipeline.run import kept_progress
+from pipeline.run import event_run, kept_progress
+from pipeline.run.event_loop import Until, run_events
 from pipeline.run.step_runner import STATE
 from pipeline.run.whole_run import run_index
 from pipeline.run_events import RunEvent, ShardLoaded
@@ -35,9 +36,10 @@ from pipeline.state.run_progress import (
 )
 from pipeline.state.store import FolderStore
 from tests.support import media_files
+from tests.support.event_scene import EventScene
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
-from tests.support.stopped_runs import stop_before
+from tests.support.stopped_runs import StoppedError, stop_before
 
 STATUS = (
     "import sys; from flows.cli.main import main; sys.argv = ['sensedex', *sys.argv[1:]]; main()"
@@ -106,6 +108,46 @@ def test_a_run_is_seen_while_it_goes_on_and_when_it_died(
     assert "ended by defect" in status_of(settings)
     run_index(settings)
     assert status_of(settings, "--watch") == "No run is at work.\n"
+
+
+def test_an_event_run_is_seen_in_the_same_way(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = EventScene.at(s3_server, tmp_path)
+    monkeypatch.setattr(kept_progress, "FOLDER_EVERY_S", 0.05)
+    scene.put("a.jpg", media_files.jpeg(1))
+    scene.put("no.jpg", b"this is no picture")
+    seen: list[RunningRun] = []
+
+    def look(event: RunEvent) -> None:
+        if isinstance(event, ShardLoaded):
+            while (run := read_running_run(scene.settings)) is None or not run.shards.get("loaded"):
+                pass
+            seen.append(run)
+
+    run_events(scene.settings, Until.ONE_BATCH, on_event=look)
+    [run] = seen
+    assert (run.state, run.events) == (RunningState.RUNNING, True)
+    assert run.objects_by_status == {"indexed": 1, "rejected": 1}
+    assert run.stages["write"].objects == run.total_objects == 2
+    told = printed(run)
+    for words in ("running  event run ", "2/2 objects", "1 rejected"):
+        assert words in told
+    status = read_status(scene.settings)
+    assert (status.running, status.running_events) == (None, None), "it came to its end"
+
+    def die(*_: Any, **__: Any) -> None:
+        raise StoppedError("commit_increment")
+
+    scene.put("b.jpg", media_files.jpeg(2))
+    monkeypatch.setattr(event_run, "commit_increment", die)
+    with pytest.raises(StoppedError):
+        scene.batch()
+    failed = read_status(scene.settings).running_events
+    assert failed is not None
+    assert (failed.state, failed.failed_by) == (RunningState.FAILED, "defect")
+    assert "ended by defect" in printed(failed)
+    assert "Its messages come again." in printed(failed)
 
 
 def killed_run(tmp_path: Path) -> FolderStore:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-PAGES = ("docs/deploy.md", "docs/runbook.md")
+PAGES = ("docs/deploy.md", "docs/runbook.md", "docs/howto.md", "docs/tutorial.md", "README.md")
 SUFFIXES = {".yaml", ".yml", ".toml", ".sh", ".md", ".tf", ".py", ".json", ""}
 # Variables of ours that are no setting: the checkout's folder, and those of infra/'s own scripts.
 NO_SETTING = {"SENSEDEX_FOLDER", "SENSEDEX_IMAGE", "SENSEDEX_TARGET", "SENSEDEX_INSTALL_FFMPEG"}
@@ -48,7 +48,10 @@ def odd_variables(text: str) -> set[str]:
 def commands_in(name: str, text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each call of `sensedex` with its command and options, where the text is code."""
     if name.endswith(".md"):
+        fenced = re.findall(r"^ *```sh[^\n]*\n(.*?)^ *```$", text, flags=re.M | re.S)
+        text = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
         code = [line for line in text.splitlines() if line.startswith("    ")]
+        code += [line for block in fenced for line in block.splitlines()]
         code += re.findall(r"`([^`]+)`", text)
     else:
         code = [line for line in text.splitlines() if not line.lstrip().startswith("#")]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.metrics import table
 from tests.infra import promql
 
-METRICS = {name: metric.labels for name, metric in table.METRICS.items()}
+METRICS = {name: (*metric.labels, *table.EVENTS_LABELS) for name, metric in table.METRICS.items()}
 PROMETHEUS_OWN: dict[str, tuple[str, ...]] = {"up": ()}
 
 

@@ -55,7 +55,13 @@ def test_it_is_the_wheel_that_is_run(wheel: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(where.stdout.splitlines()) == 3
     assert all(Path(line).is_relative_to(wheel) for line in where.stdout.splitlines())
-    assert (wheel / "flows/cli/commit.txt").read_text().strip(), "--version names it"
+    commit = (wheel / "flows/cli/commit.txt").read_text().strip()
+    version = subprocess.run(
+        [wheel / "bin/sensedex", "--version"], cwd=tmp_path,
+        env=environment("wheel", tmp_path, wheel), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert commit
+    assert commit in version.stdout, "by the command that an installer makes"
     assert {path.name for path in wheel.glob("sensedex-*.dist-info/licenses/**/*")} >= {
         "LICENSE", "COPYING.GPL-2",
     }  # fmt: skip

@@ -57,6 +57,24 @@ def test_what_event_bridge_tells(name: str, told: Told) -> None:
     assert events_in(json.dumps(by_event_bridge(name, "a.mp4")))[0].told is told
 
 
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [
+        ("2026-03-02T02:00:11.250Z", 1772416811.25),
+        ("2026-03-02T03:00:11+01:00", 1772416811.0),
+        ("2026-03-02T02:00:11", 1772416811.0),
+        ("yesterday", 0.0),
+        (7, 0.0),
+    ],
+)
+def test_when_it_came_about_is_said_or_not(when: Any, seconds: float) -> None:
+    """Nothing goes by it but a figure: what is no time does not make it no event."""
+    body = by_s3("ObjectCreated:Put", "a.mp4", when=when)
+    assert events_in(json.dumps(body))[0].happened_at == seconds
+    bridged = by_event_bridge("Object Created", "a.mp4") | {"time": when}
+    assert events_in(json.dumps(bridged))[0].happened_at == seconds
+
+
 def test_the_test_event_tells_of_nothing() -> None:
     sent: dict[str, Any] = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "media"}
     assert events_in(json.dumps(sent)) == []

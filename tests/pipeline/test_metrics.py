@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,16 +18,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from flows.cli.demo_server import DemoServer
 from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import VectorIndex
 from pipeline.metrics.collector import LAST_WHOLE_RUN, RunCollector
 from pipeline.metrics.publish import NOT_PUBLISHED, published
-from pipeline.metrics.table import METRICS
+from pipeline.metrics.table import EVENTS_ALONE, METRICS
 from pipeline.progress import RunProgress, Stage, StageProgress
-from pipeline.report.record import RunReport
 from pipeline.run.observers import watched_run
 from pipeline.run.whole_run import run_index
 from pipeline.run_events import LeaseTaken, RunEnded, RunEvent, Searched, ShardLoaded, Warned
@@ -38,26 +36,7 @@ from tests.metrics_docs import DOCUMENT, draw, with_metrics
 from tests.support import media_files
 from tests.support.free_port import free_port
 from tests.support.run_settings import settings_for
-
-Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def samples(text: str) -> Samples:
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def by_label(found: Samples, name: str) -> dict[str, float]:
-    """Of a metric with one label."""
-    return {labels[0][1]: value for (n, labels), value in found.items() if n == name}
-
-
-def names(found: Samples) -> set[str]:
-    return {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum")
-            if not name.endswith("_total") else name for name, _ in found}  # fmt: skip
+from tests.support.scraped import agree, by_label, names, samples, text_of
 
 
 class _Gateway(BaseHTTPRequestHandler):
@@ -88,26 +67,6 @@ def gateway() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def agree(found: Samples, report: RunReport) -> None:
-    """Each figure that the report has, too."""
-    assert by_label(found, "sensedex_objects_total") == dict(report.objects_by_status)
-    stages = {stage.name: stage for stage in report.stages}
-    windows = by_label(found, "sensedex_windows_total")
-    assert {name: windows[name] for name in stages if name != "fetch"} == {
-        name: stage.items for name, stage in stages.items() if name != "fetch"
-    }
-    seconds = by_label(found, "sensedex_media_seconds_total")
-    busy = by_label(found, "sensedex_stage_busy_seconds_total")
-    for name, stage in stages.items():
-        assert seconds[name] == pytest.approx(stage.media_seconds)
-        assert busy[name] == pytest.approx(stage.busy_seconds, abs=1e-4)
-    assert by_label(found, "sensedex_bytes_total")["decode"] == report.bytes_fetched
-    workers = by_label(found, "sensedex_stage_workers")
-    assert {name: workers[name] for name in report.workers_by_stage} == report.workers_by_stage
-    [(_, labels)] = [key for key in found if key[0] == "sensedex_run_info"]
-    assert dict(labels)["run_id"] == report.run_id
 
 
 def test_a_run_is_told_by_every_way(
@@ -151,8 +110,9 @@ def test_a_run_is_told_by_every_way(
         report = run_index(settings, on_event=scrape)
         again = run_index(settings)
     while_searching, at_the_end = map(samples, scraped)
-    assert names(while_searching) == set(METRICS) - {LAST_WHOLE_RUN}, "none was whole before"
-    assert names(at_the_end) == set(METRICS) - {"sensedex_lease_age_seconds"}
+    of_runs = set(METRICS) - EVENTS_ALONE
+    assert names(while_searching) == of_runs - {LAST_WHOLE_RUN}, "none was whole before"
+    assert names(at_the_end) == of_runs - {"sensedex_lease_age_seconds"}
     [age] = [v for (name, _), v in while_searching.items() if name == "sensedex_lease_age_seconds"]
     assert 0 <= age <= settings.state.lease_ttl_s
     agree(at_the_end, report)
@@ -177,12 +137,6 @@ def test_a_run_is_told_by_every_way(
     assert left[LAST_WHOLE_RUN, ()] > at_the_end[LAST_WHOLE_RUN, ()]
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10)
-
-
-def text_of(collector: RunCollector) -> Samples:
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return samples(generate_latest(registry).decode())
 
 
 def test_a_counter_does_not_fall() -> None:

@@ -18,10 +18,12 @@ from pipeline.embed.rows import DecodedRow, Shard
 from pipeline.media.mp4_index import FilmIndex
 from pipeline.progress import Stage, StageProgress
 from pipeline.records import Action, ObjectOutcome, PlanRow, Status
+from pipeline.run.whole_run import run_index
 from pipeline.s3 import client as s3
 from pipeline.s3.listing import list_pages
 from pipeline.settings import SourceSettings
 from pipeline.settings_embedding import DecodeSettings
+from tests.support.run_settings import settings_for
 from tests.support.sparse_films import write_film
 
 KEY = "film.mp4"
@@ -116,12 +118,31 @@ def test_one_that_changes_between_its_parts_has_changed(
 
     monkeypatch.setattr(fetch, "needed_bytes", meanwhile)
     try:
-        windows, outcome, _ = indexed(source, row, "keyframes")
+        windows, outcome, fetched_bytes = indexed(source, row, "keyframes")
     finally:
         client.put_object(Bucket="partial", Key=KEY, Body=before, Metadata={"shot": "1"})
-    assert windows == []
+    assert (windows, fetched_bytes) == ([], 0)
     assert outcome.failure is not None
     assert (outcome.status, outcome.failure.code) == (Status.FAILED, "object_changed")
+
+
+def test_the_report_counts_what_came(source: SourceSettings, tmp_path: Path) -> None:
+    """The ranges that were asked for, and the sidecar; not the size of the film."""
+    row = planned(source)
+    asked_bytes = indexed(source, row, "keyframes")[2]
+    subtitles = b"1\n00:00:00,000 --> 00:00:01,000\na test picture\n"
+    client = s3.make_client(source)
+    client.put_object(Bucket="partial", Key="film.srt", Body=subtitles)
+    settings = settings_for(
+        tmp_path, source.endpoint_url, bucket="partial", decode__sampling="keyframes",
+        encode__encoder="imagebind-demo", embed__engine="loop",
+    )  # fmt: skip
+    try:
+        report = run_index(settings)
+    finally:
+        client.delete_object(Bucket="partial", Key="film.srt")
+    assert report.objects_by_status == {"indexed": 2}, "a sidecar is one, too"
+    assert report.bytes_fetched == asked_bytes + len(subtitles) < 0.5 * row.object.size_bytes
 
 
 def test_the_file_has_holes_and_goes(source: SourceSettings, tmp_path: Path) -> None:

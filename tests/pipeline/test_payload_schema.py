@@ -49,7 +49,10 @@ LEFT_OUT = frozenset(get_args(OptionalField))
 NOT_ALWAYS = frozenset(field.name for field in FIELDS if field.only_where)
 # Only where a manifest or tags are asked for: tests of those sources look at them.
 OF_SOURCES = frozenset({"metadata", "object_tags"})
-LATER = frozenset(field.name for field in FIELDS if field.since != FIRST_VERSION)
+# The collection in tests/fixtures/before_rooms is older than the first release, which may have a
+# field that it has not.
+BEFORE_RELEASE = frozenset({"words"})
+LATER = BEFORE_RELEASE | {field.name for field in FIELDS if field.since != FIRST_VERSION}
 Payloads = Iterable[Mapping[str, Any]]
 
 
@@ -99,7 +102,7 @@ def test_fields_may_be_missing_in_their_case_alone(tmp_path: Path) -> None:
 
 
 def test_an_older_collection_is_as_the_table_says() -> None:
-    """It is of the first version: a field that it does not know is since a later one."""
+    """A field that it does not know came after it, and is named as such."""
     points = json.loads((BEFORE_ROOMS / "points.json").read_bytes()).values()
     check_written(points, LATER | OF_SOURCES)
 

@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import quote_plus
 
 
-def by_s3(name: str, key: str, bucket: str = "media", size: int = 7) -> dict[str, Any]:
+def by_s3(
+    name: str, key: str, bucket: str = "media", size: int = 7, when: str = ""
+) -> dict[str, Any]:
     """As S3 sends it: keys encoded as in a form, slashes left as they are."""
     about = {
         "s3SchemaVersion": "1.0",
@@ -15,6 +17,8 @@ def by_s3(name: str, key: str, bucket: str = "media", size: int = 7) -> dict[str
         "object": {"key": quote_plus(key, safe="/"), "size": size, "sequencer": "0055AED6DCD9028"},
     }
     record = {"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": name, "s3": about}
+    if when:
+        record["eventTime"] = when
     return {"Records": [record]}
 
 

@@ -1,0 +1,107 @@
+"""Every command of README, the tutorial and the how-tos runs, from their text; a block that cannot
+says why."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.error_scene import plain_environment
+from tests.flows.forked import Commands, commands
+from tests.support.doc_commands import Block, beside_blocks, blocks, words_of
+from tests.support.s3_server import S3Server
+
+PAGES = ("README.md", "docs/tutorial.md", "docs/howto.md")
+FILMS = ("photos/dog.jpg", "photos/dog.txt", "photos/cat.jpg", "sounds/bark.wav", "videos/pets.mp4")
+LIMIT_S = 120
+
+
+@pytest.fixture(scope="module")
+def command(root_dir: Path) -> Iterator[Commands]:
+    with commands(root_dir) as forking:
+        yield forking
+
+
+@pytest.fixture
+def reader(root_dir: Path, tmp_path: Path, s3_server: S3Server) -> Reader:
+    """With what the pages take for granted: a bucket `films`, a folder `videos`, some files."""
+    media, here = root_dir / "infra/demo/media", tmp_path / "here"
+    client = s3_server.client()
+    client.create_bucket(Bucket="films")
+    (here / "videos").mkdir(parents=True)
+    for name in FILMS:
+        client.put_object(Bucket="films", Key=name, Body=(media / name).read_bytes())
+        shutil.copy(media / name, here / "videos")
+    for name in ("photos/dog.jpg", "sounds/bark.wav", "photos/cow.jpg"):
+        shutil.copy(media / name, here)
+    environment = plain_environment(tmp_path) | {"SENSEDEX_SOURCE__ENDPOINT_URL": s3_server.url}
+    return Reader(here, environment)
+
+
+class Reader:
+    """Types what a page says, in the folder to which it has led."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self._environment = environment
+
+    def types(self, line: str, command: Commands) -> str:
+        """What was shown; it must not fail."""
+        first, *words = words_of(line)
+        if first == "cd":
+            self.folder = self.folder / words[0]
+            return ""
+        if first != "sensedex":
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=self.folder, env=self._environment,
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            return done.stdout
+        ended = command.sensedex(*words, cwd=self.folder, env=self._environment, limit_s=LIMIT_S)
+        assert ended.status == 0, f"{line}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_runs(
+    page: str, root_dir: Path, reader: Reader, command: Commands
+) -> None:
+    text = (root_dir / page).read_text()
+    assert beside_blocks(text) == []
+    shown = {}
+    for block in blocks(text):
+        if block.reason:
+            print(f"{page}:{block.line} is not run: {block.reason}")
+            continue
+        for line in block.commands:
+            shown[line] = reader.types(line, command)
+    asked = [line for line in shown if line.startswith(('sensedex search "a dog"', "sensedex run"))]
+    assert asked, "a page that leads to no search"
+    for line, told in shown.items():
+        if line == 'sensedex search "a dog"':
+            assert "dog.jpg" in told
+        if line == 'sensedex search "a cow"':
+            assert "cow.jpg" in told
+
+
+def test_what_is_not_run_says_why() -> None:
+    page = (
+        "```sh\nsensedex run \\\n  --json  # now\n# nothing\n```\n   ```sh not run: no GPU\n"
+        "   make gpu\n   ```\n    sensedex status\n"
+    )
+    assert list(blocks(page)) == [
+        Block(1, ("sensedex run    --json  # now",)),
+        Block(6, ("make gpu",), "no GPU"),
+    ]
+    assert words_of("sensedex run    --json  # now") == ["sensedex", "run", "--json"]
+    assert beside_blocks(page) == ["sensedex status"]
+    for info in ("not run:", "later"):
+        with pytest.raises(ValueError, match="is not `not run: REASON`"):
+            list(blocks(f"```sh {info}\nmake\n```\n"))
+    with pytest.raises(ValueError, match="without a command"):
+        list(blocks("```sh\n# make\n```\n"))
