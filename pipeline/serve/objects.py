@@ -19,6 +19,7 @@ from pipeline.errors import (
     ObjectDenied,
     SensedexError,
     StoreUnavailable,
+    Transient,
     printable,
 )
 from pipeline.records import MediaObject
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 MOST_LOOKED_AT = 50_000
 LINK_LASTS_S = 3600
+ASK_AGAIN_S = 5.0  # of a store that did not answer
 
 
 class Objects:
@@ -51,7 +53,9 @@ class Objects:
         if until < time.monotonic():
             error = self._found_out(obj)
             with self._lock:
-                self._seen[seen] = (time.monotonic() + self._look_for_s, error)
+                unknown = isinstance(error, Transient) and not isinstance(error, ObjectChanged)
+                for_s = min(self._look_for_s, ASK_AGAIN_S) if unknown else self._look_for_s
+                self._seen[seen] = (time.monotonic() + for_s, error)
                 self._seen.move_to_end(seen)
                 if len(self._seen) > MOST_LOOKED_AT:
                     self._seen.popitem(last=False)
@@ -84,12 +88,15 @@ class Objects:
             raise
 
     def fetch(self, obj: MediaObject, path: Path) -> None:
-        """All of it, to `path`. Raises as `look` does."""
-        if self._in_folder(obj):
-            self._file(obj)
-            self._folder.fetch(obj, path)
-        else:
-            self._source.fetch(obj, path)
+        """All of an object of a bucket, to `path`. Raises as `look` does."""
+        self._source.fetch(obj, path)
+
+    def in_place(self, obj: MediaObject) -> Path | None:
+        """Its file, where it lies in the folder that is served. Raises as `look` does."""
+        if not self._in_folder(obj):
+            return None
+        self.look(obj)
+        return self._file(obj)
 
     def link(self, obj: MediaObject) -> str | None:
         """An address that plays for an hour, whoever has it; None for a file of a folder. Raises
