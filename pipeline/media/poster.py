@@ -139,9 +139,7 @@ def _turned(frame: VideoFrame, track: PictureTrack, side: int) -> Poster:
     shrunk = Fraction(side, max(chain.scaled_width, chain.scaled_height))
     width = max(1, min(side, round(chain.scaled_width * shrunk)))
     height = max(1, min(side, round(chain.scaled_height * shrunk)))
-    array = cast(
-        "NDArray[np.uint8]", frame.to_ndarray(format="rgb24", width=width, height=height)
-    )
+    array = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24", width=width, height=height))
     if chain.orientation.mirrored:
         array = array[:, ::-1]
     turns = chain.orientation.clockwise_degrees // 90
