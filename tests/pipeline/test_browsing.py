@@ -21,6 +21,7 @@ from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import WAYS, serving
 from tests.support.invented_assets import SPACES, load, unit
 
+pytestmark = pytest.mark.server
 ASSET = asset_id("media", "b.mp4")
 
 
