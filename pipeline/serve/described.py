@@ -131,7 +131,7 @@ def describe(app: FastAPI) -> None:
     for operations in made["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["responses"] |= {"4XX": problem, "5XX": problem}
+            operation["responses"]["default"] = problem
     made["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
