@@ -63,7 +63,11 @@ def test_the_example_of_a_form_is_answered(api: ApiServer, described: dict[str, 
 def test_the_paths_are_those_of_the_document(described: dict[str, Any], root_dir: Any) -> None:
     document = (root_dir / "docs/serve.md").read_text()
     for path, operations in described["paths"].items():
-        for method in operations:
+        for method, operation in operations.items():
+            assert list(operation["responses"]["default"]["content"]) == [
+                "application/problem+json"
+            ]
+            assert "422" not in operation["responses"]
             named = f"`{method.upper()} {path}`"
             either = f"`{method.upper()}`, `HEAD {path}`"
             assert named in document or either in document, named
