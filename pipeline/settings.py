@@ -3,7 +3,7 @@
 They come from a file, the environment and flags; those of decoding and encoding are in
 `pipeline.settings_embedding`, those of Qdrant in `pipeline.settings_index`, those of events in
 `pipeline.settings_events`, those of metrics and traces in `pipeline.settings_metrics`, prices in
-`pipeline.settings_prices`.
+`pipeline.settings_prices`, those of the HTTP API in `pipeline.settings_serve`.
 
 Later wins: defaults < `sensedex.toml` < environment (`SENSEDEX_SOURCE__BUCKET=...`) < flags.
 """
@@ -30,6 +30,7 @@ from pipeline.settings_fields import (
 from pipeline.settings_index import IndexSettings
 from pipeline.settings_metrics import MetricsSettings
 from pipeline.settings_prices import PriceSettings
+from pipeline.settings_serve import ServeSettings
 from pipeline.settings_sources import read_sources
 
 
@@ -272,6 +273,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     prices: PriceSettings = PriceSettings()
     metrics: MetricsSettings = MetricsSettings()
+    serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
     def _frames_fit_the_window(self) -> Settings:

@@ -35,6 +35,9 @@ HOMES = {
     "pysubs2": ("pipeline/source/sidecars.py",),
     "jinja2": ("pipeline/report/",),
     "prometheus_client": ("pipeline/metrics/",),
+    "fastapi": ("pipeline/serve/",),
+    "starlette": ("pipeline/serve/",),
+    "uvicorn": ("pipeline/serve/",),
     "opentelemetry": ("pipeline/metrics/",),
     "matplotlib": (),  # for tests alone, as is moto
     "moto": (),

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from qdrant_client import models as q
 
 from pipeline.ids import anchor_id
-from pipeline.index.asking import Asker
+from pipeline.index.asking import LIVE, Asker
+from pipeline.index.browsing import Browser
 from pipeline.index.collections import Collections, check_fits
 from pipeline.index.connection import Connection, open_connection
 from pipeline.index.oversampling import Oversampling
@@ -219,16 +220,14 @@ class VectorIndex:
         with_payload: bool = True,
     ) -> list[Hit]:
         """The nearest live segments by cosine; `must` are (payload field, value) pairs, `among` ids
-        of points, if it is not all. `exact` compares with every vector in full, whatever the graph
-        and the quantization would do."""
-        fields = [("live", True), ("kind", "segment"), *must]
+        of points, if it is not all. `exact` compares with every vector in full."""
         oversampling = 1.0 if exact else self._oversampling.now()
         with self._call("searching") as client:
             found = client.query_points(
                 self._name,
                 query=vector.astype(np.float32).tolist(),
                 using=vector_name,
-                query_filter=matching(fields, among),
+                query_filter=matching([*LIVE, *must], among),
                 search_params=search_params(self._settings, oversampling, exact=exact),
                 limit=limit,
                 with_payload=with_payload,
@@ -237,8 +236,7 @@ class VectorIndex:
         return [Hit(str(p.id), p.score, p.payload or {}) for p in found]
 
     def count(self, *, live_only: bool = True, exact: bool = True) -> int:
-        """Segments in the index. Not `exact`, it is what a server knows of its payload index
-        without looking at each point: a figure, and no proof."""
+        """Segments in the index; not `exact`, what a server knows without looking at each point."""
         if not exact:  # of one condition, which a server need not guess how many share with another
             return self._count([("live", True) if live_only else ("kind", "segment")], exact=False)
         return self._count([("kind", "segment"), *([("live", True)] if live_only else [])])
@@ -261,11 +259,9 @@ class VectorIndex:
         return low + 1
 
     def _has_above(self, token: int) -> bool:
-        above = q.FieldCondition(key="sequence", range=q.Range(gt=token))
+        above = q.Filter(must=[q.FieldCondition(key="sequence", range=q.Range(gt=token))])
         with self._call("looking for later runs") as client:
-            found, _ = client.scroll(
-                self._name, scroll_filter=q.Filter(must=[above]), limit=1, with_payload=False
-            )
+            found, _ = client.scroll(self._name, scroll_filter=above, limit=1, with_payload=False)
         return bool(found)
 
     def _count(self, fields: Sequence[tuple[str, Any]], *, exact: bool = True) -> int:
@@ -284,14 +280,17 @@ class VectorIndex:
         """The same collection, as a search asks it."""
         return Asker(self._connection, self._settings, self._name)
 
+    def browser(self) -> Browser:
+        """The same collection, looked through."""
+        return Browser(self._connection, self._name)
+
     def metadata(self) -> dict[str, Any]:
         """What was kept with the collection by `keep_metadata`."""
         with self._call("reading the collection") as client:
             return dict(client.get_collection(self._name).config.metadata or {})
 
     def keep_metadata(self, values: Mapping[str, Any]) -> None:
-        """Keep JSON values with the collection, under their names: they are in its snapshots, and
-        go with it."""
+        """Keep JSON values with the collection, under their names; its snapshots have them too."""
         name = self._physical()
         with self._connection.change("keeping what belongs to the collection") as client:
             client.update_collection(name, metadata=dict(values))

@@ -113,6 +113,18 @@ def read_report(settings: Settings, run_id: str | None = None) -> RunReport:
     return _report_at(store, max(names))
 
 
+def read_reports(settings: Settings, limit: int) -> tuple[RunReport, ...]:
+    """The last reports, the newest first; one that cannot be read is left out. Raises
+    StoreUnavailable."""
+    store = open_store(settings.state.location, settings.source)
+    names = sorted(name for name in store.list(RUNS) if name.endswith("/report.json"))
+    found = []
+    for name in reversed(names[-limit:]):
+        with suppress(StateCorrupt):
+            found.append(_report_at(store, name))
+    return tuple(found)
+
+
 def read_earlier(settings: Settings, report: RunReport) -> tuple[RunReport, ...]:
     """The reports of the runs before, in their order, the last of them; one that cannot be read is
     left out."""

@@ -12,8 +12,10 @@ from contextlib import ExitStack, asynccontextmanager
 
 from pipeline.index.async_asking import open_async_asker
 from pipeline.search.driving import AwaitedAnswers
+from pipeline.search.encoded import EncodedTerms
 from pipeline.search.request import SearchRequest
-from pipeline.search.searcher import SearchAnswer, Searcher, open_searcher
+from pipeline.search.searcher import FileTerms, SearchAnswer, Searcher, open_searcher
+from pipeline.search.steps import Scores
 from pipeline.settings import Settings
 
 
@@ -28,11 +30,21 @@ class AsyncSearcher:
         """As `Searcher.answer`, with its errors."""
         return await self.searcher.answer_awaited(request, self._answers)
 
+    async def scores(self, request: SearchRequest, asset_id: str) -> Scores:
+        """What each window of an asset answers, by point and vector. Raises as `answer` does."""
+        return await self.searcher.scores_awaited(request, asset_id, self._answers)
+
 
 @asynccontextmanager
-async def open_async_searcher(settings: Settings) -> AsyncIterator[AsyncSearcher]:
+async def open_async_searcher(
+    settings: Settings,
+    *,
+    encoded: EncodedTerms | None = None,
+    terms_of_file: FileTerms | None = None,
+) -> AsyncIterator[AsyncSearcher]:
     """Raises what `open_searcher` does."""
     with ExitStack() as stack:
-        searcher = await asyncio.to_thread(stack.enter_context, open_searcher(settings))
+        opening = open_searcher(settings, encoded=encoded, terms_of_file=terms_of_file)
+        searcher = await asyncio.to_thread(stack.enter_context, opening)
         async with open_async_asker(searcher.index, settings.index) as answers:
             yield AsyncSearcher(searcher, answers)

@@ -149,7 +149,24 @@ def file_terms(
 
     Raises SettingsError where the file is not media, or has none of the modalities.
     """
-    windows = list(first_windows(path, decode))
+    terms = windows_terms(
+        encoder, list(first_windows(path, decode)), modalities=modalities, weight=weight
+    )
+    if not terms:
+        raise SettingsError(
+            f"{path} has no {' or '.join(modalities)}.", remedy="Give a file that has."
+        )
+    return terms
+
+
+def windows_terms(
+    encoder: Encoder,
+    windows: Sequence[Window],
+    *,
+    modalities: Sequence[Modality],
+    weight: float = 1.0,
+) -> list[QueryTerm]:
+    """A term for each of the modalities that the windows have: the mean of their vectors."""
     terms = []
     for modality in modalities:
         there: list[NDArray[Any]]
@@ -164,10 +181,6 @@ def file_terms(
             terms.append(
                 QueryTerm(modality, (mean / np.linalg.norm(mean)).astype(np.float32), weight)
             )
-    if not terms:
-        raise SettingsError(
-            f"{path} has no {' or '.join(modalities)}.", remedy="Give a file that has."
-        )
     return terms
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.models.spaces import cards_of, load_chosen, spaces_of
 from pipeline.search.calibration import KEPT_AS, Calibration, kept_calibration
 from pipeline.search.driving import AwaitedAnswers, drive, drive_awaited
+from pipeline.search.encoded import EncodedTerms
 from pipeline.search.moments import Moment
 from pipeline.search.query import Query, QueryTerm, default_using, file_terms, words_term
 from pipeline.search.request import Ranking, SearchRequest, Term, TermKind
-from pipeline.search.steps import Found, search_steps
+from pipeline.search.steps import Found, Scores, search_steps, timeline_steps
 from pipeline.search.stored import stored_terms
 from pipeline.settings import Settings
 from pipeline.words import words_asked
@@ -34,6 +35,9 @@ FILES = {
     TermKind.SOUND: (Modality.AUDIO,),
     TermKind.VIDEO: (Modality.VISION, Modality.AUDIO),
 }
+FileTerms = Callable[[Encoder, Term], Sequence[QueryTerm]]
+"""The vectors of a term that is a picture, a sound or a video, of weight 1. By default its value is
+a path, on this machine; who takes requests from elsewhere gives another, and no path is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +60,24 @@ class Searcher:
     """An open index with the encoders that filled it; each is loaded when first asked."""
 
     def __init__(
-        self, index: VectorIndex, cards: Sequence[EncoderCard], settings: Settings
+        self,
+        index: VectorIndex,
+        cards: Sequence[EncoderCard],
+        settings: Settings,
+        *,
+        encoded: EncodedTerms | None = None,
+        terms_of_file: FileTerms | None = None,
     ) -> None:
         self.index = index
+        self.encoded = encoded or EncodedTerms()
+        self._terms_of_file = terms_of_file or self.terms_by_path
         self._asker = index.asker()
         self._loading = threading.Lock()
         self._settings = settings
         self._loaded: dict[str, Encoder] = {}
         spaces = spaces_of(cards)
         self._encoder_of = {space.vector_name: space.encoder for space in spaces}
-        self._modality_of = {space.vector_name: space.modality for space in spaces}
+        self.modality_of = {space.vector_name: space.modality for space in spaces}
         self._fingerprints = tuple(card.fingerprint() for card in cards)
         self._calibration: Calibration | None = None
         self._looked_at = -LOOKED_AT_FOR_S
@@ -84,6 +96,25 @@ class Searcher:
         """The same, for an event loop (`awaited.py`)."""
         return _answer(request, await drive_awaited(self._steps(request), answers))
 
+    async def scores_awaited(
+        self, request: SearchRequest, asset_id: str, answers: AwaitedAnswers
+    ) -> Scores:
+        """What each window of an asset answers, by point and vector. Raises as `answer` does."""
+        return await drive_awaited(self._timeline(request, asset_id), answers)
+
+    def encoder_for(self, using: Sequence[str] = ()) -> Encoder:
+        """The one that a search over these vectors is encoded by, loaded. Raises SettingsError for
+        vectors that are not there, or of two encoders."""
+        return self._encoder(self._encoder_asked(using))
+
+    def terms_by_path(self, encoder: Encoder, term: Term) -> list[QueryTerm]:
+        """Of the file at the path that is the term's value. Raises SettingsError."""
+        wanted = FILES[term.kind]
+        there = tuple(m for m in wanted if m in encoder.card.modalities)
+        path, decode = Path(term.value), self._settings.decode
+        made = file_terms(encoder, path, decode, modalities=there or wanted)
+        return [replace(one, label=path.name) for one in made]
+
     def calibration(self) -> Calibration | None:
         """What is kept with the collection, looked at once a minute. Raises IndexUnavailable."""
         if time.monotonic() - self._looked_at >= LOOKED_AT_FOR_S:
@@ -96,6 +127,10 @@ class Searcher:
         query = yield from self._query(request)
         has_words = bool(query.words) and self._asker.has_index("words")
         return (yield from search_steps(query, self.calibration(), has_words=has_words))
+
+    def _timeline(self, request: SearchRequest, asset_id: str) -> Generator[Asked, Any, Scores]:
+        query = yield from self._query(request)
+        return (yield from timeline_steps(query, asset_id))
 
     def _query(self, request: SearchRequest) -> Generator[Asked, Any, Query]:
         encoder = self._encoder(self._encoder_asked(request.using))
@@ -157,20 +192,16 @@ class Searcher:
         self, encoder: Encoder, term: Term, part: int, names: Sequence[str]
     ) -> Generator[Asked, Any, list[QueryTerm]]:
         if term.kind is TermKind.POINT:
-            modalities = {name: self._modality_of[name] for name in names}
+            modalities = {name: self.modality_of[name] for name in names}
             return (yield from stored_terms(term, modalities, part))
         if term.kind is TermKind.WORDS:
-            made = [words_term(encoder, term.value, term.weight)]
+            key = ("words", encoder.card.name, term.value)
+            made: Sequence[QueryTerm] = self.encoded.of(
+                key, lambda: (replace(words_term(encoder, term.value), label=term.value),)
+            )
         else:
-            wanted = FILES[term.kind]
-            there = tuple(m for m in wanted if m in encoder.card.modalities)
-            path, decode = Path(term.value), self._settings.decode
-            made = file_terms(encoder, path, decode, modalities=there or wanted, weight=term.weight)
-        label = term.value if term.kind is TermKind.WORDS else Path(term.value).name
-        return [
-            QueryTerm(one.modality, one.vector, one.weight, label, term.required, part)
-            for one in made
-        ]
+            made = self._terms_of_file(encoder, term)
+        return [replace(one, weight=term.weight, required=term.required, part=part) for one in made]
 
 
 def _answer(request: SearchRequest, found: Found) -> SearchAnswer:
@@ -183,7 +214,12 @@ def _joined(*names: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def open_searcher(settings: Settings) -> Iterator[Searcher]:
+def open_searcher(
+    settings: Settings,
+    *,
+    encoded: EncodedTerms | None = None,
+    terms_of_file: FileTerms | None = None,
+) -> Iterator[Searcher]:
     """Open the index; encoders come when asked. Raises IndexUnavailable, IndexMismatch, and
     SettingsError where nothing was indexed yet."""
     nothing_yet = SettingsError(
@@ -197,4 +233,4 @@ def open_searcher(settings: Settings) -> Iterator[Searcher]:
             raise nothing_yet
         cards = cards_of(settings)
         index.ensure_collection(spaces_of(cards))
-        yield Searcher(index, cards, settings)
+        yield Searcher(index, cards, settings, encoded=encoded, terms_of_file=terms_of_file)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NoReturn
 from pipeline.media import nvdec
 from pipeline.media.decode import decode, read_common_still
 from pipeline.media.nvdec import NvdecUse
+from pipeline.media.poster import poster
 from pipeline.media.sandbox import kernel
 from pipeline.media.sandbox.limits import CpuBudget, allow_cpu_for_next, limit_memory_and_files
 from pipeline.media.sandbox.picture_area import AreaInChild
@@ -30,6 +31,7 @@ from pipeline.media.sandbox.protocol import (
     send_error,
     send_facts,
     send_item,
+    send_poster,
     send_still,
 )
 from pipeline.media.square import to_square
@@ -81,6 +83,9 @@ def _decode_one(
     if "try" in request:
         means |= {"namespace": has_namespace}
         send_facts(data, means | _try_to_get_out(**request["try"]))
+        return
+    if "poster" in request:
+        send_poster(data, poster(path, settings, **request["poster"]))
         return
     wire_bytes = request.get("ranges_bytes")
     fetched = None if wire_bytes is None else receive_ranges(data, wire_bytes)

@@ -14,7 +14,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,12 +22,14 @@ from typing import Any, BinaryIO
 from pipeline.byte_ranges import ByteRanges
 from pipeline.errors import MediaRejected
 from pipeline.media.nvdec import NvdecUse
+from pipeline.media.poster import Poster
 from pipeline.media.sandbox.protocol import GIVEN, BrokenWireError, receive
 from pipeline.media.sandbox.server_process import EXIT_WAIT_S, request_child
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
 from pipeline.settings_embedding import DecodeSettings
 
+_LAST_WORDS = (DecodeEnd, Poster, Exception)
 _LAST_WORD_WAIT_S = 10.0
 """Long for the same reason as EXIT_WAIT_S. A child that has said its last word ends at once."""
 
@@ -60,6 +62,30 @@ def decode_in_child(
     more: dict[str, Any] = {} if there is None else {"ranges_bytes": len(there)}
     if nvdec is not None:
         more["nvdec"] = dataclasses.asdict(nvdec)
+    with contextlib.closing(_told(path, settings, more, there, on_exit)) as items:
+        for item in items:
+            if not isinstance(item, Poster):
+                yield item
+
+
+def poster_in_child(path: Path, settings: DecodeSettings, at_ms: int, side: int) -> Poster:
+    """`pipeline.media.poster.poster` in a child. Raises what `decode_in_child` raises."""
+    more = {"poster": {"at_ms": at_ms, "side": side}}
+    with contextlib.closing(_told(path, settings, more)) as items:
+        for item in items:
+            if isinstance(item, Poster):
+                return item
+    raise MediaRejected("The decoder gave no picture.", code="decoder_crashed")
+
+
+def _told(
+    path: Path,
+    settings: DecodeSettings,
+    more: dict[str, Any],
+    there: bytes | None = None,
+    on_exit: Callable[[ChildExit], None] | None = None,
+) -> Generator[MediaInfo | Window | DecodeEnd | Poster, None, None]:
+    """What a new child says, as it comes, until its last word."""
     job = start_job(path, settings, **more)
     if there is not None:
         job.tell(there)
@@ -69,7 +95,7 @@ def decode_in_child(
         while True:
             try:
                 item = receive(job.read_into)
-                finished = isinstance(item, DecodeEnd | Exception)
+                finished = isinstance(item, _LAST_WORDS)
             except BrokenWireError as error:
                 exited = job.end(_LAST_WORD_WAIT_S)
                 raise _verdict(exited, settings, str(error)) from error
@@ -86,7 +112,7 @@ def decode_in_child(
             if isinstance(item, Exception):
                 raise item
             yield item
-            if isinstance(item, DecodeEnd):
+            if finished:
                 return
     finally:
         exited = exited or job.end(_LAST_WORD_WAIT_S if finished else 0.0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.byte_ranges import ByteRanges, NotFetchedError
 from pipeline.errors import MediaRejected
 from pipeline.media.nvdec import DeviceUnavailable
+from pipeline.media.poster import LARGEST_SIDE, Poster
 from pipeline.media.window import FRAME_PX, SAMPLES_PER_MS, DecodeEnd, Window
 from pipeline.records import MediaInfo, MediaType, Segment, Status
 
@@ -119,6 +120,13 @@ def receive_ranges(connection: socket.socket, size_bytes: int) -> ByteRanges:
     return ByteRanges.from_bytes(bytes(data))
 
 
+def send_poster(connection: socket.socket, poster: Poster) -> None:
+    """One message, the pixels behind it."""
+    height, width, _ = poster.pixels.shape
+    _send_header(connection, {"is": "poster", "size": [width, height]})
+    connection.sendall(np.ascontiguousarray(poster.pixels).data.cast("B"))
+
+
 def send_error(connection: socket.socket, error: BaseException) -> None:
     """A MediaRejected or DeviceUnavailable as it is; an OSError by its number; else the name."""
     header: dict[str, Any] = {"is": "crash", "message": f"{type(error).__name__}: {error}"}
@@ -137,7 +145,7 @@ def send_error(connection: socket.socket, error: BaseException) -> None:
     _send_header(connection, header)
 
 
-def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
+def receive(read_into: Callable[[memoryview], None]) -> Item | Poster | Exception:
     """The next item, or the error that the other side ended with.
 
     `read_into` fills a whole buffer. Raises BrokenWireError for what is no message.
@@ -147,6 +155,8 @@ def receive(read_into: Callable[[memoryview], None]) -> Item | Exception:
         kind = header.pop("is")
         if kind == "window":
             return _receive_window(header, read_into)
+        if kind == "poster":
+            return _receive_poster(header, read_into)
         if kind == "info":
             return _info(header)
         if kind == "end":
@@ -209,3 +219,12 @@ def _receive_window(header: Mapping[str, Any], read_into: Callable[[memoryview],
         sound = np.empty(samples, np.dtype("<i2"))
         read_into(sound.data.cast("B"))
     return Window(segment, frames, sound)
+
+
+def _receive_poster(header: Mapping[str, Any], read_into: Callable[[memoryview], None]) -> Poster:
+    width, height = (int(number) for number in header["size"])
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise BrokenWireError(f"a poster of {width}x{height}")
+    pixels = np.empty((height, width, 3), np.uint8)
+    read_into(pixels.data.cast("B"))
+    return Poster(pixels)

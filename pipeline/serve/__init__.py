@@ -1,0 +1,1 @@
+"""The HTTP API and its page; the home of fastapi and uvicorn."""
