@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -46,11 +46,11 @@ def serve(
     ] = Path(".sensedex/demo"),
 ) -> None:
     """Serve searches over HTTP, and a page that plays the moments."""
-    check_installed()
+    check_installed("sensedex serve", NEEDED)
     own = {name: value for name, value in ((SERVE_HOST, host), (SERVE_PORT, port)) if value}
     if port == 0:
         own[SERVE_PORT] = 0
-    with _settings(options, own, folder if demo else None) as settings:
+    with served_settings(options, own, folder if demo else None) as settings:
         from pipeline.serve.server import serve as run_server
 
         collection = settings.index.collection
@@ -63,7 +63,10 @@ def serve(
 
 
 @contextmanager
-def _settings(options: o.Options, own: dict[str, object], demo: Path | None) -> Iterator[Settings]:
+def served_settings(
+    options: o.Options, own: dict[str, object], demo: Path | None
+) -> Iterator[Settings]:
+    """With what the command's own options say, or those of a demo, which runs meanwhile."""
     with ExitStack() as stack:
         if demo is None:
             yield options.settings(**{name.replace(".", "__"): v for name, v in own.items()})
@@ -74,12 +77,12 @@ def _settings(options: o.Options, own: dict[str, object], demo: Path | None) -> 
         yield stack.enter_context(demo_again(demo, chosen.serve))
 
 
-def check_installed() -> None:
+def check_installed(command: str, needed: Sequence[str]) -> None:
     """Raises SettingsError where the extra is not installed."""
-    missing = [name.replace("_", "-") for name in NEEDED if find_spec(name) is None]
+    missing = [name.replace("_", "-") for name in needed if find_spec(name) is None]
     if missing:
         raise SettingsError(
-            f"`sensedex serve` needs {' and '.join(missing)}, which this installation lacks.",
+            f"`{command}` needs {' and '.join(missing)}, which this installation lacks.",
             remedy="Install them: pip install 'sensedex[serve]'.",
         )
 
