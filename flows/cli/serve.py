@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -64,7 +64,7 @@ def serve(
 
 @contextmanager
 def served_settings(
-    options: o.Options, own: dict[str, object], demo: Path | None
+    options: o.Options, own: Mapping[str, object], demo: Path | None
 ) -> Iterator[Settings]:
     """With what the command's own options say, or those of a demo, which runs meanwhile."""
     with ExitStack() as stack:

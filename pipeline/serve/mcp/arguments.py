@@ -1,5 +1,5 @@
-"""What an agent gives to each tool: records that check themselves, whose JSON schemas and
-descriptions are all that the agent knows of them. They become the `SearchRequest` of the HTTP API.
+"""Arguments of the tools: records that check themselves, whose JSON schemas and descriptions are all
+that an agent knows of them. They become the `SearchRequest` of the HTTP API.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ class SearchMomentsGiven:
     where: Where = ()
     limit: Moments = 10
     cursor: Cursor = ""
-    per_asset: Annotated[
-        int, Field(ge=1, le=100, description="Moments of one asset, at most.")
-    ] = 3
+    per_asset: Annotated[int, Field(ge=1, le=100, description="Moments of one asset, at most.")] = 3
     group: Annotated[
         bool,
         Field(description="An asset's moments stand together; `limit` counts assets, not moments."),

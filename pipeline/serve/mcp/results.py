@@ -1,4 +1,4 @@
-"""What the tools answer: the models of the HTTP API less its addresses, which nobody can open here,
+"""Results of the tools: the models of the HTTP API less its addresses, which nobody can open here,
 and with what a moment says, so that an agent need not look it up.
 """
 
@@ -73,9 +73,7 @@ def moments_found(found: Mapping[str, Any]) -> dict[str, Any]:
 def asset_found(asset: Mapping[str, Any], segments: Mapping[str, Any] | None) -> dict[str, Any]:
     """`AssetFound`, of the API's `Asset` and `Segments`."""
     windows = {"segments": [], "cursor": ""} if segments is None else segments
-    return _kept(
-        AssetFound, {**asset, "windows": windows["segments"], "cursor": windows["cursor"]}
-    )
+    return _kept(AssetFound, {**asset, "windows": windows["segments"], "cursor": windows["cursor"]})
 
 
 def _said(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def make_server(service: Service, version: str, on_called: OnCalled) -> Server[A
     )
 
 
-async def _answered(service: Service, tool: ServedTool, arguments: dict[str, Any]) -> CallToolResult:
+async def _answered(
+    service: Service, tool: ServedTool, arguments: dict[str, Any]
+) -> CallToolResult:
     answer = await tool.call(service, given(tool.given, json.dumps(arguments)))
     text = json.dumps(answer, ensure_ascii=False)
     # As text, too: for clients that know no structured content.

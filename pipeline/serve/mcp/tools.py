@@ -28,25 +28,27 @@ SEARCH = """\
 Find moments in pictures, sounds and videos by what is seen, heard or said.
 
 A moment is a stretch of one asset that answers the question: start_ms to end_ms, in milliseconds
-from the asset's beginning (a still: 0 to 0), and best_ms, the middle of its best window, is where to
+from the asset's beginning (a still: 0 to 0); best_ms, the middle of its best window, is where to
 look. Terms are added up by their weights; a term with a negative weight is taken away, so that
 moments like it rank lower. `where` narrows by facts: type, tags, date, size, duration, key.
 
-Moments come best first. `score` orders this list alone: compare it with no other search's, and take
-no fixed bound for "found". `share`, where not null, is the share of the collection that scores lower
-(0.99: better than 99 in 100) and can be compared. `cosine` is of one vector, and cosines of vision
-and audio are on different scales. There are always nearest moments, also where nothing fits: judge by
-`share`, `why`, `text` and `words` (words of the question that are in its name or text)."""
+Moments come best first. `score` orders this list alone: compare it with no other search's, and
+take no fixed bound for "found". `share`, where not null, is the share of the collection that
+scores lower (0.99: better than 99 in 100) and can be compared. `cosine` is of one vector, and
+cosines of vision and audio are on different scales. There are always nearest moments, also where
+nothing fits: judge by `share`, `why`, `text` and `words` (words of the question that are in its
+name or text)."""
 
 GET_ASSET = """\
-Look up one asset by its asset_id: key, uri, type, size, date, duration, metadata (`payload`), whether
-it can still be played (`stale` is null), and its windows in the order of time, each with what is said
-in it (`text`) and tags. Use it to see what surrounds a moment. More windows come with `cursor`."""
+Look up one asset by its asset_id: key, uri, type, size, date, duration, metadata (`payload`),
+whether it can still be played (`stale` is null), and its windows in the order of time, each with
+what is said in it (`text`) and tags. Use it to see what surrounds a moment. More windows come with
+`cursor`."""
 
 SIMILAR = """\
-Find moments of other assets that are like one window of an asset: pass a moment's asset_id, and its
-best_ms as at_ms. The stored vectors are compared, what is seen with what is seen and what is heard
-with what is heard. The answer is as that of search_moments; `where` narrows it."""
+Find moments of other assets that are like one window of an asset: pass a moment's asset_id, and
+its best_ms as at_ms. The stored vectors are compared, what is seen with what is seen and what is
+heard with what is heard. The answer is as that of search_moments; `where` narrows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How messages come: over standard input and output, for a client that starts this process, or over
+"""Serve the protocol over standard input and output, for a client that starts this process, or over
 HTTP, behind the guard of the API."""
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ async def _serve_stdio(
 
 @contextmanager
 def _ended_at_once() -> Iterator[None]:
-    """A signal ends the process, as clients expect of one that they have started. A thread waits for
-    a line of standard input, which nothing interrupts, so that an orderly end would wait for it; and
+    """A signal ends the process, as clients expect of one that they have started. A thread waits
+    for a line of standard input, which nothing interrupts: an orderly end would wait for it, and
     what only reads has nothing to put in order."""
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
