@@ -26,6 +26,7 @@ from tests.support.run_settings import small_run_settings
 
 NASTY = tuple(key for key in KEYS if key not in NO_KEYS_OF_SEAWEED)
 FILM, SOUND, PICTURE = "films/one.mp4", "sounds/two.wav", "pictures/0.jpg"
+LARGE = "pictures/large.jpg"
 READY_WITHIN_S = 120
 
 
@@ -73,6 +74,8 @@ def indexed_corpus(folder: Path, endpoint: str) -> ServedCorpus:
     something else."""
     objects = {f"pictures/{n}.jpg": media_files.jpeg(n) for n in range(3)}
     objects |= {FILM: media_files.mp4(7), SOUND: media_files.wav(3)}
+    # A decoder stops where the picture ends.
+    objects[LARGE] = media_files.jpeg(50) + bytes(12_000_000)
     objects |= {key: media_files.jpeg(100 + n) for n, key in enumerate(NASTY)}
     bucket = f"b-{uuid.uuid4().hex}"
     settings = small_run_settings(folder, endpoint, bucket=bucket, embed__engine="loop")
