@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,13 +17,16 @@ from typing import Any, TypeVar
 
 import httpx2
 import pytest
+import typer
 from jsonschema import Draft202012Validator
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, Tool
 
-from pipeline.search.request import asked
+from flows.cli.main import app
+from pipeline.search.request import TermKind, asked
 from pipeline.search.searcher import open_searcher
+from pipeline.serve.mcp.arguments import SearchMomentsGiven, given
 from pipeline.serve.mcp.server import Called
 from pipeline.serve.mcp.transports import serve_http
 from pipeline.serve.service import Service
@@ -268,3 +272,19 @@ def test_only_who_has_a_key_asks_and_only_so_much(served: ApiServer) -> None:
         assert http.get("/mcp", headers=keyed).status_code == 405
         long = {**ping, "params": {"_meta": {"x": "x" * 300_000}}}
         assert http.post("/mcp", json=long, headers=keyed).status_code == 413
+
+
+def test_the_page_has_what_a_client_and_an_agent_may_send(root_dir: Path) -> None:
+    page = (root_dir / "docs/mcp.md").read_text()
+    client, search = (json.loads(part) for part in re.findall(r"```json\n(.*?)```", page, re.S))
+    started = client["mcpServers"]["sensedex"]
+    assert started["command"] == "sensedex"
+    command = typer.main.get_command(app)
+    with command.make_context("sensedex", started["args"][:1]) as whole:
+        tool = command.get_command(whole, "mcp")  # type: ignore[attr-defined]
+        parsed = tool.make_context("mcp", started["args"][1:], parent=whole)
+    assert parsed.params["bucket"] == "films"
+    request = given(SearchMomentsGiven, json.dumps(search)).request()
+    assert [term.required for term in request.terms] == [True, True, False, False]
+    assert [term.kind for term in request.terms][-1] == TermKind.POINT
+    assert len(request.where) == 3
