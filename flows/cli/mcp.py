@@ -11,7 +11,7 @@ import typer
 
 from flows.cli import options as o
 from flows.cli.log_format import with_log_format
-from flows.cli.serve import SERVE_HOST, SERVE_PORT, check_installed, served_settings, tell
+from flows.cli.serve import check_installed, served_settings, tell
 from flows.cli.versions import versions
 from flows.json_lines import Level, json_lines, record_defect
 from pipeline.errors import SettingsError
@@ -49,9 +49,7 @@ def mcp(
             "--host and --port are of --http; without it, the client is at standard input.",
             remedy="Add --http, or leave them out.",
         )
-    given = {SERVE_HOST: host, SERVE_PORT: port}
-    own = {name: value for name, value in given.items() if value is not None}
-    with served_settings(options, own, folder if demo else None) as settings:
+    with served_settings(options, host, port, folder if demo else None) as settings:
         from pipeline.serve.mcp.transports import PATH, serve_http, serve_stdio
 
         collection, version = settings.index.collection, versions()["sensedex"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 NEEDED = ("uvicorn", "python_multipart")
-SERVE_HOST = "serve.host"
-SERVE_PORT = "serve.port"
 
 
 @o.with_settings
@@ -47,10 +45,7 @@ def serve(
 ) -> None:
     """Serve searches over HTTP, and a page that plays the moments."""
     check_installed("sensedex serve", NEEDED)
-    own = {name: value for name, value in ((SERVE_HOST, host), (SERVE_PORT, port)) if value}
-    if port == 0:
-        own[SERVE_PORT] = 0
-    with served_settings(options, own, folder if demo else None) as settings:
+    with served_settings(options, host, port, folder if demo else None) as settings:
         from pipeline.serve.server import serve as run_server
 
         collection = settings.index.collection
@@ -64,17 +59,18 @@ def serve(
 
 @contextmanager
 def served_settings(
-    options: o.Options, own: Mapping[str, object], demo: Path | None
+    options: o.Options, host: str | None, port: int | None, demo: Path | None
 ) -> Iterator[Settings]:
-    """With what the command's own options say, or those of a demo, which runs meanwhile."""
-    with ExitStack() as stack:
-        if demo is None:
-            yield options.settings(**{name.replace(".", "__"): v for name, v in own.items()})
-            return
-        from flows.cli.demo_again import demo_again
+    """With --host and --port; of a demo, where its folder is given, whose bucket runs meanwhile."""
+    given = {"serve__host": host, "serve__port": port}
+    settings = options.settings(**{n: value for n, value in given.items() if value is not None})
+    if demo is None:
+        yield settings
+        return
+    from flows.cli.demo_again import demo_again
 
-        chosen = options.settings(**{name.replace(".", "__"): v for name, v in own.items()})
-        yield stack.enter_context(demo_again(demo, chosen.serve))
+    with demo_again(demo, settings.serve) as of_demo:
+        yield of_demo
 
 
 def check_installed(command: str, needed: Sequence[str]) -> None:

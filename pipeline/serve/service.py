@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from encoders.errors import EncoderError
 from pipeline import codec
@@ -22,7 +22,6 @@ from pipeline.report.read import read_report, read_reports, read_running_run
 from pipeline.search.awaited import AsyncSearcher, open_async_searcher
 from pipeline.search.encoded import EncodedTerms
 from pipeline.search.request import SearchRequest, Term, TermKind
-from pipeline.search.searcher import SearchAnswer
 from pipeline.serve.addresses import Addresses, run_facts
 from pipeline.serve.bodies import without_files
 from pipeline.serve.keys import Keys
@@ -34,6 +33,7 @@ from pipeline.serve.turns import Turns, Workers
 from pipeline.serve.uploads import UploadedTerms
 from pipeline.settings import Settings
 
+R = TypeVar("R")
 MOST_SEGMENTS = 1_000
 READERS = 16
 LOOK_WITHIN_S = 3.0
@@ -79,7 +79,7 @@ class Service:
         """`answers.Found`. `look`: whether each object is looked at, so that none is shown as
         playable that is not."""
         began = time.perf_counter()
-        found = await self._answered(without_files(request))
+        found = await self._in_turn(self.searcher.answer(without_files(request)))
         seconds = time.perf_counter() - began
         self.metrics.searched(seconds)
         stale = await self._stale((m.payload for m in found.moments), look=look)
@@ -215,10 +215,7 @@ class Service:
         self.readers.close()
         self.decoders.close()
 
-    async def _answered(self, request: SearchRequest) -> SearchAnswer:
-        return await self._in_turn(self.searcher.answer(request))
-
-    async def _in_turn(self, asked: Any) -> Any:
+    async def _in_turn(self, asked: Coroutine[Any, Any, R]) -> R:
         within_s = self.settings.serve.answer_within_s
         try:
             async with asyncio.timeout(within_s), self._searching.one():

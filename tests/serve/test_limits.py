@@ -14,9 +14,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.serve.conftest import KEY, OTHER_KEY
 from tests.support import media_files
-from tests.support.api_server import LARGE, ApiServer
+from tests.support.api_server import KEY, LARGE, OTHER_KEY, ApiServer
 
 PHOTO = json.dumps({"terms": [{"kind": "image", "value": "photo"}]})
 
