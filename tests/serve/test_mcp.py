@@ -30,8 +30,15 @@ from pipeline.serve.mcp.arguments import SearchMomentsGiven, given
 from pipeline.serve.mcp.server import Called
 from pipeline.serve.mcp.transports import serve_http
 from pipeline.serve.service import Service
-from tests.serve.conftest import KEY
-from tests.support.api_server import FILM, PICTURE, ApiServer, ServedCorpus, api_server, copied
+from tests.support.api_server import (
+    FILM,
+    KEY,
+    PICTURE,
+    ApiServer,
+    ServedCorpus,
+    api_server,
+    copied,
+)
 
 R = TypeVar("R")
 WORDS = [{"value": "kingfisher"}]

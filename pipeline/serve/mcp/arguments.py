@@ -1,5 +1,5 @@
-"""Arguments of the tools: records that check themselves, whose JSON schemas and descriptions are all
-that an agent knows of them. They become the `SearchRequest` of the HTTP API.
+"""Arguments of the tools: records that check themselves, whose JSON schemas and descriptions are
+all that an agent knows of them. They become the `SearchRequest` of the HTTP API.
 """
 
 from __future__ import annotations
