@@ -38,6 +38,7 @@ HOMES = {
     "fastapi": ("pipeline/serve/",),
     "starlette": ("pipeline/serve/",),
     "uvicorn": ("pipeline/serve/",),
+    "mcp": ("pipeline/serve/mcp/",),
     "opentelemetry": ("pipeline/metrics/",),
     "matplotlib": (),  # for tests alone, as is moto
     "moto": (),

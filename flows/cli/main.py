@@ -30,6 +30,7 @@ from flows.cli.interrupts import heeding_interrupts
 from flows.cli.json_output import print_json
 from flows.cli.localise import localise
 from flows.cli.log_format import logged_as_asked, with_log_format
+from flows.cli.mcp import mcp
 from flows.cli.rebuild import rebuild
 from flows.cli.renamed_options import with_new_names
 from flows.cli.run import retry, run
@@ -65,6 +66,7 @@ app.command()(deploy)
 app.command()(evaluate)
 app.command()(events)
 app.command()(localise)
+app.command()(mcp)
 app.command()(search)
 app.command()(serve)
 app.command()(verify)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -44,13 +44,8 @@ def serve(
     ] = Path(".sensedex/demo"),
 ) -> None:
     """Serve searches over HTTP, and a page that plays the moments."""
-    check_installed()
-    own: dict[str, str | int] = {}
-    if host is not None:
-        own["serve__host"] = host
-    if port is not None:
-        own["serve__port"] = port
-    with _settings(options.settings(**own), folder if demo else None) as settings:
+    check_installed("sensedex serve", NEEDED)
+    with served_settings(options, host, port, folder if demo else None) as settings:
         from pipeline.serve.server import serve as run_server
 
         collection = settings.index.collection
@@ -63,7 +58,12 @@ def serve(
 
 
 @contextmanager
-def _settings(settings: Settings, demo: Path | None) -> Iterator[Settings]:
+def served_settings(
+    options: o.Options, host: str | None, port: int | None, demo: Path | None
+) -> Iterator[Settings]:
+    """With --host and --port; of a demo, where its folder is given, whose bucket runs meanwhile."""
+    given = {"serve__host": host, "serve__port": port}
+    settings = options.settings(**{n: value for n, value in given.items() if value is not None})
     if demo is None:
         yield settings
         return
@@ -73,12 +73,12 @@ def _settings(settings: Settings, demo: Path | None) -> Iterator[Settings]:
         yield of_demo
 
 
-def check_installed() -> None:
+def check_installed(command: str, needed: Sequence[str]) -> None:
     """Raises SettingsError where the extra is not installed."""
-    missing = [name.replace("_", "-") for name in NEEDED if find_spec(name) is None]
+    missing = [name.replace("_", "-") for name in needed if find_spec(name) is None]
     if missing:
         raise SettingsError(
-            f"`sensedex serve` needs {' and '.join(missing)}, which this installation lacks.",
+            f"`{command}` needs {' and '.join(missing)}, which this installation lacks.",
             remedy="Install them: pip install 'sensedex[serve]'.",
         )
 

@@ -22,10 +22,12 @@ from pipeline.index.connection import Connection
 from pipeline.index.oversampling import Oversampling
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import (
+    OF_HITS,
     AnchorsAsked,
     Asked,
     CountAsked,
     Hit,
+    PayloadsAsked,
     VectorsAsked,
     WindowsAsk,
     WindowsAsked,
@@ -69,6 +71,10 @@ class Asker:
                         self._name, list(point_ids), with_payload=False, with_vectors=True
                     )
                 return vectors_of(found)
+            case PayloadsAsked(point_ids):
+                with self._call("reading payloads") as client:
+                    found = client.retrieve(self._name, list(point_ids), with_payload=True)
+                return payloads_of(found)
             case CountAsked():
                 with self._call("counting") as client:
                     counted = client.count(
@@ -114,7 +120,7 @@ class Asker:
                 "asset_id",
                 limit=ask.limit,
                 group_size=ask.per_asset,
-                with_payload=True,
+                with_payload=list(OF_HITS),
                 consistency=read_consistency(self._settings),
                 **grouped_request(self._request(ask)),
             )
@@ -206,6 +212,11 @@ def generations_of(anchors: Iterable[q.Record]) -> dict[str, str]:
     told = (anchor.payload or {} for anchor in anchors)
     named = ((p.get("asset_id"), p.get("generation")) for p in told)
     return {asset: generation for asset, generation in named if asset and generation}
+
+
+def payloads_of(points: Iterable[q.Record]) -> dict[str, dict[str, Any]]:
+    """By point."""
+    return {str(point.id): dict(point.payload or {}) for point in points}
 
 
 def vectors_of(points: Iterable[q.Record]) -> dict[str, dict[str, NDArray[np.float32]]]:

@@ -21,6 +21,7 @@ from pipeline.index.asking import (
     grouped_request,
     hits_of,
     hits_of_groups,
+    payloads_of,
     request_of,
     vectors_of,
 )
@@ -28,10 +29,12 @@ from pipeline.index.connection import client_options
 from pipeline.index.errors import mapped_errors, place_of
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import (
+    OF_HITS,
     AnchorsAsked,
     Asked,
     CountAsked,
     Hit,
+    PayloadsAsked,
     VectorsAsked,
     WindowsAsk,
     WindowsAsked,
@@ -95,6 +98,12 @@ class AsyncAsker:
                         self._name, list(point_ids), with_payload=False, with_vectors=True
                     )
                 return vectors_of(found)
+            case PayloadsAsked(point_ids):
+                with mapped_errors("reading payloads", self._where):
+                    found = await self._client.retrieve(
+                        self._name, list(point_ids), with_payload=True
+                    )
+                return payloads_of(found)
             case CountAsked():
                 with mapped_errors("counting", self._where):
                     counted = await self._client.count(
@@ -129,7 +138,7 @@ class AsyncAsker:
                 "asset_id",
                 limit=ask.limit,
                 group_size=ask.per_asset,
-                with_payload=True,
+                with_payload=list(OF_HITS),
                 consistency=read_consistency(self._settings),
                 **grouped_request(request),
             )

@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.index.conditions import Condition
 
+OF_HITS = (
+    "asset_id", "generation", "sequence", "segment_index", "start_ms", "end_ms", "key", "uri",
+    "media_type",
+)  # fmt: skip
+"""What of a payload a hit needs to be ranked and merged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -38,7 +44,8 @@ class Hit:
 class WindowsAsk:
     """The live windows nearest to `vector` by the vector of that name, (D,) float32; without a
     vector those that the conditions let through, in any order. `among`: of these points alone.
-    `per_asset`: at most so many of an asset, and `limit` assets; 0 for `limit` windows."""
+    `per_asset`: at most so many of an asset, and `limit` assets; 0 for `limit` windows. These have
+    the fields `OF_HITS` of their payloads alone: most of them are merged, and never shown."""
 
     vector_name: str
     vector: NDArray[np.float32] | None
@@ -71,9 +78,16 @@ class VectorsAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadsAsked:
+    """The payloads of points, by point id; of those that are there."""
+
+    point_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CountAsked:
     """How many live windows there are, as far as the index knows without counting."""
 
 
-Asked = WindowsAsked | AnchorsAsked | VectorsAsked | CountAsked
+Asked = WindowsAsked | AnchorsAsked | VectorsAsked | PayloadsAsked | CountAsked
 """What a search may want to know. `Asker.ask` answers it, `AsyncAsker.ask` for who awaits."""

@@ -16,6 +16,15 @@ from pipeline.index.types import Hit
 Hits = Mapping[str, Sequence[Hit]]
 
 
+def whole_hits(hits: Hits) -> dict[str, list[Hit]]:
+    """The hits that have their payload. Qdrant finds points first and reads them afterwards: of one
+    that a flip has swept in between, a hit is left with the field that it was grouped by, or
+    nothing."""
+    return {
+        name: [hit for hit in found if "generation" in hit.payload] for name, found in hits.items()
+    }
+
+
 def newest_generations(hits: Hits) -> dict[str, list[Hit]]:
     """The hits, by vector name as they were given, without those of older generations.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.index.types import AnchorsAsked, Asked, Hit, WindowsAsk, WindowsAsked
 from pipeline.index.vector_index import VectorIndex
-from pipeline.search.generations import in_two_generations, settled
+from pipeline.search.generations import in_two_generations, settled, whole_hits
 
 MOST_LOOKS = 5  # each more than the first is a flip that came in between
 
@@ -19,11 +19,12 @@ def live_answers(asks: Sequence[WindowsAsk]) -> Generator[Asked, Any, list[list[
     before: dict[str, str] = {}
     for _ in range(MOST_LOOKS):
         answers = yield WindowsAsked(tuple(asks))
-        hits = {str(number): found for number, found in enumerate(answers)}
+        given = {str(number): found for number, found in enumerate(answers)}
+        hits = whole_hits(given)
         two = in_two_generations(hits)
         after = (yield AnchorsAsked(tuple(sorted(two)))) if two else {}
         found = settled(hits, before, after)
-        if not found.unsettled:
+        if not found.unsettled and hits == given:
             break
         before = after
     return list(found.hits.values())
@@ -33,11 +34,12 @@ def live_hits(index: VectorIndex, ask: Callable[[], dict[str, list[Hit]]]) -> di
     """The same of any question, by `ask`: hits by vector name. Raises IndexUnavailable."""
     before: dict[str, str] = {}
     for _ in range(MOST_LOOKS):
-        hits = ask()
+        given = ask()
+        hits = whole_hits(given)
         two = in_two_generations(hits)
         after = index.generations(sorted(two)) if two else {}
         found = settled(hits, before, after)
-        if not found.unsettled:
+        if not found.unsettled and hits == given:
             break
         before = after
     return found.hits

@@ -16,6 +16,7 @@ from pipeline.index.types import (
     Asked,
     CountAsked,
     Hit,
+    PayloadsAsked,
     VectorsAsked,
     WindowsAsk,
 )
@@ -91,6 +92,8 @@ def search_steps(
     if query.fold_above is not None and moments:
         moments = yield from _folded(query, moments)
     page, more = _page(query, moments)
+    if query.group and page:
+        page = yield from _with_payloads(page)
     return Found(tuple(page), more, wanted, tuple(notes))
 
 
@@ -221,6 +224,14 @@ def _folded(query: Query, moments: Sequence[Moment]) -> Generator[Asked, Any, li
     some = moments[: min(looked_at, MOST_COMPLETED)]
     vectors: Mapping[str, Any] = yield VectorsAsked(tuple(m.point_id for m in some))
     return folded(some, vectors, query.fold_above)
+
+
+def _with_payloads(page: Sequence[Moment]) -> Generator[Asked, Any, list[Moment]]:
+    """In full. A window that a flip has swept meanwhile keeps what it was found with."""
+    payloads: Mapping[str, Any] = yield PayloadsAsked(tuple(moment.point_id for moment in page))
+    return [
+        replace(moment, payload=payloads.get(moment.point_id) or moment.payload) for moment in page
+    ]
 
 
 def _page(query: Query, moments: Sequence[Moment]) -> tuple[Sequence[Moment], bool]:

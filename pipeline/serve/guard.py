@@ -14,7 +14,7 @@ from pipeline.serve.keys import SIGNED, Keys, key_of
 from pipeline.serve.problems import RequestRefused
 from pipeline.settings_serve import ServeSettings
 
-GUARDED = ("/v1/", "/metrics")
+GUARDED = ("/v1/", "/metrics", "/mcp")
 ASSETS = "/v1/assets/"
 MOST_FIELDS = 32
 

@@ -21,7 +21,7 @@ def check_guarded(settings: ServeSettings) -> None:
     """Raises SettingsError where others could reach a server that asks for no key."""
     if not settings.loopback and not settings.api_keys:
         raise SettingsError(
-            f"`sensedex serve` on {settings.host} can be reached from other machines, and has no "
+            f"A server on {settings.host} can be reached from other machines, and this one has no "
             "keys.",
             remedy="Set SENSEDEX_SERVE__API_KEYS to a list of them, or serve.host to 127.0.0.1.",
         )

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from pipeline.errors import SettingsError
 from pipeline.serve.api import make_app
 from pipeline.serve.front import OnAsked
 from pipeline.serve.keys import check_guarded
-from pipeline.serve.service import open_service
+from pipeline.serve.service import Service, open_service
 from pipeline.settings import Settings
 
 THREADS = 32  # for what searches compute and ask
@@ -25,9 +26,18 @@ MOST_HEADER_BYTES = 32 * 1024
 
 OnReady = Callable[[str, Callable[[], None]], None]
 """Told the address once it answers, and how to end it, from any thread."""
+AppOf = Callable[[Service, str, OnAsked], ASGIApp]
+"""What is served, of a service, the version and who hears of requests."""
 
 
-def serve(settings: Settings, version: str, on_ready: OnReady, on_asked: OnAsked) -> None:
+def serve(
+    settings: Settings,
+    version: str,
+    on_ready: OnReady,
+    on_asked: OnAsked,
+    *,
+    app_of: AppOf = make_app,
+) -> None:
     """Until SIGINT or SIGTERM, where it runs in the main thread, or until it is ended.
 
     Raises SettingsError where it would be open to others without a key, or the port is taken, and
@@ -35,7 +45,7 @@ def serve(settings: Settings, version: str, on_ready: OnReady, on_asked: OnAsked
     """
     check_guarded(settings.serve)
     with _listening(settings.serve.host, settings.serve.port) as listener:
-        asyncio.run(_serve(settings, version, listener, on_ready, on_asked))
+        asyncio.run(_serve(settings, version, listener, on_ready, on_asked, app_of))
 
 
 async def _serve(
@@ -44,18 +54,19 @@ async def _serve(
     listener: socket.socket,
     on_ready: OnReady,
     on_asked: OnAsked,
+    app_of: AppOf,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, "serve"))
     async with open_service(settings) as service:
         server = _Server(
             uvicorn.Config(
-                make_app(service, version, on_asked),
+                app_of(service, version, on_asked),
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                lifespan="off",
+                lifespan="on",
                 ws="none",
                 http="h11",
                 limit_concurrency=settings.serve.connections,
@@ -123,7 +134,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             raise
     except OSError as error:
         raise SettingsError(
-            f"`sensedex serve` cannot listen on {host}, port {port}: {error.strerror}.",
+            f"The server cannot listen on {host}, port {port}: {error.strerror}.",
             remedy="Name another one by --port, or by --host.",
         ) from error
     with listener:

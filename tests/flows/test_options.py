@@ -22,6 +22,7 @@ COMMANDS = {
     "events": (),
     "failures": (),
     "localise": ("picture.jpg", "--words", "a dog"),
+    "mcp": (),
     "plan": (),
     "rebuild": (),
     "report": (),

@@ -154,6 +154,18 @@ def test_an_asset_that_is_not_being_replaced_costs_one_question() -> None:
     assert len(asked) == 1
 
 
+def test_a_point_that_is_swept_while_it_is_read_is_no_hit() -> None:
+    """Of a point that goes between being found and being read, Qdrant leaves what it was grouped
+    by, or nothing; the asset is there all the while."""
+    torn = [Hit("1", 0.9, {"asset_id": "a"}), Hit("2", 0.8, {}), hit("b", "g1", 1)]
+    answers = [torn, [hit("a", "g2", 2), hit("b", "g1", 1)]]
+    found = live_hits(Flipping([]), lambda: {"vision": answers.pop(0)})["vision"]  # type: ignore[arg-type]
+    assert [h.payload["asset_id"] for h in found] == ["a", "b"]
+    assert not answers
+    always = live_hits(Flipping([]), lambda: {"vision": torn})["vision"]  # type: ignore[arg-type]
+    assert [h.payload["asset_id"] for h in always] == ["b"]
+
+
 def test_an_anchor_that_is_gone_leaves_the_newest_generation() -> None:
     """Of a collection that something else has written to: no anchor settles it."""
     index = Flipping([])

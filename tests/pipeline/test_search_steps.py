@@ -100,6 +100,7 @@ def test_grouped_by_asset(filled: VectorIndex) -> None:
     shown = keys(answer.moments)
     assert len(set(shown)) == 2
     assert answer.more
+    assert all(moment.payload["mime"] == "video/mp4" for moment in answer.moments), "in full"
     assert [k for n, k in enumerate(shown) if n == 0 or shown[n - 1] != k] == list(
         dict.fromkeys(shown)
     )

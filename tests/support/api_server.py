@@ -91,17 +91,21 @@ def indexed_corpus(folder: Path, endpoint: str) -> ServedCorpus:
     return corpus
 
 
-@contextmanager
-def api_server(corpus: ServedCorpus, folder: Path, **fields: Any) -> Iterator[ApiServer]:
-    """With a copy of the collection, since one process has a folder, and `serve` settings."""
+def copied(corpus: ServedCorpus, folder: Path) -> Settings:
+    """With a copy of the collection in that folder, since one process has a folder."""
     shutil.copytree(corpus.settings.index.path, folder / "qdrant")
+    index = corpus.settings.index.model_copy(update={"path": folder / "qdrant"})
+    return corpus.settings.model_copy(update={"index": index})
+
+
+@contextmanager
+def api_server(
+    corpus: ServedCorpus, folder: Path, run: Callable[..., None] = serve, **fields: Any
+) -> Iterator[ApiServer]:
+    """With a copy of the collection, and `serve` settings."""
+    settings = copied(corpus, folder)
     told = {"port": 0, "cache_folder": folder / "cache", **fields}
-    settings = corpus.settings.model_copy(
-        update={
-            "index": corpus.settings.index.model_copy(update={"path": folder / "qdrant"}),
-            "serve": type(corpus.settings.serve)(**told),
-        }
-    )
+    settings = settings.model_copy(update={"serve": type(settings.serve)(**told)})
     ready = threading.Event()
     started: list[Any] = []
     server = ApiServer("", corpus, settings)
@@ -110,16 +114,16 @@ def api_server(corpus: ServedCorpus, folder: Path, **fields: Any) -> Iterator[Ap
         started[:] = [url, end]
         ready.set()
 
-    def run() -> None:
+    def run_server() -> None:
         try:
-            serve(settings, "0", on_ready, server.asked.append)
+            run(settings, "0", on_ready, server.asked.append)
         except BaseException as error:
             started.append(error)
             raise
         finally:
             ready.set()
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run_server, daemon=True)
     thread.start()
     assert ready.wait(READY_WITHIN_S), "the server did not start"
     assert len(started) == 2, started

@@ -1,0 +1,1 @@
+"""The search for agents, by the Model Context Protocol."""
