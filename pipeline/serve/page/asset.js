@@ -65,7 +65,7 @@ export function showAsset(home, { assetId, atMs, search }, { collection, go }) {
               "div", { class: "act-row" },
               element("button", { type: "button", onclick: () => like(1) }, icon("plus"), "More like this"),
               element("button", { type: "button", onclick: () => like(-1), disabled: !hasTerms(search) }, icon("minus"), "Less like this"),
-              asset.media_url ? element("a", { class: "button", href: asset.media_url, download: name, text: "Take the file" }) : null,
+              asset.media_url ? element("a", { class: "button", href: asset.media_url, download: name, text: "Download" }) : null,
             ),
           ),
         ),

@@ -5,6 +5,7 @@ import { element, icon, signButton } from "./elements.js";
 import { kindName, nameOf, score, senseName, shown, span, staleReason } from "./phrases.js";
 
 const REST_MS = 180;
+const FIRST_PX = 960; // the first of a list is shown larger
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -12,10 +13,10 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
  * modality by vector.
  */
 export function makeCard(moment, { place, search, senses, on }) {
-  const frame = element("div", { class: "frame" }, pictureOf(moment), ...badges(moment));
+  const frame = element("div", { class: "frame" }, pictureOf(moment, place), ...badges(moment));
   const { folder, name } = nameOf(shown(moment.key));
   const said = score(moment);
-  const modality = senses.get(moment.vector_name) ?? moment.vector_name;
+  const modality = senses.get(said.vector) ?? said.vector;
   const link = element(
     "a",
     {
@@ -55,13 +56,13 @@ export function setCurrent(card, current) {
   for (const one of card.querySelectorAll("a, button")) one.tabIndex = current ? 0 : -1;
 }
 
-function pictureOf(moment) {
+function pictureOf(moment, place) {
   if (moment.stale) {
     return element("span", { class: "no-picture" }, icon("gone"), element("span", { text: staleReason(moment.stale) }));
   }
   if (!moment.poster_url) return element("span", { class: "no-picture" }, icon("audio"));
   const image = element("img", {
-    src: moment.poster_url, alt: "", loading: "lazy", decoding: "async", draggable: "false",
+    src: place ? moment.poster_url : `${moment.poster_url}&width=${FIRST_PX}`, alt: "", loading: "lazy", decoding: "async", draggable: "false",
     onerror: () => image.replaceWith(element("span", { class: "no-picture" }, icon(moment.media_type))),
   });
   return image;

@@ -65,7 +65,7 @@ export function makeChips(search, onTerms) {
   function adder() {
     const input = element("input", {
       id: "more-words", type: "text", autocomplete: "off", spellcheck: "false",
-      placeholder: "snow", "aria-label": "More words, to be added or taken away", enterkeyhint: "done",
+      placeholder: "more words", "aria-label": "More words, to be added or taken away", enterkeyhint: "done",
     });
     const add = (weight) => {
       const text = input.value.trim();

@@ -1,6 +1,6 @@
 // The place of a search: chips, filters and moments; with nothing asked, what there is to be asked.
 
-import { emptySearch, hasFilters, hasTerms, searchAddress, withoutFilters } from "./address.js";
+import { hasFilters, hasTerms, searchAddress, withoutFilters } from "./address.js";
 import { ask } from "./asking.js";
 import { makeChips, pointTerm } from "./chips.js";
 import { element, fill, tell } from "./elements.js";
@@ -52,8 +52,7 @@ export function showSearch(home, search, { collection, go, named, scrolled }) {
       if (!stopped.signal.aborted) await show(found, known);
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (error.code === "upload_forgotten") forgotten();
-      fill(answer, problemState(error, () => go({ ...search })));
+      fill(answer, error.code === "upload_forgotten" ? forgotten(error) : problemState(error, () => go({ ...search })));
       answer.removeAttribute("aria-busy");
       tell(error.message);
     }
@@ -109,9 +108,14 @@ export function showSearch(home, search, { collection, go, named, scrolled }) {
     return ways;
   }
 
-  function forgotten() {
+  /** The chips that it is about are marked. */
+  function forgotten(error) {
     for (const one of search.terms) one.forgotten = isUpload(one.kind) && !one.file;
-    const chipsNow = home.querySelector(".terms");
-    chipsNow?.replaceWith(makeChips(search, (terms, all) => go({ ...emptySearch(), ...search, terms, all })));
+    home.querySelector(".terms")?.replaceWith(makeChips(search, (terms, all) => go({ ...search, terms, all })));
+    const rest = search.terms.filter((one) => !one.forgotten);
+    return problemState(
+      { ...error, detail: error.message, remedy: "Drop, paste or choose the file again." }, null,
+      { text: "Search without it", go: () => go({ ...search, terms: rest }) },
+    );
   }
 }

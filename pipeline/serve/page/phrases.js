@@ -20,9 +20,9 @@ export function clock(ms) {
   return hours ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
-/** The stretch of a moment; of a still there is none. */
+/** The stretch of a moment, to the end of its last second; of a still there is none. */
 export function span(startMs, endMs) {
-  return endMs > startMs ? `${clock(startMs)}–${clock(endMs)}` : "";
+  return endMs > startMs ? `${clock(startMs)}–${clock(endMs + 999)}` : "";
 }
 
 /** "1:15" and "90", "90s", "2 min" in seconds; null where it is none of them. */
@@ -76,25 +76,35 @@ export function staleReason(code) {
 }
 
 /**
- * The score of a moment: `words` for a glance, `number` beside it, `detail` in a sentence. The share
- * of the collection that scores lower says most; before `sensedex calibrate` there is the cosine.
+ * The score of a moment: `words` for a glance, `number` beside it, `detail` in a sentence, and the
+ * `vector` that says most. The share of the collection that scores lower is on one scale for all;
+ * before `sensedex calibrate` there is the cosine.
  */
 export function score(moment) {
+  const vector = strongest(moment);
   if (moment.vector_name === "words" && moment.words.length) {
-    return { words: "Named so", number: "", detail: `It holds ${moment.words.join(", ")}.` };
+    return { vector, words: "Named so", number: "", detail: `It holds ${moment.words.join(", ")}.` };
   }
   if (moment.share === null) {
     const number = moment.cosine.toFixed(2);
-    return { words: "Cosine", number, detail: `The cosine is ${number}. No share: sensedex calibrate has not measured this collection.` };
+    return { vector, words: "Cosine", number, detail: `The cosine is ${number}. No share: sensedex calibrate has not measured this collection.` };
   }
   const percent = shareText(moment.share);
   const bounds = [[0.998, "Outstanding"], [0.99, "Strong"], [0.95, "Good"], [0.8, "Fair"]];
   const words = bounds.find(([least]) => moment.share >= least)?.[1] ?? "Weak";
   return {
+    vector,
     words,
     number: percent,
     detail: `${words}: closer than ${percent} of the collection. The cosine is ${moment.cosine.toFixed(2)}.`,
   };
+}
+
+/** The vector that speaks loudest for it: cosines of two senses are on two scales, shares on one. */
+function strongest(moment) {
+  const known = moment.why.filter(({ share }) => share !== null);
+  if (moment.vector_name === "words" || !known.length) return moment.vector_name;
+  return known.reduce((best, one) => (one.share > best.share ? one : best)).vector_name;
 }
 
 /** As many digits as tell it from all of the collection. */

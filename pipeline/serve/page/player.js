@@ -1,8 +1,9 @@
 // A moment, large: a video or a sound plays at its second, a picture is shown whole.
 
 import { assetAddress } from "./address.js";
-import { element, icon, signButton, fill } from "./elements.js";
+import { element, fill, icon, signButton } from "./elements.js";
 import { bytes, date, length, nameOf, score, senseName, shareText, shown, span, staleReason } from "./phrases.js";
+import { makeWaveform } from "./waveform.js";
 
 const AGAIN = "sensedex.repeat";
 
@@ -74,7 +75,7 @@ export function openPlayer({ moments, index, search, senses, on }) {
       moment.copies ? copiesOf(moment) : null,
       element(
         "div", { class: "act-row" },
-        element("a", { class: "button", href: assetAddress(moment.asset_id, moment.start_ms, search), text: "Open the whole", onclick: () => dialog.close() }),
+        element("a", { class: "button", href: assetAddress(moment.asset_id, moment.start_ms, search), text: "Open its page", onclick: () => dialog.close() }),
         button("More like this", "plus", () => liked(moment, 1)),
         button("Less like this", "minus", () => liked(moment, -1)),
         plays ? repeating() : null,
@@ -152,13 +153,16 @@ export function mediaOf(moment) {
     if (moment.poster_url) media.poster = moment.poster_url;
     return media;
   }
-  return element("div", { class: "sounding" }, icon("audio"), media);
+  const wave = makeWaveform(media, moment.media_url, {
+    sizeBytes: moment.payload.size_bytes, startMs: moment.start_ms, endMs: moment.end_ms,
+  });
+  return element("div", { class: "sounding" }, icon("audio"), wave, media);
 }
 
 function unplayable(moment) {
   return element(
     "p", { class: "unplayable" }, icon("gone"),
     `This browser cannot play it (${moment.payload.mime}), or it has just changed. `,
-    element("a", { href: moment.media_url, download: nameOf(shown(moment.key)).name, text: "Take the file" }),
+    element("a", { href: moment.media_url, download: nameOf(shown(moment.key)).name, text: "Download it" }),
   );
 }

@@ -15,7 +15,7 @@ export function makeStart({ about, facets }, signal) {
     element("h1", { text: "Find the moment" }),
     element("p", { class: "lead", text: "Say it in words, or drop a picture or a sound anywhere here. What answers plays at its second." }),
     about.segments
-      ? element("p", { class: "small", text: `${about.collection}: ${count(about.segments, "window")} of media, ${kinds(facets)}. Encoder ${about.encoder}.` })
+      ? element("p", { class: "small", text: `${count(about.segments, "window")} in ${about.collection}: ${kinds(facets)}. Encoded by ${about.encoder}.` })
       : element("p", { class: "remedy", text: "The collection is empty. sensedex run fills it." }),
     wall,
     element("p", { class: "keys small" }, ...keys()),
@@ -26,8 +26,8 @@ export function makeStart({ about, facets }, signal) {
 
 function kinds(facets) {
   const values = facets.facets.find(({ field }) => field === "media_type")?.values ?? [];
-  const names = { image: "pictures", audio: "sounds", video: "videos" };
-  return values.map(({ value, count: number }) => `${number.toLocaleString("en")} of ${names[value] ?? value}`).join(", ");
+  const names = { image: "pictures", audio: "of sounds", video: "of videos" };
+  return values.map(({ value, count: number }) => `${number.toLocaleString("en")} ${names[value] ?? value}`).join(", ");
 }
 
 function keys() {

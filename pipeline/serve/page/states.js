@@ -13,8 +13,8 @@ export function loading(text) {
   return element("p", { class: "loading", text });
 }
 
-/** A problem of the API: what, why, what to do; and once more, where that can help. */
-export function problemState(problem, again = null) {
+/** A problem of the API: what, why, what to do; and once more, or another way, where that helps. */
+export function problemState(problem, again = null, way = { text: "Try again", go: again }) {
   const known = typeof problem.code === "string";
   const title = known ? problem.title : "The page has a defect";
   const number = problem.requestId ? element("p", { class: "small", text: `Request ${problem.requestId}` }) : null;
@@ -24,7 +24,7 @@ export function problemState(problem, again = null) {
     element("h2", { text: headline(problem, title) }),
     element("p", { text: shown(known ? problem.detail : problem.message) }),
     known && problem.remedy ? element("p", { class: "remedy", text: shown(problem.remedy) }) : null,
-    again && element("button", { type: "button", text: "Try again", onclick: again }),
+    way.go && element("button", { type: "button", text: way.text, onclick: way.go }),
     number,
   );
 }
