@@ -10,15 +10,15 @@ import csv
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.rule import Rule
 
+from flows.cli.demo_again import BUCKET, command_that_serves, demo_settings, leave_note
 from flows.cli.demo_bucket import Sync, demo_files, sync_bucket
+from flows.cli.demo_environment import demo_environment
 from flows.cli.demo_server import DemoServer, demo_server, only_one
 from flows.cli.progress_bars import live_progress
 from flows.cli.render import licence_note, meaning_note, render_moments, render_report
@@ -31,16 +31,13 @@ from pipeline.run_options import RunOptions
 from pipeline.search.moments import Moment, format_span
 from pipeline.search.request import SearchRequest, asked
 from pipeline.search.searcher import open_searcher
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import Settings
 
-BUCKET = "demo"
 AMONG = {
     MediaType.IMAGE: "the pictures",
     MediaType.AUDIO: "the sounds",
     MediaType.VIDEO: "the videos",
 }
-# The server's own, given to it when it starts; real ones never come near the demo.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +76,11 @@ def demo(
     if fresh and folder.exists():
         with only_one(bucket_folder):
             shutil.rmtree(folder)
-    with _demo_environment(folder), demo_server(bucket_folder) as server:
+    with demo_environment(folder), demo_server(bucket_folder) as server:
         console.print(Rule("[bold]1. A bucket", align="left"))
         queries = infra / "queries.jsonl" if media == infra / "media" else None
-        settings = _settings(server, folder, weights, encoder, queries)
+        settings = demo_settings(server.url, folder, weights, encoder, queries)
+        leave_note(folder, weights, encoder)
         sync = sync_bucket(settings.source, media)
         _tell_bucket(console, server, sync, bucket_folder)
 
@@ -97,33 +95,6 @@ def demo(
                 return 1
         _what_next(console, folder, media)
     return 0
-
-
-def _settings(
-    server: DemoServer,
-    folder: Path,
-    weights: str | None,
-    encoder: str | None,
-    queries: Path | None,
-) -> Settings:
-    return load_settings(
-        None,
-        {
-            "source.bucket": BUCKET,
-            "source.endpoint_url": server.url,
-            "source.region": "us-east-1",
-            "encode.encoder": encoder or ("imagebind-huge" if weights else "sensedex-mini"),
-            "encode.weights": weights,
-            "embed.engine": "ray",  # a run of so little would go through the loop
-            "index.path": folder / "qdrant",
-            "index.collection": "demo",
-            "search.queries": queries,
-            "state.location": str(folder / "state"),
-            # Whoever takes a folder away to see what happens wants it to happen.
-            "state.max_removed_share": 0.5,
-            "state.shard_objects": 24,
-        },
-    )
 
 
 def _tell_bucket(console: Console, server: DemoServer, sync: Sync, folder: Path) -> None:
@@ -254,34 +225,7 @@ def _what_next(console: Console, folder: Path, media: Path) -> None:
         "[bold]sensedex plan[/bold]                   what a run would do, and writes nothing\n"
         "[bold]sensedex run[/bold]                    does it\n"
         "[bold]sensedex search a dog[/bold]           finds the moments; so do --image, --audio\n"
-        f"[dim]Everything of the demo is in {folder}; `rm -r {folder}` forgets it.[/dim]"
+        f"[dim]Everything of the demo is in {folder}; `rm -r {folder}` forgets it.[/dim]\n\n"
+        "Search it in a browser, and play what is found:\n"
+        f"[bold]{command_that_serves(folder)}[/bold]"
     )
-
-
-@contextmanager
-def _demo_environment(folder: Path) -> Iterator[None]:
-    """Credentials for the small server, and a home of its own for Prefect's ephemeral server."""
-    home = {"PREFECT_HOME": str((folder / "prefect").resolve())}
-    # Where a proxy is set, what is on this machine is not asked for through it.
-    direct = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1", "localhost"]))
-    wanted = {
-        **CREDENTIALS,
-        **home,
-        "no_proxy": direct,
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 are few on a busy machine
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    before = {name: os.environ.get(name) for name in (*wanted, "AWS_PROFILE", "AWS_SESSION_TOKEN")}
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ.update(wanted)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        os.environ.pop(name, None)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

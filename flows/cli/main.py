@@ -34,6 +34,7 @@ from flows.cli.rebuild import rebuild
 from flows.cli.renamed_options import with_new_names
 from flows.cli.run import retry, run
 from flows.cli.search import search
+from flows.cli.serve import serve
 from flows.cli.size import size_command
 from flows.cli.sweep import sweep
 from flows.cli.verify import verify
@@ -65,6 +66,7 @@ app.command()(evaluate)
 app.command()(events)
 app.command()(localise)
 app.command()(search)
+app.command()(serve)
 app.command()(verify)
 app.command()(rebuild)
 app.command()(sweep)

@@ -31,6 +31,7 @@ from pipeline.settings_embedding import DecodeSettings
 LARGEST_SIDE = 1024
 MOST_FRAMES = 1_000  # between two key frames; the last of them is taken then
 MOST_BAD = 16
+SQUARE_WITHIN = Fraction(1, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,14 @@ def _frame_at(
 
 def _turned(frame: VideoFrame, track: PictureTrack, side: int) -> Poster:
     chain = track.chain
-    shrunk = Fraction(side, max(chain.scaled_width, chain.scaled_height))
-    width = max(1, min(side, round(chain.scaled_width * shrunk)))
-    height = max(1, min(side, round(chain.scaled_height * shrunk)))
-    array = cast(
-        "NDArray[np.uint8]", frame.to_ndarray(format="rgb24", width=width, height=height)
-    )
+    shown = Fraction(chain.scaled_width, chain.scaled_height)
+    stored = Fraction(frame.width, frame.height)
+    # The chain's sizes are whole pixels of a small frame: they tell what pixels are not square.
+    aspect = stored if abs(stored / shown - 1) < SQUARE_WITHIN else shown
+    longest = min(side, max(frame.width, frame.height))
+    width = max(1, longest if aspect >= 1 else round(longest * aspect))
+    height = max(1, longest if aspect < 1 else round(longest / aspect))
+    array = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24", width=width, height=height))
     if chain.orientation.mirrored:
         array = array[:, ::-1]
     turns = chain.orientation.clockwise_degrees // 90

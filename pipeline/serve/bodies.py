@@ -1,5 +1,4 @@
-"""Bodies of requests, taken in with limits on bytes and time, whoever sends them and however slowly.
-"""
+"""Bodies of requests, taken in with limits on bytes and time, however slowly they are sent."""
 
 from __future__ import annotations
 

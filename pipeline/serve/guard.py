@@ -16,6 +16,7 @@ from pipeline.settings_serve import ServeSettings
 
 GUARDED = ("/v1/", "/metrics")
 ASSETS = "/v1/assets/"
+MOST_FIELDS = 32
 
 
 class Guard:
@@ -73,7 +74,10 @@ class Guard:
         asset_id, _, what = path.removeprefix(ASSETS).partition("/")
         if not path.startswith(ASSETS) or what not in SIGNED:
             return False
-        given = parse_qs(query, max_num_fields=32) if len(query) < 4096 else {}
+        try:
+            given = parse_qs(query, max_num_fields=MOST_FIELDS)
+        except ValueError:
+            return False
         etag, expires, signature = (
             values[0] if len(values := given.get(name, [])) == 1 else ""
             for name in ("etag", "expires", "signature")

@@ -30,13 +30,13 @@ def check_guarded(settings: ServeSettings) -> None:
 class Keys:
     """Those of the settings. Without any, everybody is let in."""
 
-    def __init__(
-        self, settings: ServeSettings, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: ServeSettings, now: Callable[[], float] = time.time) -> None:
         keys = [key.get_secret_value() for key in settings.api_keys]
         self._digests = [_digest(key) for key in keys]
         # The same in each server that has the same keys, so that a link works at all of them.
-        self._secret = hashlib.sha256(b"sensedex media\0" + "\0".join(sorted(keys)).encode()).digest()
+        self._secret = hashlib.sha256(
+            b"sensedex media\0" + "\0".join(sorted(keys)).encode()
+        ).digest()
         self._now = now
         self.wanted = bool(keys)
 

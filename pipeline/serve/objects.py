@@ -62,6 +62,11 @@ class Objects:
         if error is not None:
             raise error.with_traceback(None)
 
+    def look_now(self, obj: MediaObject) -> None:
+        """The same, whatever an earlier look has found."""
+        self.forget(obj)
+        self.look(obj)
+
     def why_stale(self, obj: MediaObject) -> str | None:
         """The code of why it cannot be played; None where it can."""
         try:

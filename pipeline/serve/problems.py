@@ -39,6 +39,12 @@ class RequestRefused(Permanent):
     ) -> None:
         super().__init__(message, code=code, remedy=remedy)
         self.status = status
+        self.headers: dict[str, str] = {}
+
+    def with_headers(self, headers: dict[str, str]) -> RequestRefused:
+        """The same; the answer has them, too."""
+        self.headers = headers
+        return self
 
 
 class ServerBusy(Transient):
@@ -76,7 +82,9 @@ def status_of(error: SensedexError | EncoderError) -> int:
 def problem_of(error: SensedexError | EncoderError, request_id: str) -> Response:
     """With Retry-After where a retry can help."""
     status = status_of(error)
-    headers = {}
+    headers = dict(getattr(error, "headers", {}))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         after_s = getattr(error, "retry_after_s", 0.0) or RETRY_AFTER_S
         headers["Retry-After"] = str(max(1, round(after_s)))

@@ -490,5 +490,7 @@ ELSEWHERE = {
     "RebuildOvertaken": "another run's doing, tests/pipeline/test_rebuild.py",
     "PrefectRefused": "of `sensedex deploy`, whose tests have a Prefect server",
     "IndexWrong": "of the flow `reconcile`, tests/flows/test_reconcile.py",
+    "RequestRefused": "of a request by HTTP, tests/serve",
+    "ServerBusy": "of a request by HTTP, tests/serve",
     "BrokenWeights": "a network whose answer is not finite, tests/encoders",
 }

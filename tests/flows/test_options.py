@@ -28,6 +28,7 @@ COMMANDS = {
     "retry": ("--all",),
     "run": (),
     "search": ("a", "dog"),
+    "serve": (),
     "status": (),
     "sweep": (),
     "verify": (),
