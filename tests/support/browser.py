@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, driven by Playwright, and all that a page of it must not do."""
+"""Debian's Chromium without a window, driven by Playwright, and what a page in it must not do."""
 
 from __future__ import annotations
 

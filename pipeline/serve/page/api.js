@@ -38,18 +38,20 @@ export function postFiles(address, request, files, signal = null) {
 }
 
 async function answer(address, options) {
-  let response = await sent(address, options);
+  let key = sessionStorage.getItem(STORED_KEY);
+  let response = await sent(address, options, key);
   for (let asked = 0; response.status === 401 && askForKey && asked < 5; asked += 1) {
-    const key = await newKey(asked > 0 || sessionStorage.getItem(STORED_KEY) !== null);
+    // Another request may have got a new one meanwhile.
+    const given = sessionStorage.getItem(STORED_KEY);
+    key = given === key ? await newKey(key !== null) : given;
     if (key === null) break;
-    response = await sent(address, options);
+    response = await sent(address, options, key);
   }
   if (!response.ok) throw await problemOf(response);
   return response.json();
 }
 
-async function sent(address, options) {
-  const key = sessionStorage.getItem(STORED_KEY);
+async function sent(address, options, key) {
   const headers = { Accept: "application/json", ...options.headers };
   if (key) headers.Authorization = `Bearer ${key}`;
   try {
