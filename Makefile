@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start some hundred processes, and each would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test suite types-and-bf16 check lint style types eval chaos bench infra-check setup \
+.PHONY: demo test browser suite types-and-bf16 check lint style types eval chaos bench infra-check setup \
 	clean help
 
 help:
@@ -58,13 +58,17 @@ types: $(READY)
 # Two files at a time (one, where there is one core), and beside them, on two more workers, what
 # mostly waits for a clock (tests/support/waiting_apart.py). Types are checked meanwhile, and what
 # depends on the precision runs once more, forced to bf16: what they say comes at their end.
-test: style
+test: style browser
 ifeq ($(ARGS),)
 	@$(MAKE) --no-print-directory -j2 suite types-and-bf16
 else
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+# For tests/serve/test_page.py; where it cannot be had, those tests are skipped.
+browser: $(READY)
+	@bash infra/setup/browser.sh
 
 suite:
 	$(BIN)/python -m pytest -n$(WORKERS) $(SIDE_BY_SIDE) --durations=20

@@ -28,6 +28,11 @@ PERMITTED = frozenset(
         Skip("tests/pipeline/media/test_verdicts.py", "no corpus beside the checkout"),
         # Checkers that Go builds in minutes; what they are asked is checked without them, too.
         Skip("tests/infra/test_tools.py", "not built yet: make infra-check"),
+        # A browser, where there is none and none may be installed.
+        Skip(
+            "tests/serve/test_page.py",
+            "no Chromium here, and none can be had: infra/setup/browser.sh",
+        ),
         # What only root may do.
         Skip("tests/flows/test_error_messages.py", "mounting a disk is root's alone"),
         Skip(
