@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings, strategies
 from schemathesis import checks
 
 from pipeline.serve.described import EXAMPLES, FORM_EXAMPLE
@@ -81,8 +81,10 @@ def test_whatever_is_asked_nothing_fails(api: ApiServer, described: dict[str, An
         operation = found.ok()
 
         @FEW
-        @given(case=operation.as_strategy())
-        def ask(case: schemathesis.Case) -> None:
+        @given(case=operation.as_strategy(), known=strategies.booleans())
+        def ask(case: schemathesis.Case, known: bool) -> None:
+            if known and "asset_id" in case.path_parameters:
+                case.path_parameters["asset_id"] = api.corpus.id_of(FILM)
             case.call_and_validate(base_url=api.url, checks=list(CHECKS))
 
         ask()
