@@ -100,7 +100,7 @@ class RealServers:
         return self._started[kind]
 
 
-WAYS = [*STAND_INS, *_real_ways()]
+WAYS = [*(pytest.param(way, marks=pytest.mark.server) for way in STAND_INS), *_real_ways()]
 
 
 @contextmanager
