@@ -58,10 +58,9 @@ def test_a_folder_that_a_run_holds_is_named(tmp_path: Path) -> None:
         serve(settings, "0", nothing, nothing)
 
 
-def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "NEEDED", ("json", "no_such_package"))
+def test_without_the_extra_it_says_how_to_get_it() -> None:
     with pytest.raises(SettingsError, match=r"no-such-package.* pip install 'sensedex\[serve\]'"):
-        command.check_installed()
+        command.check_installed("sensedex serve", ("json", "no_such_package"))
 
 
 def test_the_log_is_a_line_or_an_object(
