@@ -34,9 +34,9 @@ export function makeCard(moment, { place, search, senses, on }) {
       element("span", { class: `sense ${modality}`, text: senseName(modality) }),
       element("span", { class: "strength", text: said.words }),
       said.number ? element("span", { class: "number", text: said.number }) : null,
+      moment.copies ? element("span", { class: "copies", text: `+ ${moment.copies} alike` }) : null,
     ),
     folder ? element("span", { class: "hidden-words", text: `in ${folder}` }) : null,
-    moment.copies ? element("span", { class: "copies", text: `and ${moment.copies} alike` }) : null,
   );
   const acts = element(
     "div", { class: "acts" },
