@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr
 
 from pipeline.settings_fields import SettingsPart
 
 SHORTEST_KEY = 16
+
+
+def _is_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if len(text) < SHORTEST_KEY:
+        raise ValueError(f"a key has at least {SHORTEST_KEY} characters")
+    if not text.isascii():
+        raise ValueError("a key is of ASCII, since it stands in a header")
+    return key
+
+
+def _is_origin(origin: str) -> str:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != origin:
+        raise ValueError("an origin is https://host, without a path and without *")
+    return origin
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_is_key)]
+Origin = Annotated[str, AfterValidator(_is_origin)]
 
 
 class ServeSettings(SettingsPart):
@@ -25,7 +45,7 @@ class ServeSettings(SettingsPart):
     port: int = Field(
         8321, ge=0, le=65535, description="Its port; 0 for one that is free, which it names."
     )
-    api_keys: tuple[SecretStr, ...] = Field(
+    api_keys: tuple[ApiKey, ...] = Field(
         (),
         description="Keys, any of which lets a request in; better given as "
         'SENSEDEX_SERVE__API_KEYS=["..."]. Empty for none, on this machine alone.',
@@ -35,7 +55,7 @@ class ServeSettings(SettingsPart):
         description="Names by which this server may be asked for, beside those of this machine, "
         "where there are no keys: those of a proxy before it.",
     )
-    cors_origins: tuple[str, ...] = Field(
+    cors_origins: tuple[Origin, ...] = Field(
         (),
         description="Pages of other servers that may ask, as in https://shelf.example; empty for "
         "none.",
@@ -91,33 +111,18 @@ class ServeSettings(SettingsPart):
     searches_waiting: int = Field(
         500, ge=0, description="Searches that may wait for their turn; one more is refused."
     )
+    plays_at_once: int = Field(
+        100,
+        ge=1,
+        description="Objects that are sent at once, each a megabyte at a time; one more is "
+        "refused.",
+    )
     answer_within_s: float = Field(
         30.0, gt=0, description="Seconds after which a search is given up."
     )
     connections: int = Field(
         1000, ge=8, description="Connections that are open at once; one more is refused."
     )
-
-    @field_validator("api_keys")
-    @classmethod
-    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < SHORTEST_KEY for key in keys):
-            raise ValueError(f"a key has at least {SHORTEST_KEY} characters")
-        if not all(key.get_secret_value().isascii() for key in keys):
-            raise ValueError("a key is of ASCII, since it stands in a header")
-        return keys
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or f"{parts.scheme}://{parts.netloc}" != origin
-            ):
-                raise ValueError("an origin is https://host, without a path and without *")
-        return origins
 
     @property
     def loopback(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 NEEDED = ("uvicorn", "python_multipart")
-SERVE_HOST = "serve.host"
-SERVE_PORT = "serve.port"
 
 
 @o.with_settings
@@ -47,10 +45,12 @@ def serve(
 ) -> None:
     """Serve searches over HTTP, and a page that plays the moments."""
     check_installed()
-    own = {name: value for name, value in ((SERVE_HOST, host), (SERVE_PORT, port)) if value}
-    if port == 0:
-        own[SERVE_PORT] = 0
-    with _settings(options, own, folder if demo else None) as settings:
+    own: dict[str, str | int] = {}
+    if host is not None:
+        own["serve__host"] = host
+    if port is not None:
+        own["serve__port"] = port
+    with _settings(options.settings(**own), folder if demo else None) as settings:
         from pipeline.serve.server import serve as run_server
 
         collection = settings.index.collection
@@ -63,15 +63,14 @@ def serve(
 
 
 @contextmanager
-def _settings(options: o.Options, own: dict[str, object], demo: Path | None) -> Iterator[Settings]:
-    with ExitStack() as stack:
-        if demo is None:
-            yield options.settings(**{name.replace(".", "__"): v for name, v in own.items()})
-            return
-        from flows.cli.demo_again import demo_again
+def _settings(settings: Settings, demo: Path | None) -> Iterator[Settings]:
+    if demo is None:
+        yield settings
+        return
+    from flows.cli.demo_again import demo_again
 
-        chosen = options.settings(**{name.replace(".", "__"): v for name, v in own.items()})
-        yield stack.enter_context(demo_again(demo, chosen.serve))
+    with demo_again(demo, settings.serve) as of_demo:
+        yield of_demo
 
 
 def check_installed() -> None:

@@ -65,11 +65,14 @@ class Browser:
         return sorted(hits, key=lambda hit: int(hit.payload["segment_index"]))
 
     def count(self, where: Sequence[Condition] = ()) -> int:
-        """Live windows that the conditions let through, as far as a server knows without looking
-        at each."""
+        """Live windows that the conditions let through; without any, as many as a server knows of
+        without looking at each, which it can only guess for several conditions."""
+        fields = LIVE if where else LIVE[:1]
         with self._call("counting") as client:
             counted = client.count(
-                self._name, count_filter=matching(LIVE, where=where), exact=self._local
+                self._name,
+                count_filter=matching(fields, where=where),
+                exact=self._local or bool(where),
             )
         return counted.count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def make_app(service: Service, version: str, on_asked: OnAsked) -> ASGIApp:
     app.include_router(media_routes(service))
     app.include_router(run_routes(service, version))
     describe(app)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    _serve_page(app)
     _answer_errors(app)
     _watch(service)
 
@@ -63,6 +64,24 @@ def make_app(service: Service, version: str, on_asked: OnAsked) -> ASGIApp:
         allow_headers=["Authorization", "Content-Type", "Range", "X-API-Key"],
         expose_headers=EXPOSED,
     )
+
+
+def _serve_page(app: FastAPI) -> None:
+    """A route for each of its files, and no path that a client could make one of."""
+    files = StaticFiles(directory=PAGE)
+
+    def route(name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def send(request: Request) -> Response:
+            answer = await files.get_response(name, request.scope)
+            answer.headers["Cache-Control"] = "no-cache"
+            return answer
+
+        return send
+
+    for file in sorted(path for path in PAGE.rglob("*") if path.is_file()):
+        name = file.relative_to(PAGE).as_posix()
+        address = "/" if name == "index.html" else f"/{name}"
+        app.add_route(address, route(name), ["GET"], include_in_schema=False)
 
 
 def security_headers(service: Service) -> dict[str, str]:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from encoders.errors import EncoderError
 from pipeline import codec
@@ -22,7 +22,6 @@ from pipeline.report.read import read_report, read_reports, read_running_run
 from pipeline.search.awaited import AsyncSearcher, open_async_searcher
 from pipeline.search.encoded import EncodedTerms
 from pipeline.search.request import SearchRequest, Term, TermKind
-from pipeline.search.searcher import SearchAnswer
 from pipeline.serve.addresses import Addresses, run_facts
 from pipeline.serve.bodies import without_files
 from pipeline.serve.keys import Keys
@@ -34,9 +33,11 @@ from pipeline.serve.turns import Turns, Workers
 from pipeline.serve.uploads import UploadedTerms
 from pipeline.settings import Settings
 
+R = TypeVar("R")
 MOST_SEGMENTS = 1_000
 READERS = 16
-LOOK_WITHIN_S = 3.0
+LOOKERS = 32  # connections that a client of S3 has
+LOOK_WITHIN_S = 5.0
 UNKNOWN = "store_unavailable"
 
 
@@ -52,9 +53,11 @@ class Service:
         self.keys = Keys(serve)
         self.metrics = ServeMetrics()
         self.readers = Workers("reader", READERS)
+        self._lookers = Workers("looker", LOOKERS)
         self.decoders = Workers("decoder", serve.decoders)
         self.objects = Objects(settings.source, serve.look_for_s)
         self.posters = Posters(self.objects, settings, self.decoders, self.readers)
+        self.playing = Turns("plays", serve.plays_at_once, 0, code="too_many_plays")
         self.receiving = Turns(
             "uploads", serve.uploads_at_once, 0, code="too_many_uploads", status=429
         )
@@ -79,7 +82,7 @@ class Service:
         """`answers.Found`. `look`: whether each object is looked at, so that none is shown as
         playable that is not."""
         began = time.perf_counter()
-        found = await self._answered(without_files(request))
+        found = await self._in_turn(self.searcher.answer(without_files(request)))
         seconds = time.perf_counter() - began
         self.metrics.searched(seconds)
         stale = await self._stale((m.payload for m in found.moments), look=look)
@@ -212,13 +215,10 @@ class Service:
 
     def close(self) -> None:
         """Threads that wait for work end."""
-        self.readers.close()
-        self.decoders.close()
+        for workers in (self.readers, self._lookers, self.decoders):
+            workers.close()
 
-    async def _answered(self, request: SearchRequest) -> SearchAnswer:
-        return await self._in_turn(self.searcher.answer(request))
-
-    async def _in_turn(self, asked: Any) -> Any:
+    async def _in_turn(self, asked: Coroutine[Any, Any, R]) -> R:
         within_s = self.settings.serve.answer_within_s
         try:
             async with asyncio.timeout(within_s), self._searching.one():
@@ -246,7 +246,7 @@ class Service:
     async def _why(self, obj: MediaObject) -> str | None:
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                return await self.readers.do(lambda: self.objects.why_stale(obj))
+                return await self._lookers.do(lambda: self.objects.why_stale(obj))
         except TimeoutError:
             return UNKNOWN
 

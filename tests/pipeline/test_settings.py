@@ -73,7 +73,8 @@ def values(wanted: Any) -> Iterator[Any]:
     elif origin is Literal:
         yield from inside
     elif origin is tuple:
-        several = list(values(inside[0]))
+        one: TypeAdapter[Any] = TypeAdapter(inside[0])
+        several = [value for value in values(inside[0]) if _fits(one, value)]
         yield several
         yield several[:1]
         yield []
@@ -91,6 +92,14 @@ def values(wanted: Any) -> Iterator[Any]:
         yield {n: every[n][-1] for n, f in wanted.model_fields.items() if f.is_required()}
     else:
         raise AssertionError(f"no value is known for {wanted}: add some here")
+
+
+def _fits(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def cases() -> Iterator[Case]:

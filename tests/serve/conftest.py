@@ -13,8 +13,6 @@ from flows.cli.demo_server import DemoServer
 if TYPE_CHECKING:
     from tests.support.api_server import ApiServer, ServedCorpus
 
-KEY, OTHER_KEY = "a-key-of-the-test-1", "a-key-of-the-test-2"
-
 
 @pytest.fixture(scope="session")
 def corpus(seaweed_server: DemoServer, tmp_path_factory: pytest.TempPathFactory) -> ServedCorpus:
@@ -35,7 +33,7 @@ def api(corpus: ServedCorpus, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def strict(corpus: ServedCorpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """With keys, media by redirect, and limits that are soon reached."""
-    from tests.support.api_server import api_server
+    from tests.support.api_server import KEY, OTHER_KEY, api_server
 
     with api_server(
         corpus,

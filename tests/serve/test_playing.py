@@ -10,9 +10,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.serve.conftest import KEY
 from tests.support import media_files
-from tests.support.api_server import FILM, PICTURE, SOUND, ApiServer
+from tests.support.api_server import FILM, KEY, PICTURE, SOUND, ApiServer
 
 
 def media(api: ApiServer, key: str, **more: str) -> str:

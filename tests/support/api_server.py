@@ -27,6 +27,7 @@ from tests.support.run_settings import small_run_settings
 NASTY = tuple(key for key in KEYS if key not in NO_KEYS_OF_SEAWEED)
 FILM, SOUND, PICTURE = "films/one.mp4", "sounds/two.wav", "pictures/0.jpg"
 LARGE = "pictures/large.jpg"
+KEY, OTHER_KEY = "a-key-of-the-test-1", "a-key-of-the-test-2"
 READY_WITHIN_S = 120
 
 

@@ -124,6 +124,11 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
             "filter": _filter(request),
             "limit": request.limit if request.HasField("limit") else None,
             "offset": _ids([request.offset])[0] if request.HasField("offset") else None,
+            "order_by": (
+                _plain(GrpcToRest.convert_order_by(request.order_by))
+                if request.HasField("order_by")
+                else None
+            ),
             **_selected(request),
         }
         found = self._ask(context, "POST", self._of(request, "/scroll"), body)
@@ -134,6 +139,20 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
                 None if following is None else RestToGrpc.convert_extended_point_id(following)
             ),
         )
+
+    def Facet(self, request: g.FacetCounts, context: Context) -> Any:
+        body = {
+            "key": request.key,
+            "filter": _filter(request),
+            "limit": request.limit if request.HasField("limit") else None,
+        }
+        path = f"/collections/{request.collection_name}/facet"
+        found = self._ask(context, "POST", path, body)
+        hits = [
+            g.FacetHit(value=RestToGrpc.convert_facet_value(hit.value), count=hit.count)
+            for hit in found.hits
+        ]
+        return g.FacetResponse(hits=hits)
 
     def Count(self, request: g.CountPoints, context: Context) -> Any:
         body = {"filter": _filter(request), "exact": request.exact}

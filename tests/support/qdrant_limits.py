@@ -49,6 +49,22 @@ class Limits:
     def check_scroll(self, asked: q.ScrollRequest) -> None:
         self._check_limit(asked.limit or 10)
         self._check_read(asked.filter)
+        order = asked.order_by
+        key = order.key if isinstance(order, q.OrderBy) else order
+        if key is not None and self.indexes.get(key) not in ("integer", "datetime"):
+            raise ValueError(
+                f"Bad request: No range index for `order_by` key: {key}. Please create one to use "
+                "`order_by`."
+            )
+
+    def check_facet(self, asked: q.FacetRequest) -> None:
+        """Whatever strict mode says: there is nothing to count by without an index."""
+        self._check_read(asked.filter)
+        if self.indexes.get(asked.key) not in ("keyword", "bool", "integer"):
+            raise ValueError(
+                f"Bad request: No appropriate index for faceting: `{asked.key}`. Please create one "
+                "to facet on this field."
+            )
 
     def check_count(self, asked: q.CountRequest) -> None:
         self._check_read(asked.filter)

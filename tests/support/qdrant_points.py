@@ -81,11 +81,18 @@ def scroll(server: StandIn, name: str, body: dict[str, Any]) -> Any:
         name,
         scroll_filter=asked.filter,
         limit=asked.limit or 10,
+        order_by=asked.order_by,
         offset=asked.offset,
         with_payload=True if asked.with_payload is None else asked.with_payload,
         with_vectors=asked.with_vector or False,
     )
     return q.ScrollResult(points=points, next_page_offset=offset)
+
+
+def facet(server: StandIn, name: str, body: dict[str, Any]) -> Any:
+    asked = q.FacetRequest.model_validate(body)
+    server.limits_of(name).check_facet(asked)
+    return server.engine.facet(name, asked.key, facet_filter=asked.filter, limit=asked.limit or 10)
 
 
 def retrieve(server: StandIn, name: str, body: dict[str, Any]) -> Any:

@@ -172,6 +172,7 @@ ROUTES: dict[tuple[str, str], Answer] = {
     ("DELETE", NAME): lambda s, n, _b: s.engine.delete_collection(n),
     ("PUT", f"{NAME}/index"): _index,
     ("PUT", f"{NAME}/points"): points.upsert,
+    ("POST", f"{NAME}/facet"): points.facet,
     ("POST", f"{NAME}/points"): points.retrieve,
     ("POST", f"{NAME}/points/batch"): points.batch,
     ("POST", f"{NAME}/points/count"): points.count,
