@@ -45,8 +45,8 @@ export function makeCard(moment, { place, search, senses, on }) {
   );
   if (moment.media_type === "video" && moment.media_url) preview(frame, moment);
   return element(
-    "li",
-    { class: `moment ${moment.media_type}${moment.stale ? " stale" : ""}`, "aria-setsize": "-1", "aria-posinset": place + 1 },
+    "div",
+    { role: "listitem", class: `moment ${moment.media_type}${moment.stale ? " stale" : ""}`, "aria-setsize": "-1", "aria-posinset": place + 1 },
     link, acts,
   );
 }
@@ -93,12 +93,14 @@ function preview(frame, moment) {
     video.addEventListener("loadedmetadata", () => {
       video.currentTime = first;
     });
+    video.addEventListener("seeked", () => {
+      video?.play().catch(() => {}); // it may have been left meanwhile
+    }, { once: true });
     video.addEventListener("timeupdate", () => {
       if (video && video.currentTime >= moment.end_ms / 1000) video.currentTime = first;
     });
     video.addEventListener("playing", () => frame.classList.add("plays"));
-    frame.append(video);
-    video.play().catch(() => {}); // a form that this browser has no decoder for: the poster stays
+    frame.append(video); // the poster stays where this browser has no decoder for it
   }
 
   function end() {
