@@ -58,6 +58,7 @@ WITH_TRANSFORMERS = tuple(
 )
 TOGETHER = (WAITING_FOR_PREFECT, WAITING_FOR_PROCESSES, SHARING, WITH_TRANSFORMERS)
 LONGEST = (
+    "tests/serve/test_page.py",
     "tests/flows/test_error_messages.py",
     "tests/encoders/test_imagebind.py",
     "tests/pipeline/media/test_odd_media.py",

@@ -150,7 +150,7 @@ export function showAsset(home, { assetId, atMs, search }, { collection, go }) {
         }));
         for (const card of cards) setCurrent(card, true);
         const of = timed ? element("p", { class: "small" }, `To what is at ${clock(ms)}. `, element("button", { type: "button", class: "plain", text: "To where it is now", onclick: resemble })) : null;
-        fill(similar, section("Similar", of, cards.length ? element("ol", { class: "moments few", role: "list" }, ...cards) : element("p", { class: "small", text: "Nothing comes near it." })));
+        fill(similar, section("Similar", of, cards.length ? element("div", { class: "moments few", role: "list" }, ...cards) : element("p", { class: "small", text: "Nothing comes near it." })));
       } catch (error) {
         if (error.name !== "AbortError") fill(similar, section("Similar", problemState(error, resemble)));
       }

@@ -34,9 +34,9 @@ export function makeCard(moment, { place, search, senses, on }) {
       element("span", { class: `sense ${modality}`, text: senseName(modality) }),
       element("span", { class: "strength", text: said.words }),
       said.number ? element("span", { class: "number", text: said.number }) : null,
+      moment.copies ? element("span", { class: "copies", text: `+ ${moment.copies} alike` }) : null,
     ),
     folder ? element("span", { class: "hidden-words", text: `in ${folder}` }) : null,
-    moment.copies ? element("span", { class: "copies", text: `and ${moment.copies} alike` }) : null,
   );
   const acts = element(
     "div", { class: "acts" },
@@ -45,8 +45,8 @@ export function makeCard(moment, { place, search, senses, on }) {
   );
   if (moment.media_type === "video" && moment.media_url) preview(frame, moment);
   return element(
-    "li",
-    { class: `moment ${moment.media_type}${moment.stale ? " stale" : ""}`, "aria-setsize": "-1", "aria-posinset": place + 1 },
+    "div",
+    { role: "listitem", class: `moment ${moment.media_type}${moment.stale ? " stale" : ""}`, "aria-setsize": "-1", "aria-posinset": place + 1 },
     link, acts,
   );
 }
@@ -93,12 +93,14 @@ function preview(frame, moment) {
     video.addEventListener("loadedmetadata", () => {
       video.currentTime = first;
     });
+    video.addEventListener("seeked", () => {
+      video?.play().catch(() => {}); // it may have been left meanwhile
+    }, { once: true });
     video.addEventListener("timeupdate", () => {
       if (video && video.currentTime >= moment.end_ms / 1000) video.currentTime = first;
     });
     video.addEventListener("playing", () => frame.classList.add("plays"));
-    frame.append(video);
-    video.play().catch(() => {}); // a form that this browser has no decoder for: the poster stays
+    frame.append(video); // the poster stays where this browser has no decoder for it
   }
 
   function end() {

@@ -142,6 +142,8 @@ export function mediaOf(moment) {
   const first = moment.start_ms / 1000;
   media.addEventListener("loadedmetadata", () => {
     media.currentTime = first;
+  }, { once: true });
+  media.addEventListener("seeked", () => {
     // Without a person's touch before, a browser plays nothing that can be heard.
     media.play().catch(() => {});
   }, { once: true });

@@ -4,6 +4,7 @@ import { makeCard, setCurrent } from "./card.js";
 import { element, fill, tell } from "./elements.js";
 import { count } from "./phrases.js";
 import { openPlayer } from "./player.js";
+import { makeRows } from "./rows.js";
 import { problemState, skeletons } from "./states.js";
 
 const AHEAD_PX = 1500;
@@ -14,7 +15,7 @@ const AHEAD_PX = 1500;
  */
 export function makeResults(found, { search, senses, more, on }) {
   const moments = [];
-  const list = element("ol", { class: "moments", role: "list", "aria-label": "Moments", onkeydown: keyed, onfocusin: focused });
+  const { node: list, cards, add: append } = makeRows({ "aria-label": "Moments", onkeydown: keyed, onfocusin: focused });
   const foot = element("div", { class: "foot" });
   const node = element("section", { class: "results", "aria-label": "Results" }, list, foot);
   let current = 0;
@@ -31,13 +32,13 @@ export function makeResults(found, { search, senses, more, on }) {
   ended();
 
   function add(found) {
-    const cards = found.map((moment, offset) => makeCard(moment, {
+    const more = found.map((moment, offset) => makeCard(moment, {
       place: moments.length + offset, search, senses,
       on: { open: (_, link) => play(placeOf(link)), like: on.like },
     }));
     moments.push(...found);
-    list.append(...cards);
-    if (moments.length && moments.length === found.length) setCurrent(list.children[0], true);
+    append(more);
+    if (cards.length && cards.length === more.length) setCurrent(cards[0], true);
   }
 
   function next() {
@@ -72,20 +73,20 @@ export function makeResults(found, { search, senses, more, on }) {
   }
 
   function placeOf(link) {
-    return [...list.children].indexOf(link.closest("li"));
+    return cards.indexOf(link.closest(".moment"));
   }
 
   function setPlace(place, { focus = false } = {}) {
-    if (!list.children[place]) return;
-    if (place !== current && list.children[current]) setCurrent(list.children[current], false);
+    if (!cards[place]) return;
+    if (place !== current) setCurrent(cards[current], false);
     current = place;
-    setCurrent(list.children[place], true);
-    if (focus) list.children[place].querySelector("a").focus();
+    setCurrent(cards[place], true);
+    if (focus) cards[place].querySelector("a").focus();
   }
 
   function focused(event) {
-    const card = event.target.closest("li");
-    if (card && card !== list.children[current]) setPlace(placeOf(event.target));
+    const card = event.target.closest(".moment");
+    if (card && card !== cards[current]) setPlace(placeOf(event.target));
   }
 
   function play(place) {
@@ -132,10 +133,10 @@ export function makeResults(found, { search, senses, more, on }) {
 
   /** The nearest card in the row below or above. */
   function beside(direction) {
-    const here = list.children[current].getBoundingClientRect();
+    const here = cards[current].getBoundingClientRect();
     let best = null;
-    for (let at = current + direction; list.children[at]; at += direction) {
-      const there = list.children[at].getBoundingClientRect();
+    for (let at = current + direction; cards[at]; at += direction) {
+      const there = cards[at].getBoundingClientRect();
       const apart = direction * (there.top - here.top);
       if (apart < 4 || (direction > 0 && there.top < here.bottom - 4)) continue;
       if (best && Math.abs(there.top - best.top) > 4) break;

@@ -42,8 +42,16 @@ const HEADLINES = {
   key_wanted: "A key is wanted",
 };
 
+const BY_STATUS = {
+  404: "There is nothing here",
+  410: "It is no longer what was indexed",
+  422: "That cannot be asked so",
+  500: "The server has a defect",
+  503: "Not just now",
+};
+
 function headline(problem, title) {
-  return HEADLINES[problem.code] ?? title;
+  return HEADLINES[problem.code] ?? BY_STATUS[problem.status] ?? title;
 }
 
 /** Nothing was found. `ways`: `{text, go}`, what may find something. */
