@@ -28,6 +28,8 @@ PERMITTED = frozenset(
         Skip("tests/pipeline/media/test_verdicts.py", "no corpus beside the checkout"),
         # Checkers that Go builds in minutes; what they are asked is checked without them, too.
         Skip("tests/infra/test_tools.py", "not built yet: make infra-check"),
+        # Of a client that is no part of this.
+        Skip("tests/serve/test_query_snippets.py", "no curl here"),
         # What only root may do.
         Skip("tests/flows/test_error_messages.py", "mounting a disk is root's alone"),
         Skip(
