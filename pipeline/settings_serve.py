@@ -111,6 +111,12 @@ class ServeSettings(SettingsPart):
     searches_waiting: int = Field(
         500, ge=0, description="Searches that may wait for their turn; one more is refused."
     )
+    plays_at_once: int = Field(
+        100,
+        ge=1,
+        description="Objects that are sent at once, each a megabyte at a time; one more is "
+        "refused.",
+    )
     answer_within_s: float = Field(
         30.0, gt=0, description="Seconds after which a search is given up."
     )

@@ -15,7 +15,7 @@ from pipeline.search.driving import AwaitedAnswers
 from pipeline.search.encoded import EncodedTerms
 from pipeline.search.request import SearchRequest
 from pipeline.search.searcher import FileTerms, SearchAnswer, Searcher, open_searcher
-from pipeline.search.timeline import Scores
+from pipeline.search.steps import Scores
 from pipeline.settings import Settings
 
 

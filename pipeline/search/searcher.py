@@ -24,9 +24,8 @@ from pipeline.search.encoded import EncodedTerms
 from pipeline.search.moments import Moment
 from pipeline.search.query import Query, QueryTerm, default_using, file_terms, words_term
 from pipeline.search.request import Ranking, SearchRequest, Term, TermKind
-from pipeline.search.steps import Found, search_steps
+from pipeline.search.steps import Found, Scores, search_steps, timeline_steps
 from pipeline.search.stored import stored_terms
-from pipeline.search.timeline import Scores, timeline_steps
 from pipeline.settings import Settings
 from pipeline.words import words_asked
 

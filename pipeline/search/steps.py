@@ -50,6 +50,7 @@ class Found:
 
 
 Steps = Generator[Asked, Any, Found]
+Scores = dict[str, dict[str, float]]
 
 
 def search_steps(
@@ -94,6 +95,25 @@ def search_steps(
     if query.group and page:
         page = yield from _with_payloads(page)
     return Found(tuple(page), more, wanted, tuple(notes))
+
+
+def timeline_steps(query: Query, asset_id: str) -> Generator[Asked, Any, Scores]:
+    """By point, the cosine with each vector that was asked. Each required term is a question of its
+    own, and the weakest of them counts."""
+    owner = Condition("asset_id", equals=asset_id)
+    asks = [
+        WindowsAsk(name, question.vector, MOST_HITS, (owner,), exact=True)
+        for question in query.questions()
+        for name in question.using
+    ]
+    answers = yield from live_answers(asks)
+    scores: Scores = {}
+    for ask, hits in zip(asks, answers, strict=True):
+        for hit in hits:
+            of_point = scores.setdefault(hit.point_id, {})
+            weakest = min(hit.score, of_point.get(ask.vector_name, hit.score))
+            of_point[ask.vector_name] = weakest
+    return scores
 
 
 def _ask(query: Query, question: Question, name: str, depth: int) -> WindowsAsk:

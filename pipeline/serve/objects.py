@@ -43,6 +43,7 @@ class Objects:
         self._look_for_s = look_for_s
         self._seen: OrderedDict[tuple[str, ...], tuple[float, SensedexError | None]] = OrderedDict()
         self._lock = threading.Lock()
+        self._away: tuple[float, SensedexError | None] = (0.0, None)
 
     def look(self, obj: MediaObject) -> None:
         """Raises ObjectChanged (`object_gone`), ObjectDenied, ObjectArchived, StoreUnavailable,
@@ -84,6 +85,8 @@ class Objects:
         """These bytes, of the content that was indexed. Raises as `look` does."""
         try:
             if self._in_folder(obj):
+                if self._settings.folder_etag == "digest":  # which no part of a file tells
+                    self.look(obj)
                 return _of_file(self._file(obj), obj, start, stop, self._settings.folder_etag)
             from pipeline.s3.reading import read_range
 
@@ -113,6 +116,9 @@ class Objects:
         return presign(self._client, obj, LINK_LASTS_S)
 
     def _found_out(self, obj: MediaObject) -> SensedexError | None:
+        until, away = self._away
+        if until > time.monotonic():
+            return away  # each would wait for a store that did not answer the one before
         try:
             if self._in_folder(obj):
                 self._file(obj)
@@ -121,6 +127,9 @@ class Objects:
                 from pipeline.s3.client import check_unchanged
 
                 check_unchanged(self._client, obj)
+        except StoreUnavailable as error:
+            self._away = (time.monotonic() + ASK_AGAIN_S, error)
+            return error
         except SensedexError as error:
             return error
         return None

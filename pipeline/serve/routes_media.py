@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.types import Send
 
-from pipeline.errors import MediaRejected
+from pipeline.errors import MediaRejected, SensedexError
 from pipeline.records import MediaObject
 from pipeline.serve.byte_range import Wanted, http_date, modified_at, wanted
 from pipeline.serve.described import MEDIA, POSTER
@@ -19,6 +22,7 @@ from pipeline.serve.problems import RequestRefused
 from pipeline.serve.service import Service
 
 PART_BYTES = 1 << 20  # held in memory for each who plays
+TAKEN_WITHIN_S = 60.0
 UNKNOWN_TYPE = "application/octet-stream"
 # Whatever an object claims to be, a browser makes no page of it.
 MEDIA_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -100,22 +104,42 @@ async def _sent(service: Service, request: Request, obj: MediaObject, mime: str)
         length = str(asked.stop - asked.start)
         return Response(None, asked.status, {**headers, "Content-Length": length}, kind)
     # The first part decides whether there is anything to be sent.
-    first = await _part(service, obj, asked, asked.start)
+    async with service.playing.one():
+        first = await _part(service, obj, asked, asked.start)
     headers["Content-Length"] = str(asked.stop - asked.start)
-    return StreamingResponse(_rest(service, obj, asked, first), asked.status, headers, kind)
+    return _Playing(_rest(service, obj, asked, first), asked.status, headers, kind)
+
+
+class _Playing(StreamingResponse):
+    """Breaks off where the object has changed meanwhile, and where a part is not taken in time: a
+    player that was paused asks for the rest by a range."""
+
+    async def stream_response(self, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        with suppress(SensedexError, TimeoutError):
+            async for part in self.body_iterator:
+                async with asyncio.timeout(TAKEN_WITHIN_S):
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _rest(
     service: Service, obj: MediaObject, asked: Wanted, first: bytes
 ) -> AsyncIterator[bytes]:
-    """A part is fetched when the one before has been taken: who reads slowly holds one part. Should
-    the object change meanwhile, the answer breaks off."""
-    yield first
-    at = asked.start + len(first)
-    while at < asked.stop:
-        part = await _part(service, obj, asked, at)
-        yield part
-        at += len(part)
+    """A part is fetched when the one before has been taken: who reads slowly holds one part."""
+    async with service.playing.one():
+        yield first
+        at = asked.start + len(first)
+        while at < asked.stop:
+            part = await _part(service, obj, asked, at)
+            yield part
+            at += len(part)
 
 
 async def _part(service: Service, obj: MediaObject, asked: Wanted, at: int) -> bytes:

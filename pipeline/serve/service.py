@@ -36,7 +36,8 @@ from pipeline.settings import Settings
 R = TypeVar("R")
 MOST_SEGMENTS = 1_000
 READERS = 16
-LOOK_WITHIN_S = 3.0
+LOOKERS = 32  # connections that a client of S3 has
+LOOK_WITHIN_S = 5.0
 UNKNOWN = "store_unavailable"
 
 
@@ -52,9 +53,11 @@ class Service:
         self.keys = Keys(serve)
         self.metrics = ServeMetrics()
         self.readers = Workers("reader", READERS)
+        self._lookers = Workers("looker", LOOKERS)
         self.decoders = Workers("decoder", serve.decoders)
         self.objects = Objects(settings.source, serve.look_for_s)
         self.posters = Posters(self.objects, settings, self.decoders, self.readers)
+        self.playing = Turns("plays", serve.plays_at_once, 0, code="too_many_plays")
         self.receiving = Turns(
             "uploads", serve.uploads_at_once, 0, code="too_many_uploads", status=429
         )
@@ -212,8 +215,8 @@ class Service:
 
     def close(self) -> None:
         """Threads that wait for work end."""
-        self.readers.close()
-        self.decoders.close()
+        for workers in (self.readers, self._lookers, self.decoders):
+            workers.close()
 
     async def _in_turn(self, asked: Coroutine[Any, Any, R]) -> R:
         within_s = self.settings.serve.answer_within_s
@@ -243,7 +246,7 @@ class Service:
     async def _why(self, obj: MediaObject) -> str | None:
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                return await self.readers.do(lambda: self.objects.why_stale(obj))
+                return await self._lookers.do(lambda: self.objects.why_stale(obj))
         except TimeoutError:
             return UNKNOWN
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.cli.demo import read_examples
@@ -153,6 +154,45 @@ def test_the_demo(root_dir: Path, tmp_path: Path, wheel: Path) -> None:
     page = tmp_path / "report.html"
     run("report", *state, "--out", str(page), cwd=tmp_path, tmp_path=tmp_path, wheel=wheel)
     assert "broken/truncated.mp4" in page.read_text()
+
+    # The line that it ended with opens it: the page, a search, and the seconds that were found.
+    line = again.stdout.strip().splitlines()[-1]
+    assert line.endswith(f"serve --demo --folder {folder}"), line
+    _opens(line.split()[line.split().index("serve") :], mark, tmp_path, wheel)
+    assert left_over(mark) == []
+
+
+def _opens(words: list[str], mark: str, tmp_path: Path, wheel: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, *words, "--port", "0"],
+        cwd=tmp_path,
+        env=environment(mark, tmp_path, wheel),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeds_interrupts,
+    ) as serving:
+        assert serving.stdout is not None
+        first = serving.stdout.readline()
+        found = re.search(r"is served on (http://127\.0\.0\.1:\d+) ", first)
+        assert found, first + (serving.stdout.read() if serving.poll() is not None else "")
+        with httpx.Client(base_url=found[1], timeout=60, trust_env=False) as http:
+            assert "<title>" in http.get("/").text
+            search = {"terms": [{"kind": "words", "value": "a dog"}], "limit": 5}
+            moments = http.post("/v1/search", json=search).json()["moments"]
+            assert len(moments) == 5
+            for moment in moments:
+                assert moment["stale"] is None
+                media = http.get(moment["media_url"], headers={"range": "bytes=0-99"})
+                assert (media.status_code, len(media.content)) == (206, 100)
+                if moment["poster_url"]:
+                    assert http.get(moment["poster_url"]).status_code == 200
+        os.killpg(serving.pid, signal.SIGINT)
+        rest = serving.stdout.read()
+        serving.wait(timeout=60)
+    assert serving.returncode == 0, rest
+    assert "Traceback" not in rest
 
 
 def run(*words: str, cwd: Path, tmp_path: Path, wheel: Path) -> str:

@@ -16,7 +16,7 @@ from pipeline.index.conditions import Condition
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.driving import drive
 from pipeline.search.query import Query, QueryTerm
-from pipeline.search.timeline import timeline_steps
+from pipeline.search.steps import timeline_steps
 from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import WAYS, serving
 from tests.support.invented_assets import SPACES, load, unit

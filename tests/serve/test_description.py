@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings, strategies
 from schemathesis import checks
 
 from pipeline.serve.described import EXAMPLES, FORM_EXAMPLE
@@ -63,7 +63,11 @@ def test_the_example_of_a_form_is_answered(api: ApiServer, described: dict[str, 
 def test_the_paths_are_those_of_the_document(described: dict[str, Any], root_dir: Any) -> None:
     document = (root_dir / "docs/serve.md").read_text()
     for path, operations in described["paths"].items():
-        for method in operations:
+        for method, operation in operations.items():
+            assert list(operation["responses"]["default"]["content"]) == [
+                "application/problem+json"
+            ]
+            assert "422" not in operation["responses"]
             named = f"`{method.upper()} {path}`"
             either = f"`{method.upper()}`, `HEAD {path}`"
             assert named in document or either in document, named
@@ -77,8 +81,10 @@ def test_whatever_is_asked_nothing_fails(api: ApiServer, described: dict[str, An
         operation = found.ok()
 
         @FEW
-        @given(case=operation.as_strategy())
-        def ask(case: schemathesis.Case) -> None:
+        @given(case=operation.as_strategy(), known=strategies.booleans())
+        def ask(case: schemathesis.Case, known: bool) -> None:
+            if known and "asset_id" in case.path_parameters:
+                case.path_parameters["asset_id"] = api.corpus.id_of(FILM)
             case.call_and_validate(base_url=api.url, checks=list(CHECKS))
 
         ask()

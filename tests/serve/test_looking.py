@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -150,5 +151,7 @@ def test_a_defect_tells_its_id_and_no_more(api: ApiServer, monkeypatch: pytest.M
     told = got(api, "/v1/about", 500)
     assert told["code"] == "defect"
     assert "secret" not in json.dumps(told)
-    logged = next(one for one in api.asked if one.request_id == told["request_id"])
-    assert "a secret of the inside" in str(logged.error)
+    # The log is told when the answer has ended, which is just after the client has it.
+    while not (logged := [one for one in api.asked if one.request_id == told["request_id"]]):
+        time.sleep(0.01)
+    assert "a secret of the inside" in str(logged[0].error)
