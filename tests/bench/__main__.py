@@ -20,8 +20,7 @@ BENCHMARKS = tuple(
     (  # noqa: SIM905
         "start yardsticks planning sources scaling writer decode sampling fetched_bytes "
         "small_objects encode precision load server_load size payload_indexes rebuild recall "
-        "search_latency "
-        "verify pipeline protocol faults estimates event_latency"
+        "search_latency hits verify pipeline protocol faults estimates event_latency"
     ).split()
 )
 

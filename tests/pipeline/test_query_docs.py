@@ -29,7 +29,7 @@ def test_snippets_run(page: str, on_server: VectorIndex, served: Served, tmp_pat
     load(on_server, tmp_path, [("films/IMG_2041.mp4", "g", 8), ("b.mp4", "g", 8)])
     client = QdrantClient(url=served.settings.url, check_compatibility=False)
     names: dict[str, Any] = {"client": client, "vector": unit("words").tolist()}
-    plain = page[page.index("## Plain clients") :]
+    plain = page[page.index("## Plain clients") : page.index("## Over HTTP")]
     snippets = re.findall(r"```python\n(.*?)```", plain, flags=re.S)
     assert len(snippets) == 3
     for snippet in snippets:

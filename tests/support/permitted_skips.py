@@ -33,6 +33,8 @@ PERMITTED = frozenset(
             "tests/serve/test_page.py",
             "no Chromium here, and none can be had: infra/setup/browser.sh",
         ),
+        # Of a client that is no part of this.
+        Skip("tests/serve/test_query_snippets.py", "no curl here"),
         # What only root may do.
         Skip("tests/flows/test_error_messages.py", "mounting a disk is root's alone"),
         Skip(
