@@ -1,4 +1,4 @@
-"""Every hit that the demo's media can give is proved, and those that `sensedex evaluate` counts: the
+"""Every hit that the demo's media can give, and those that `sensedex evaluate` counts, proved: the
 bytes at each window's time, decoded and encoded again, against the vectors that are stored.
 
     python -m tests.bench.hits [--json FILE]
