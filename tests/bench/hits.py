@@ -1,5 +1,5 @@
-"""Every hit that the demo's media can give is proved, and those that `sensedex evaluate` counts:
-the bytes at each window's time, decoded and encoded again, against the vectors that are stored.
+"""Every hit that the demo's media can give, and those that `sensedex evaluate` counts, proved: the
+bytes at each window's time, decoded and encoded again, against the vectors that are stored.
 
     python -m tests.bench.hits [--json FILE]
 
