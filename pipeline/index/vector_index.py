@@ -290,7 +290,8 @@ class VectorIndex:
             return dict(client.get_collection(self._name).config.metadata or {})
 
     def keep_metadata(self, values: Mapping[str, Any]) -> None:
-        """Keep JSON values with the collection, under their names; its snapshots have them too."""
+        """Keep JSON values with the collection, under their names; its snapshots have them too. Of
+        several nodes each has them as soon as it has heard of it, which may be after the answer."""
         name = self._physical()
         with self._connection.change("keeping what belongs to the collection") as client:
             client.update_collection(name, metadata=dict(values))
