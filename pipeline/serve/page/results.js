@@ -10,8 +10,9 @@ import { problemState, skeletons } from "./states.js";
 const AHEAD_PX = 1500;
 
 /**
- * In `home`, which is in the page: rows are made by its width. `found`: the first page. `more(cursor)` gives the next; `on.like(moment, weight)`. Returns
- * `moments`, the list of all that are there, and `restore(number)`, which gets so many.
+ * In `home`, which is in the page: rows are made by its width. `found`: the first page.
+ * `more(cursor)` gives the next; `on.like(moment, weight)`. Returns `moments`, the list of all that
+ * are there, `restore(number)`, which gets so many, and `stop()`.
  */
 export function showResults(home, found, { search, senses, more, on }) {
   const moments = [];
