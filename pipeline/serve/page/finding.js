@@ -6,7 +6,7 @@ import { makeChips, pointTerm } from "./chips.js";
 import { element, fill, tell } from "./elements.js";
 import { makeFilters } from "./filters.js";
 import { count, shown } from "./phrases.js";
-import { makeResults } from "./results.js";
+import { showResults } from "./results.js";
 import { makeStart } from "./start.js";
 import { noAnswer, problemState, skeletons } from "./states.js";
 import { isUpload } from "./uploads.js";
@@ -83,12 +83,11 @@ export function showSearch(home, search, { collection, go, named, scrolled }) {
       tell("Nothing answers to that");
       return;
     }
-    results = makeResults(found, {
+    results = showResults(answer, found, {
       search, senses,
       more: (cursor) => ask(search, known.about, cursor, stopped.signal),
       on: { like: (moment, weight) => go({ ...search, terms: [...search.terms, pointTerm(moment, weight)] }) },
     });
-    fill(answer, results.node);
     tell(`${count(found.moments.length, "moment")}${found.cursor ? ", and more as you scroll" : ""}`);
     if (scrolled.depth > found.moments.length) await results.restore(scrolled.depth);
     if (scrolled.top) window.scrollTo(0, scrolled.top);

@@ -10,10 +10,11 @@ import { problemState, skeletons } from "./states.js";
 const AHEAD_PX = 1500;
 
 /**
- * `found`: the first page. `more(cursor)` gives the next; `on.like(moment, weight)`. Returns a node
- * with `moments`, the list of all that are there, and `restore(number)`, which gets so many.
+ * In `home`, which is in the page: rows are made by its width. `found`: the first page.
+ * `more(cursor)` gives the next; `on.like(moment, weight)`. Returns `moments`, the list of all that
+ * are there, `restore(number)`, which gets so many, and `stop()`.
  */
-export function makeResults(found, { search, senses, more, on }) {
+export function showResults(home, found, { search, senses, more, on }) {
   const moments = [];
   const { node: list, cards, add: append } = makeRows({ "aria-label": "Moments", onkeydown: keyed, onfocusin: focused });
   const foot = element("div", { class: "foot" });
@@ -27,6 +28,7 @@ export function makeResults(found, { search, senses, more, on }) {
     if (drawn) next();
   }, { rootMargin: `${AHEAD_PX}px` });
 
+  fill(home, node);
   add(found.moments);
   seen.observe(foot);
   ended();
@@ -155,5 +157,5 @@ export function makeResults(found, { search, senses, more, on }) {
     }
   }
 
-  return { node, moments, restore, stop: () => seen.disconnect() };
+  return { moments, restore, stop: () => seen.disconnect() };
 }
