@@ -359,8 +359,10 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
 
 
 def test_the_flow_takes_every_part_of_the_settings() -> None:
-    """Prefect draws its form from the signature, which is why the parts stand there by name."""
+    """Prefect draws its form from the signature, which is why the parts stand there by name. A run
+    answers nobody: how `sensedex serve` does, and its keys, are not for Prefect's pages."""
     hints = get_type_hints(index_flow.fn)
-    assert {name: hints.get(name) for name in Settings.model_fields} == {
-        name: field.annotation | None for name, field in Settings.model_fields.items()
-    }
+    wanted = {name: field.annotation | None for name, field in Settings.model_fields.items()}
+    del wanted["serve"]
+    assert {name: hints.get(name) for name in wanted} == wanted
+    assert "serve" not in hints
