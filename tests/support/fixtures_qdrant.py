@@ -46,7 +46,8 @@ def _real_ways() -> list[object]:
     kinds = ["named server"] if named_url() else []
     kinds += ["one node", "three nodes"] if named_binary() else []
     ways = [f"{kind}, {way}" for kind in kinds for way in STAND_INS]
-    return [pytest.param(way, marks=pytest.mark.qdrant_server) for way in ways]
+    marks = (pytest.mark.server, pytest.mark.qdrant_server)
+    return [pytest.param(way, marks=marks) for way in ways]
 
 
 # For tests to which it is the same how a stand-in is spoken to, and that take their time.
