@@ -47,11 +47,11 @@ def test_it_measures_the_products_way(
     assert all(row["value"] > 0 and row["share_of_matrix_rate"] >= 0 for row in rows.values())
     for name in ("encode stage, null decoder", "encode stage, decoder"):
         row = rows[name]
-        # A window is two seconds of film: so many hours of it an hour, at so much an hour.
-        assert row["hours_of_1080p_an_hour"] == pytest.approx(2 * row["value"], rel=0.01)
-        assert row["usd_per_1000_hours"] * row["hours_of_1080p_an_hour"] == pytest.approx(
-            2500, rel=0.01
-        )
+        # A window is two seconds of film: so many hours of it an hour, at so much an hour. Both are
+        # rounded to hundredths, which of a busy CPU's half an hour are some per cent.
+        hours = row["hours_of_1080p_an_hour"]
+        assert hours == pytest.approx(2 * row["value"], rel=0.01, abs=0.016)
+        assert row["usd_per_1000_hours"] * hours == pytest.approx(2500, rel=0.01 + 0.006 / hours)
 
 
 def test_it_refuses_to_go_on_without_a_gpu(

@@ -88,7 +88,7 @@ def watched_context(
     """A profile of its own. At its end: no script has failed or run that should not, no policy was
     broken, and no other host was asked."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     context.add_init_script(MEDIA_EVENTS)
     watched = Watched(origin)
     context.on("page", watched.watch)
