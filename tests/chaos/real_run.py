@@ -220,6 +220,11 @@ class RealRun:
 
 
 def _plain_environment() -> dict[str, str]:
-    """This process's own, without what would lead to another Ray, Prefect or set of settings."""
+    """This process's own, without what would lead to another Ray, Prefect or set of settings; in the
+    precision in which this process makes what its vectors are held against."""
     led_by = ("RAY_", "PREFECT_", "SENSEDEX_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(led_by)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "SENSEDEX_ENCODE__PRECISION" or not name.startswith(led_by)
+    }
