@@ -220,8 +220,8 @@ class RealRun:
 
 
 def _plain_environment() -> dict[str, str]:
-    """This process's own, without what would lead to another Ray, Prefect or set of settings; in the
-    precision in which this process makes what its vectors are held against."""
+    """This process's own, without what would lead to another Ray, Prefect or set of settings; the
+    precision stays, in which this process makes what the run's vectors are held against."""
     led_by = ("RAY_", "PREFECT_", "SENSEDEX_")
     return {
         name: value
