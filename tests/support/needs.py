@@ -22,6 +22,7 @@ BY_FIXTURE = {
     "ray_running": "ray",
     "prefect_running": "prefect",
     "prefect_database": "prefect",
+    "answers": "server",
     "s3_server": "server",
     "seaweed_server": "server",
     "server": "server",
