@@ -22,7 +22,7 @@ from pipeline.index.types import (
 )
 from pipeline.search.calibration import Calibration
 from pipeline.search.duplicates import folded
-from pipeline.search.live_hits import live_answers
+from pipeline.search.live_hits import MOST_LOOKS, live_answers
 from pipeline.search.moments import Moment, merged_moments
 from pipeline.search.query import Query, Question
 from pipeline.search.ranking import FoundList, WordList, ranked
@@ -58,6 +58,20 @@ def search_steps(
 ) -> Steps:
     """Raises SettingsError where terms cancel. `has_words`: whether the collection can be asked for
     words."""
+    for _ in range(MOST_LOOKS):
+        found = yield from _searched(query, calibration, has_words=has_words)
+        if not (query.group and found.moments):
+            break
+        whole = yield from _whole(found.moments)
+        swept = len(found.moments) - len(whole)
+        found = replace(found, moments=whole)
+        if not swept:
+            break
+    return found
+
+
+def _searched(query: Query, calibration: Calibration | None, *, has_words: bool) -> Steps:
+    """Together by asset, moments have of their payloads what they were found by alone."""
     questions = query.questions()
     wanted = query.ranking or DEFAULT_RANKING
     notes = []
@@ -92,8 +106,6 @@ def search_steps(
     if query.fold_above is not None and moments:
         moments = yield from _folded(query, moments)
     page, more = _page(query, moments)
-    if query.group and page:
-        page = yield from _with_payloads(page)
     return Found(tuple(page), more, wanted, tuple(notes))
 
 
@@ -226,12 +238,14 @@ def _folded(query: Query, moments: Sequence[Moment]) -> Generator[Asked, Any, li
     return folded(some, vectors, query.fold_above)
 
 
-def _with_payloads(page: Sequence[Moment]) -> Generator[Asked, Any, list[Moment]]:
-    """In full. A window that a flip has swept meanwhile keeps what it was found with."""
+def _whole(page: Sequence[Moment]) -> Generator[Asked, Any, tuple[Moment, ...]]:
+    """With their payloads in full, without those whose window a flip has swept meanwhile."""
     payloads: Mapping[str, Any] = yield PayloadsAsked(tuple(moment.point_id for moment in page))
-    return [
-        replace(moment, payload=payloads.get(moment.point_id) or moment.payload) for moment in page
-    ]
+    return tuple(
+        replace(moment, payload=payloads[moment.point_id])
+        for moment in page
+        if payloads.get(moment.point_id)
+    )
 
 
 def _page(query: Query, moments: Sequence[Moment]) -> tuple[Sequence[Moment], bool]:

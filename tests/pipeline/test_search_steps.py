@@ -18,6 +18,7 @@ from encoders.modality import Modality
 from pipeline.errors import SettingsError
 from pipeline.index.async_asking import open_async_asker
 from pipeline.index.conditions import Condition, parse_condition
+from pipeline.index.types import Asked, PayloadsAsked
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.calibration import FORMAT, KEPT_AS, LEVELS, Calibration, PairScale
 from pipeline.search.driving import drive, drive_awaited
@@ -209,6 +210,31 @@ def test_what_belongs_to_a_collection_is_kept_with_it(filled: VectorIndex) -> No
     while filled.metadata()[KEPT_AS] != "another" and time.monotonic() < until:
         time.sleep(0.05)  # three nodes agree first, and the one that is asked may hear last
     assert filled.metadata() == {KEPT_AS: "another", "other": {"a": [1, 2.5]}}
+
+
+class SweptMeanwhile:
+    """Answers as a flip leaves it to, so often: what was found first is gone when it is read."""
+
+    def __init__(self, index: VectorIndex, times: int) -> None:
+        self._asker, self._left = index.asker(), times
+
+    def ask(self, asked: Asked) -> Any:
+        answer = self._asker.ask(asked)
+        if isinstance(asked, PayloadsAsked) and self._left:
+            self._left -= 1
+            del answer[asked.point_ids[0]]
+        return answer
+
+
+def test_a_moment_that_is_shown_is_there_in_full(filled: VectorIndex) -> None:
+    query = Query((WORDS,), BOTH, limit=2, group=True)
+    plain = found(filled, query)
+    assert all("etag" in moment.payload for moment in plain.moments)
+    once = drive(search_steps(query), SweptMeanwhile(filled, 1))
+    assert told(once.moments) == told(plain.moments)
+    assert all("etag" in moment.payload for moment in once.moments)
+    ever = drive(search_steps(query), SweptMeanwhile(filled, 1000))
+    assert told(ever.moments) == told(plain.moments[1:])
 
 
 def test_awaited_it_is_the_same(filled: VectorIndex) -> None:
