@@ -6,7 +6,6 @@ sent a part of one content and a part of another.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -87,7 +86,8 @@ class Objects:
             if self._in_folder(obj):
                 if self._settings.folder_etag == "digest":  # which no part of a file tells
                     self.look(obj)
-                return _of_file(self._file(obj), obj, start, stop, self._settings.folder_etag)
+                self._file(obj)
+                return self._folder.read(obj, start, stop)
             from pipeline.s3.reading import read_range
 
             return read_range(self._client, obj, start, stop)
@@ -162,28 +162,3 @@ class Objects:
         from pipeline.s3.client import make_client
 
         return make_client(self._settings)
-
-
-def _of_file(file: Path, obj: MediaObject, start: int, stop: int, etag: str) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            facts = os.fstat(opened.fileno())
-            now = f"{facts.st_size:x}-{facts.st_mtime_ns:x}-{facts.st_ino:x}"
-            if facts.st_size != obj.size_bytes or (etag == "stat" and now != obj.etag):
-                raise ObjectChanged(
-                    f"{printable(obj.uri)} has changed since it was indexed.",
-                    remedy="The next run takes it in.",
-                )
-            return os.pread(opened.fileno(), stop - start, start)
-    except FileNotFoundError as error:
-        raise ObjectChanged(
-            f"{printable(obj.uri)} is no longer there.",
-            code="object_gone",
-            remedy="The next run takes it out of the index.",
-        ) from error
-    except PermissionError as error:
-        raise ObjectDenied(f"{printable(obj.uri)} may not be read.") from error
-    except OSError as error:
-        raise StoreUnavailable(
-            f"{printable(obj.uri)} cannot be read: {error.strerror}.", remedy="Look at the disk."
-        ) from error

@@ -64,27 +64,15 @@ class FolderSource:
             # Looked at again, now of the bytes that are here: who writes meanwhile is found out.
             found = self._etag(file, path if self._by_digest else file)
         except FileNotFoundError as error:
-            raise ObjectChanged(
-                f"{printable(obj.uri)} is no longer there.",
-                code="object_gone",
-                remedy="The next run takes it out of the index.",
-            ) from error
+            raise _gone(obj) from error
         except PermissionError as error:
-            raise ObjectDenied(
-                f"{printable(obj.uri)} may not be read.", remedy="Change its permissions."
-            ) from error
+            raise _denied(obj) from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # of the copy: `scratch_folder` says so
-            raise StoreUnavailable(
-                f"{printable(obj.uri)} cannot be read: {error.strerror}.",
-                remedy="Look at the disk, then run again.",
-            ) from error
+            raise _unreadable(obj, error) from error
         if found != obj.etag:
-            raise ObjectChanged(
-                f"{printable(obj.uri)} has changed since it was listed.",
-                remedy="The next run takes it in.",
-            )
+            raise _changed(obj, "listed")
         return FetchedObject(mimetypes.guess_type(obj.key)[0] or "")
 
     def tags(self, obj: MediaObject) -> Mapping[str, str]:  # noqa: ARG002  a file has none
@@ -98,20 +86,28 @@ class FolderSource:
         try:
             found = self._etag(file, file)
         except FileNotFoundError as error:
-            raise ObjectChanged(
-                f"{printable(obj.uri)} is no longer there.",
-                code="object_gone",
-                remedy="The next run takes it out of the index.",
-            ) from error
+            raise _gone(obj) from error
         except OSError as error:
-            raise ObjectDenied(
-                f"{printable(obj.uri)} may not be read.", remedy="Change its permissions."
-            ) from error
+            raise _denied(obj) from error
         if found != obj.etag:
-            raise ObjectChanged(
-                f"{printable(obj.uri)} has changed since it was indexed.",
-                remedy="The next run takes it in.",
-            )
+            raise _changed(obj, "indexed")
+
+    def read(self, obj: MediaObject, start: int, stop: int) -> bytes:
+        """These bytes, of the content that was listed; by digest, its size alone is looked at.
+        Raises ObjectChanged, ObjectDenied, StoreUnavailable."""
+        try:
+            with Path(obj.bucket, obj.key).open("rb") as opened:
+                facts = os.fstat(opened.fileno())
+                is_other = not self._by_digest and _stat_etag(facts) != obj.etag
+                if is_other or facts.st_size != obj.size_bytes:
+                    raise _changed(obj, "indexed")
+                return os.pread(opened.fileno(), stop - start, start)
+        except FileNotFoundError as error:
+            raise _gone(obj) from error
+        except PermissionError as error:
+            raise _denied(obj) from error
+        except OSError as error:
+            raise _unreadable(obj, error) from error
 
     def _below(self, folder: Path, key: str) -> Iterator[MediaObject]:
         """Depth first, a folder by its name with the slash, so that keys come in their order."""
@@ -166,6 +162,32 @@ class FolderSource:
             return _stat_etag(file.stat())
         with content.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _gone(obj: MediaObject) -> ObjectChanged:
+    return ObjectChanged(
+        f"{printable(obj.uri)} is no longer there.",
+        code="object_gone",
+        remedy="The next run takes it out of the index.",
+    )
+
+
+def _changed(obj: MediaObject, since: str) -> ObjectChanged:
+    return ObjectChanged(
+        f"{printable(obj.uri)} has changed since it was {since}.",
+        remedy="The next run takes it in.",
+    )
+
+
+def _denied(obj: MediaObject) -> ObjectDenied:
+    return ObjectDenied(f"{printable(obj.uri)} may not be read.", remedy="Change its permissions.")
+
+
+def _unreadable(obj: MediaObject, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{printable(obj.uri)} cannot be read: {error.strerror}.",
+        remedy="Look at the disk, then run again.",
+    )
 
 
 def _stat_etag(facts: os.stat_result) -> str:
