@@ -24,6 +24,7 @@ import pyarrow as pa
 import ray
 import ray.data
 import ray.data.exceptions
+from ray._private.log import PlainRayHandler
 from ray.data import ActorPoolStrategy, DataContext
 
 from encoders.errors import EncoderError
@@ -65,7 +66,7 @@ def run_graph(
     Raises GraphBroken when Ray gives up and RayDied; no object's own fault can do that. An error
     of ours that no retry can help comes as it is.
     """
-    _configure()
+    configure_ray_data()
     blocks = [pa.table({"first": [task.first], "count": [task.count]}) for task in tasks]
     several = pools.writers if pools.writers > 1 else 0
     with writer_pool(job, board.handle, several) as writers:
@@ -278,7 +279,8 @@ class _RayRounds:
         )
 
 
-def _configure() -> None:
+def configure_ray_data() -> None:
+    """For this process: blocks of windows' size, no second try of a defect, a quiet screen."""
     context = DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
@@ -287,7 +289,8 @@ def _configure() -> None:
     context.max_errored_blocks = 0
     context.raise_original_map_exception = False
     # Its console handler reports every execution, and one that breaks with a page of traceback; a
-    # run has a progress of its own, and says what it does about that. Ray's log file has it all.
+    # run has a progress of its own, and says what it does about that. Ray's log file has it all,
+    # and whoever else listens to that logger keeps his level.
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
+        if isinstance(handler, PlainRayHandler):
             handler.setLevel(logging.CRITICAL)

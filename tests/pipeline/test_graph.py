@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from ray._private.log import PlainRayHandler
 
 from pipeline.embed.decode_tasks import DecodeTask, TaskSize, decode_tasks
+from pipeline.embed.graph import configure_ray_data
 from pipeline.models.spaces import spaces_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Status
@@ -111,6 +114,19 @@ def test_a_pool_grows_while_its_stage_lags(
     assert sum(len(receipt.outcomes) for receipt in receipts) == 48
     assert reporter.workers[Stage.DECODE] > 1
     assert reporter.workers[Stage.ENCODE] == 1
+
+
+def test_who_else_listens_to_ray_data_keeps_his_level() -> None:
+    mine = logging.StreamHandler()
+    logger = logging.getLogger("ray.data")
+    logger.addHandler(mine)
+    try:
+        configure_ray_data()
+    finally:
+        logger.removeHandler(mine)
+    assert mine.level == logging.NOTSET
+    (screen,) = [h for h in logger.handlers if isinstance(h, PlainRayHandler)]
+    assert screen.level == logging.CRITICAL
 
 
 def test_what_a_session_gives_and_raises_comes_through() -> None:
