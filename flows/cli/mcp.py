@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli import options as o
 from flows.cli.log_format import with_log_format
-from flows.cli.serve import check_installed, served_settings, tell
+from flows.cli.serve import (
+    DEMO_FOLDER,
+    Demo,
+    DemoFolder,
+    check_installed,
+    served_settings,
+    tell,
+)
 from flows.cli.versions import versions
 from flows.json_lines import Level, json_lines, record_defect
 from pipeline.errors import SettingsError
@@ -35,12 +41,8 @@ def mcp(
     port: Annotated[
         int | None, typer.Option("--port", help="With --http, the port; 0 for a free one.")
     ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Serve what `sensedex demo` has indexed.")
-    ] = False,
-    folder: Annotated[
-        Path, typer.Option("--folder", help="Where the demo keeps its things.")
-    ] = Path(".sensedex/demo"),
+    demo: Demo = False,
+    folder: DemoFolder = DEMO_FOLDER,
 ) -> None:
     """Serve searches to agents, by the Model Context Protocol."""
     check_installed("sensedex mcp", NEEDED)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 NEEDED = ("uvicorn", "python_multipart")
+Demo = Annotated[bool, typer.Option("--demo", help="Serve what `sensedex demo` has indexed.")]
+DemoFolder = Annotated[Path, typer.Option("--folder", help="Where the demo keeps its things.")]
+DEMO_FOLDER = Path(".sensedex/demo")
 
 
 @o.with_settings
@@ -36,12 +39,8 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", help="The port; 0 for a free one (serve.port).")
     ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Serve what `sensedex demo` has indexed.")
-    ] = False,
-    folder: Annotated[
-        Path, typer.Option("--folder", help="Where the demo keeps its things.")
-    ] = Path(".sensedex/demo"),
+    demo: Demo = False,
+    folder: DemoFolder = DEMO_FOLDER,
 ) -> None:
     """Serve searches over HTTP, and a page that plays the moments."""
     check_installed("sensedex serve", NEEDED)

@@ -22,7 +22,6 @@ from pipeline.index.connection import Connection
 from pipeline.index.oversampling import Oversampling
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import (
-    OF_HITS,
     AnchorsAsked,
     Asked,
     CountAsked,
@@ -120,7 +119,6 @@ class Asker:
                 "asset_id",
                 limit=ask.limit,
                 group_size=ask.per_asset,
-                with_payload=list(OF_HITS),
                 consistency=read_consistency(self._settings),
                 **grouped_request(self._request(ask)),
             )
@@ -183,7 +181,7 @@ def request_of(ask: WindowsAsk, params: q.SearchParams | None) -> q.QueryRequest
         filter=matching(LIVE, ask.among, ask.where),
         params=None if vector is None else params,
         limit=ask.limit,
-        with_payload=True,
+        with_payload=list(ask.fields) or True,
     )
 
 
@@ -194,6 +192,7 @@ def grouped_request(request: q.QueryRequest) -> dict[str, Any]:
         "using": request.using,
         "query_filter": request.filter,
         "search_params": request.params,
+        "with_payload": request.with_payload,
     }
 
 

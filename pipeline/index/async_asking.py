@@ -29,7 +29,6 @@ from pipeline.index.connection import client_options
 from pipeline.index.errors import mapped_errors, place_of
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import (
-    OF_HITS,
     AnchorsAsked,
     Asked,
     CountAsked,
@@ -138,7 +137,6 @@ class AsyncAsker:
                 "asset_id",
                 limit=ask.limit,
                 group_size=ask.per_asset,
-                with_payload=list(OF_HITS),
                 consistency=read_consistency(self._settings),
                 **grouped_request(request),
             )

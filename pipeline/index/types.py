@@ -44,8 +44,8 @@ class Hit:
 class WindowsAsk:
     """The live windows nearest to `vector` by the vector of that name, (D,) float32; without a
     vector those that the conditions let through, in any order. `among`: of these points alone.
-    `per_asset`: at most so many of an asset, and `limit` assets; 0 for `limit` windows. These have
-    the fields `OF_HITS` of their payloads alone: most of them are merged, and never shown."""
+    `per_asset`: at most so many of an asset, and `limit` assets; 0 for `limit` windows. `fields`:
+    of their payloads, all without any; `OF_HITS` where most are merged, and never shown."""
 
     vector_name: str
     vector: NDArray[np.float32] | None
@@ -54,6 +54,7 @@ class WindowsAsk:
     among: tuple[str, ...] = ()
     exact: bool = False
     per_asset: int = 0
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

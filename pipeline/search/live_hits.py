@@ -9,6 +9,7 @@ from pipeline.index.types import AnchorsAsked, Asked, Hit, WindowsAsk, WindowsAs
 from pipeline.index.vector_index import VectorIndex
 from pipeline.search.generations import in_two_generations, settled, whole_hits
 
+MOST_HITS = 10_000  # what the limits of our collections let one search ask for
 MOST_LOOKS = 5  # each more than the first is a flip that came in between
 
 

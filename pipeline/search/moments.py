@@ -11,6 +11,7 @@ from pipeline.index.types import Hit
 from pipeline.search.ranking import Evidence, FoundList, RankedWindow, ranked
 from pipeline.search.request import Ranking
 
+HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
 MERGE_WITHIN = 0.8  # neighbours join a moment when they reach this share of its best score,
 # both counted from the weakest hit: cosines of one pair of modalities may all lie close together
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.index.conditions import Condition
 from pipeline.index.types import (
+    OF_HITS,
     Asked,
     CountAsked,
     Hit,
@@ -20,19 +21,17 @@ from pipeline.index.types import (
     VectorsAsked,
     WindowsAsk,
 )
+from pipeline.search.by_asset import with_enough_assets, with_windows_of
 from pipeline.search.calibration import Calibration
 from pipeline.search.duplicates import folded
-from pipeline.search.live_hits import MOST_LOOKS, live_answers
-from pipeline.search.moments import Moment, merged_moments
+from pipeline.search.live_hits import MOST_HITS, MOST_LOOKS, live_answers
+from pipeline.search.moments import HITS_PER_MOMENT, Moment, merged_moments
 from pipeline.search.query import Query, Question
 from pipeline.search.ranking import FoundList, WordList, ranked
 from pipeline.search.request import Ranking
 
-HITS_PER_MOMENT = 5  # windows asked for, so that enough are left after merging
 BASE_HITS = 50  # by which a list's numbers are made, whatever page is asked for
-BASE_ASSETS = 10  # the same of a list by assets
 DEEPER = 4  # times as deep, where a few assets fill the lists
-MOST_HITS = 10_000  # what the limits of our collections let one search ask for
 MOST_COMPLETED = 2_000  # windows whose other cosines are asked for; a condition may name 5,000
 WORD_HITS = 200  # windows asked for by a word; one that more hold tells little
 DEFAULT_RANKING = Ranking.SPREAD
@@ -88,25 +87,47 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
     words = query.words if has_words else ()
     by_word = [_word_ask(query, word) for word in words]
     end = query.offset + query.limit
+    # By asset. What is folded leaves gaps, which those of the next page fill.
+    first, assets = (query.offset, end) if query.fold_above is None else (0, end + query.limit)
     depth = max(BASE_HITS, min(end * HITS_PER_MOMENT, MOST_HITS))
     while True:
         asks = [_ask(query, one, name, depth) for one in questions for name in one.using]
         answers = yield from live_answers([*asks, *by_word])
-        lists = _lists(questions, answers[: len(asks)], calibration, group=query.group)
+        lists = _lists(questions, answers[: len(asks)], calibration)
         word_lists = yield from _word_lists(words, answers[len(asks) :])
-        if len(questions) > 1 or word_lists:
-            lists = yield from _completed(query, lists, word_lists)
-        windows = ranked(lists, word_lists, ranking=wanted)
-        moments = merged_moments(windows, per_asset=query.per_asset, group=query.group)
+        if query.group:
+            lists = yield from with_enough_assets(lists, asks, assets + 1, query.per_asset)
+        moments = yield from _merged(query, lists, word_lists, wanted)
         # A long film may fill a list by itself, and has `per_asset` moments.
         cut_off = any(len(one.hits) >= depth for one in lists) and not query.group
         if len(moments) > end or not cut_off or depth >= MOST_HITS:
             break
         depth = min(depth * DEEPER, MOST_HITS)
+    if query.group:
+        order = list(dict.fromkeys(moment.asset_id for moment in moments))
+        shown = order[first:assets]
+        lists = yield from with_windows_of(shown, lists, asks, query.per_asset)
+        moments = yield from _merged(query, lists, word_lists, wanted)
+        # What they have beside does not change which of them is the first.
+        places = {asset: place for place, asset in enumerate(order)}
+        moments.sort(key=lambda moment: places[moment.asset_id])
     if query.fold_above is not None and moments:
         moments = yield from _folded(query, moments)
     page, more = _page(query, moments)
     return Found(tuple(page), more, wanted, tuple(notes))
+
+
+def _merged(
+    query: Query,
+    lists: Sequence[FoundList],
+    word_lists: Sequence[WordList],
+    wanted: Ranking,
+) -> Generator[Asked, Any, list[Moment]]:
+    """All moments of the lists, the best first."""
+    if len(query.questions()) > 1 or word_lists:
+        lists = yield from _completed(query, lists, word_lists)
+    windows = ranked(lists, word_lists, ranking=wanted)
+    return merged_moments(windows, per_asset=query.per_asset, group=query.group)
 
 
 def timeline_steps(query: Query, asset_id: str) -> Generator[Asked, Any, Scores]:
@@ -129,17 +150,13 @@ def timeline_steps(query: Query, asset_id: str) -> Generator[Asked, Any, Scores]
 
 
 def _ask(query: Query, question: Question, name: str, depth: int) -> WindowsAsk:
-    of_asset = 0
-    if query.group:  # each asset has its windows, however many better ones another has
-        depth = max(query.offset + query.limit + 1, BASE_ASSETS)
-        of_asset = min(query.per_asset * HITS_PER_MOMENT, max(1, MOST_HITS // depth))
     return WindowsAsk(
         name,
         question.vector,
         depth,
         query.conditions(),
         exact=query.exact,
-        per_asset=of_asset,
+        fields=OF_HITS if query.group else (),
     )
 
 
@@ -167,8 +184,6 @@ def _lists(
     questions: Sequence[Question],
     answers: Sequence[Sequence[Hit]],
     calibration: Calibration | None,
-    *,
-    group: bool,
 ) -> list[FoundList]:
     lists = []
     left = iter(answers)
@@ -177,20 +192,9 @@ def _lists(
             level = None
             if calibration is not None and question.modality is not None:
                 level = calibration.scale(str(question.modality), name)
-            hits = next(left)
-            base = _base(hits) if group else BASE_HITS
-            lists.append(FoundList(number, question.label, name, hits, (), level, base))
+            found = next(left)
+            lists.append(FoundList(number, question.label, name, found, (), level, BASE_HITS))
     return lists
-
-
-def _base(hits: Sequence[Hit]) -> int:
-    """How many of the hits are of the first assets."""
-    assets: set[str] = set()
-    for number, hit in enumerate(hits):
-        assets.add(hit.payload["asset_id"])
-        if len(assets) > BASE_ASSETS:
-            return number
-    return len(hits)
 
 
 def _completed(

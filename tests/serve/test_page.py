@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from tests.support.api_server import ApiServer, api_server
@@ -204,6 +205,26 @@ def test_a_dropped_picture_finds_sounds(opened: Opened, root_dir: Path) -> None:
     other = opened(f"/#{page.url.partition('#')[2]}", beside=page)
     assert names(other) == again
     expect(other.locator(".chip")).to_contain_text("a picture")
+
+
+def test_a_picture_is_pasted(opened: Opened, root_dir: Path, tmp_path: Path) -> None:
+    """By the clipboard and the keys, as from a picture's menu in another tab."""
+    png = tmp_path / "dog.png"
+    Image.open(root_dir / "infra/demo/media/photos/dog.jpg").save(png)
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async (text) => {
+          const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+          const picture = new Blob([bytes], {type: "image/png"});
+          await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]);
+        }""",
+        base64.b64encode(png.read_bytes()).decode(),
+    )
+    page.get_by_role("searchbox", name="Search by words").focus()
+    with searched(page):
+        page.keyboard.press("Control+V")
+    assert names(page)[0] == "dog.jpg"
+    expect(page.locator(".chip img")).to_be_visible()
 
 
 def test_files_are_picked_and_recorded_and_what_is_no_media_is_told(

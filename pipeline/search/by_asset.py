@@ -1,0 +1,111 @@
+"""More windows for moments that stand together by asset: each asset has its own, however many
+better ones another has.
+
+Qdrant can group by itself, and searches up to ten times a vector for it (docs/performance.md). So
+it is asked to only where the nearest windows are all of a few assets. Mostly they name enough, and
+what these have beside is asked for, of all of them in one request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+from pipeline.index.conditions import Condition
+from pipeline.index.types import Asked, Hit, WindowsAsk
+from pipeline.search.live_hits import MOST_HITS, live_answers
+from pipeline.search.moments import HITS_PER_MOMENT
+from pipeline.search.ranking import FoundList
+
+Lists = Generator[Asked, list[list[Hit]], list[FoundList]]
+
+
+def with_enough_assets(
+    lists: Sequence[FoundList], asks: Sequence[WindowsAsk], assets: int, per_asset: int
+) -> Lists:
+    """Each of the lists, which `asks` gave, with windows of so many assets, if it has as many."""
+    size = _size(per_asset, assets)
+    more = [
+        replace(ask, limit=assets, per_asset=size)
+        if len(one.hits) >= ask.limit and len(_windows_by_asset(one)) < assets
+        else None
+        for one, ask in zip(lists, asks, strict=True)
+    ]
+    return (yield from _with(lists, more))
+
+
+def with_windows_of(
+    assets: Sequence[str], lists: Sequence[FoundList], asks: Sequence[WindowsAsk], per_asset: int
+) -> Lists:
+    """Each of the lists with windows enough for `per_asset` moments of each of these assets, if it
+    has as many. A list that is shorter than was asked for holds all there are."""
+    size = _size(per_asset, len(assets))
+    short = [
+        _short(one, assets, size) if len(one.hits) >= ask.limit else ()
+        for one, ask in zip(lists, asks, strict=True)
+    ]
+    lists = yield from _with(
+        lists, [_of(few, ask, len(few) * size) for few, ask in zip(short, asks, strict=True)]
+    )
+    # All that were asked for may be of one asset; then the others are asked for apart.
+    filled = [
+        sum(_windows_by_asset(one)[asset] for asset in few) >= len(few) * size
+        for one, few in zip(lists, short, strict=True)
+    ]
+    short = [
+        _short(one, few, per_asset) if was_filled else ()
+        for one, few, was_filled in zip(lists, short, filled, strict=True)
+    ]
+    return (
+        yield from _with(
+            lists, [_of(few, ask, len(few), size) for few, ask in zip(short, asks, strict=True)]
+        )
+    )
+
+
+def _size(per_asset: int, assets: int) -> int:
+    """Windows of one asset."""
+    return max(1, min(per_asset * HITS_PER_MOMENT, MOST_HITS // max(1, assets)))
+
+
+def _windows_by_asset(one: FoundList) -> Counter[str]:
+    return Counter(hit.payload["asset_id"] for hit in one.hits)
+
+
+def _short(one: FoundList, assets: Sequence[str], windows: int) -> tuple[str, ...]:
+    """The assets of which the list has fewer windows."""
+    found = _windows_by_asset(one)
+    return tuple(asset for asset in assets if found[asset] < windows)
+
+
+def _of(
+    assets: Sequence[str], ask: WindowsAsk, limit: int, per_asset: int = 0
+) -> WindowsAsk | None:
+    """The same of these assets alone; None of none."""
+    if not assets:
+        return None
+    where = (*ask.where, Condition("asset_id", any_of=tuple(assets)))
+    return replace(ask, where=where, limit=limit, per_asset=per_asset)
+
+
+def _with(lists: Sequence[FoundList], more: Sequence[WindowsAsk | None]) -> Lists:
+    """The lists with what more is asked for behind what they have. Of an asset that a flip has
+    replaced meanwhile nothing is added: it stays what it was when it was found first."""
+    asks = [ask for ask in more if ask is not None]
+    if not asks:
+        return list(lists)
+    answers = iter((yield from live_answers(asks)))
+    known = {
+        hit.payload["asset_id"]: hit.payload["generation"] for one in lists for hit in one.hits
+    }
+    found = []
+    for one, ask in zip(lists, more, strict=True):
+        hits = list(one.hits)
+        there = {hit.point_id for hit in hits}
+        for hit in next(answers) if ask is not None else ():
+            asset, generation = hit.payload["asset_id"], hit.payload["generation"]
+            if hit.point_id not in there and known.get(asset, generation) == generation:
+                hits.append(hit)
+        found.append(replace(one, hits=hits))
+    return found
