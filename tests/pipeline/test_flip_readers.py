@@ -13,13 +13,17 @@ import httpx
 import pytest
 from qdrant_client import models as q
 
+from encoders.modality import Modality
 from pipeline.errors import IndexUnavailable
 from pipeline.ids import asset_id
 from pipeline.index.types import Hit
 from pipeline.index.updates import IDS_PER_REQUEST
 from pipeline.index.upserts import Upserts
 from pipeline.index.vector_index import VectorIndex, open_index
+from pipeline.search.driving import drive
 from pipeline.search.live_hits import live_hits
+from pipeline.search.query import Query, QueryTerm
+from pipeline.search.steps import search_steps
 from pipeline.settings_index import IndexSettings
 from tests.support.fixtures_qdrant import Served, only_stand_ins
 from tests.support.invented_assets import live, load, rows_of, unit, upsert, whole
@@ -55,6 +59,33 @@ class Reader:
                         self.wrong.append(f"{key}: {counts}, not {count}")
 
 
+class GroupedReader:
+    """Searches by asset until told to end; each asset is wanted, with moments of one generation and
+    payloads in full."""
+
+    def __init__(self, settings: IndexSettings, assets: int) -> None:
+        self._settings = settings
+        self._assets = assets
+        self.reads = 0
+        self.wrong: list[str] = []
+
+    def read(self, end: threading.Event) -> None:
+        words = QueryTerm(Modality.TEXT, unit("any"))
+        query = Query((words,), ("vision", "audio"), group=True, limit=self._assets)
+        with open_index(self._settings) as index:
+            while not end.is_set():
+                moments = drive(search_steps(query), index.asker()).moments
+                self.reads += 1
+                found: dict[str, set[str]] = {}
+                for moment in moments:
+                    found.setdefault(moment.key, set()).add(moment.payload["generation"])
+                    if "etag" not in moment.payload:
+                        self.wrong.append(f"{moment.key}: half a payload")
+                if len(found) != self._assets:
+                    self.wrong.append(f"{len(found)} assets")
+                self.wrong += [f"{key}: {of}" for key, of in found.items() if len(of) > 1]
+
+
 def _seen(hits: list[Hit]) -> dict[str, dict[str, int]]:
     seen: dict[str, dict[str, int]] = {}
     for hit in hits:
@@ -70,8 +101,9 @@ def test_readers_see_one_generation_whole_all_along(
     segments = {f"{n}.mp4": 5 for n in range(8)}
     load(on_server, tmp_path, [(key, "g0", n) for key, n in segments.items()], 1)
     readers = [Reader(served.settings, segments) for _ in range(2)]
+    grouped = GroupedReader(served.settings, len(segments))
     end = threading.Event()
-    threads = [threading.Thread(target=reader.read, args=(end,)) for reader in readers]
+    threads = [threading.Thread(target=r.read, args=(end,)) for r in (*readers, grouped)]
     for thread in threads:
         thread.start()
     try:
@@ -88,6 +120,8 @@ def test_readers_see_one_generation_whole_all_along(
     two = sum(reader.two_by_filter for reader in readers)
     print(f"{reads} reads over {number} loads: {two} saw two generations by the filter alone")
     assert [wrong for reader in readers for wrong in reader.wrong] == []
+    assert grouped.reads
+    assert grouped.wrong == []
 
 
 @only_stand_ins
