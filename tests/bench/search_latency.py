@@ -20,15 +20,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import multiprocessing
 import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,9 +40,9 @@ from pipeline.models.spaces import cards_of, spaces_of
 from pipeline.records import ObjectOutcome
 from pipeline.search.request import SearchRequest, Term, TermKind
 from pipeline.search.searcher import Searcher, open_searcher
-from pipeline.settings import Settings, load_settings
-from pipeline.settings_index import IndexSettings
+from pipeline.settings import load_settings
 from pipeline.state.segments import read_segments
+from tests.bench.search_clients import MOMENTS, ask, asked_by, loading
 from tests.bench.server_load import SEGMENTS_AN_ASSET, shard_files, unit_vectors
 from tests.support.real_qdrant import QdrantNode, named_binary
 
@@ -54,7 +51,6 @@ NO_SERVER = (
     "program."
 )
 COLLECTION = "search-latency"
-MOMENTS = 20
 CLIENTS = (1, 8, 32)
 # Milliseconds at the 50th and the 99th percentile that are asked for on a server.
 TARGETS = {"one vector": (10.0, 40.0), "new words": (40.0, 120.0)}
@@ -275,65 +271,6 @@ def phrases() -> Iterator[str]:
 
 def grouped(phrase: str) -> SearchRequest:
     return SearchRequest((Term(TermKind.WORDS, phrase),), limit=MOMENTS, group=True)
-
-
-def ask(http: httpx.Client, phrase: str) -> None:
-    body = {"terms": [{"kind": "words", "value": phrase}], "limit": MOMENTS, "group": True}
-    http.post("/v1/search", params={"look": "false"}, json=body).raise_for_status()
-
-
-def asked_by(
-    url: str, clients: int, known: Sequence[str], seconds: float
-) -> tuple[list[float], float]:
-    """Seconds of each request, and of all of it."""
-    until = time.perf_counter() + seconds
-    start = threading.Barrier(clients)
-
-    def one(number: int) -> list[float]:
-        taken = []
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
-            start.wait()
-            for phrase in itertools.cycle(known[number % len(known) :]):
-                began = time.perf_counter()
-                if began > until:
-                    return taken
-                ask(http, phrase)
-                taken.append(time.perf_counter() - began)
-        return taken
-
-    began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        taken = [seconds for some in pool.map(one, range(clients)) for seconds in some]
-    return taken, time.perf_counter() - began
-
-
-@contextmanager
-def loading(
-    settings: Settings, shards: Sequence[tuple[Path, Sequence[ObjectOutcome]]]
-) -> Iterator[None]:
-    """Another process loads these shards over and over, until the context ends."""
-    spawn = multiprocessing.get_context("spawn")
-    begun = spawn.Event()
-    given = (settings.index.model_dump_json(), list(shards), begun)
-    process = spawn.Process(target=_load, args=given, daemon=True)
-    process.start()
-    try:
-        assert begun.wait(120), "the load did not begin"
-        yield
-        assert process.is_alive(), "the load ended before what was measured beside it"
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _load(
-    settings: str, shards: Sequence[tuple[Path, Sequence[ObjectOutcome]]], begun: Any
-) -> None:
-    with open_index(IndexSettings.model_validate_json(settings)) as index:
-        for sequence in itertools.count(int(time.time())):
-            for path, outcomes in shards:
-                load_shard(index, read_segments(path), outcomes, sequence, "beside")
-                begun.set()
 
 
 if __name__ == "__main__":
