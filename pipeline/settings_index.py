@@ -27,7 +27,9 @@ class IndexSettings(SettingsPart):
         None, description="Key of the server; better given as SENSEDEX_INDEX__API_KEY."
     )
     prefer_grpc: bool = Field(
-        True, description="Whether a server is spoken to by gRPC, which is faster than REST."
+        True,
+        description="Whether a server is written to by gRPC, which is faster than REST; searches "
+        "go by REST, whose answers are read faster.",
     )
     grpc_port: int = Field(
         6334, gt=0, lt=65536, description="Port of the server's gRPC, at the host of index.url."
@@ -156,3 +158,7 @@ class IndexSettings(SettingsPart):
                 "theirs lie between -1 and 1; index.quantization=int8 is what takes a byte each"
             )
         return datatype
+
+    def for_searches(self) -> IndexSettings:
+        """Of who only reads: by REST, whose answers cost half the time (docs/performance.md)."""
+        return self.model_copy(update={"prefer_grpc": False})

@@ -46,5 +46,5 @@ async def open_async_searcher(
     with ExitStack() as stack:
         opening = open_searcher(settings, encoded=encoded, terms_of_file=terms_of_file)
         searcher = await asyncio.to_thread(stack.enter_context, opening)
-        async with open_async_asker(searcher.index, settings.index) as answers:
+        async with open_async_asker(searcher.index, settings.index.for_searches()) as answers:
             yield AsyncSearcher(searcher, answers)

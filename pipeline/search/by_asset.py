@@ -1,9 +1,9 @@
 """More windows for moments that stand together by asset: each asset has its own, however many
 better ones another has.
 
-Qdrant can group by itself, and searches up to ten times a vector for it (docs/performance.md). So
-it is asked to only where the nearest windows are all of a few assets. Mostly they name enough, and
-what these have beside is asked for, of all of them in one request.
+Qdrant can group by itself, and searches up to ten times a vector to fill the groups
+(docs/performance.md). So it is asked for groups of one, and only where the nearest windows are all
+of a few assets; and what those that are shown have beside is asked for, of all in one request.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from dataclasses import replace
 from pipeline.index.conditions import Condition
 from pipeline.index.types import Asked, Hit, WindowsAsk
 from pipeline.search.live_hits import MOST_HITS, live_answers
-from pipeline.search.moments import HITS_PER_MOMENT
 from pipeline.search.ranking import FoundList
+
+NEAREST_PER_ASSET = 2  # windows asked for first, so that they name enough assets, mostly
+HITS_PER_MOMENT = 2  # windows asked for of one asset, so that enough are left after merging
 
 Lists = Generator[Asked, list[list[Hit]], list[FoundList]]
 
 
 def with_enough_assets(
-    lists: Sequence[FoundList], asks: Sequence[WindowsAsk], assets: int, per_asset: int
+    lists: Sequence[FoundList], asks: Sequence[WindowsAsk], assets: int
 ) -> Lists:
-    """Each of the lists, which `asks` gave, with windows of so many assets, if it has as many."""
-    size = _size(per_asset, assets)
+    """Each of the lists, which `asks` gave, with so many assets, if it has as many."""
     more = [
-        replace(ask, limit=assets, per_asset=size)
+        replace(ask, limit=assets, per_asset=1)
         if len(one.hits) >= ask.limit and len(_windows_by_asset(one)) < assets
         else None
         for one, ask in zip(lists, asks, strict=True)
@@ -40,7 +41,7 @@ def with_windows_of(
 ) -> Lists:
     """Each of the lists with windows enough for `per_asset` moments of each of these assets, if it
     has as many. A list that is shorter than was asked for holds all there are."""
-    size = _size(per_asset, len(assets))
+    size = max(1, min(per_asset * HITS_PER_MOMENT, MOST_HITS // max(1, len(assets))))
     short = [
         _short(one, assets, size) if len(one.hits) >= ask.limit else ()
         for one, ask in zip(lists, asks, strict=True)
@@ -62,11 +63,6 @@ def with_windows_of(
             lists, [_of(few, ask, len(few), size) for few, ask in zip(short, asks, strict=True)]
         )
     )
-
-
-def _size(per_asset: int, assets: int) -> int:
-    """Windows of one asset."""
-    return max(1, min(per_asset * HITS_PER_MOMENT, MOST_HITS // max(1, assets)))
 
 
 def _windows_by_asset(one: FoundList) -> Counter[str]:

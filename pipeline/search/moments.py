@@ -64,20 +64,25 @@ def moments_of(
     return merged_moments(ranked(lists, ranking=Ranking.SPREAD), per_asset=per_asset)[:limit]
 
 
-def merged_moments(
-    windows: Sequence[RankedWindow], *, per_asset: int, group: bool = False
-) -> list[Moment]:
-    """The best first; with `group`, those of an asset together, the best asset first."""
+def merged_moments(windows: Sequence[RankedWindow], *, per_asset: int) -> list[Moment]:
+    """The best first, at most `per_asset` of one asset."""
     floor = min((window.order for window in windows if not window.deep), default=0.0)
     by_asset: dict[str, list[RankedWindow]] = defaultdict(list)
     for window in windows:
         by_asset[window.payload["asset_id"]].append(window)
     assets = [_merged(found, floor)[:per_asset] for found in by_asset.values()]
-    if group:
-        assets.sort(key=lambda moments: _place(moments[0]))
-        return [moment for moments in assets for _, moment in moments]
     every = [found for moments in assets for found in moments]
     return [moment for _, moment in sorted(every, key=_place)]
+
+
+def assets_in_order(windows: Iterable[RankedWindow]) -> list[str]:
+    """That with the best window first."""
+    best: dict[str, tuple[float, str, int]] = {}
+    for window in windows:
+        payload = window.payload
+        place = -window.order, payload["key"], payload["start_ms"]
+        best[payload["asset_id"]] = min(place, best.get(payload["asset_id"], place))
+    return sorted(best, key=best.__getitem__)
 
 
 def _place(found: tuple[float, Moment]) -> tuple[float, str, int]:

@@ -228,7 +228,7 @@ def open_searcher(
     )
     if settings.index.url is None and not settings.index.path.exists():
         raise nothing_yet  # opening would make the folder
-    with open_index(settings.index) as index:
+    with open_index(settings.index.for_searches()) as index:
         if not index.exists():
             raise nothing_yet
         cards = cards_of(settings)

@@ -21,13 +21,13 @@ from pipeline.index.types import (
     VectorsAsked,
     WindowsAsk,
 )
-from pipeline.search.by_asset import with_enough_assets, with_windows_of
+from pipeline.search.by_asset import NEAREST_PER_ASSET, with_enough_assets, with_windows_of
 from pipeline.search.calibration import Calibration
 from pipeline.search.duplicates import folded
 from pipeline.search.live_hits import MOST_HITS, MOST_LOOKS, live_answers
-from pipeline.search.moments import HITS_PER_MOMENT, Moment, merged_moments
+from pipeline.search.moments import HITS_PER_MOMENT, Moment, assets_in_order, merged_moments
 from pipeline.search.query import Query, Question
-from pipeline.search.ranking import FoundList, WordList, ranked
+from pipeline.search.ranking import FoundList, RankedWindow, WordList, ranked
 from pipeline.search.request import Ranking
 
 BASE_HITS = 50  # by which a list's numbers are made, whatever page is asked for
@@ -89,26 +89,31 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
     end = query.offset + query.limit
     # By asset. What is folded leaves gaps, which those of the next page fill.
     first, assets = (query.offset, end) if query.fold_above is None else (0, end + query.limit)
-    depth = max(BASE_HITS, min(end * HITS_PER_MOMENT, MOST_HITS))
+    wanted_hits = NEAREST_PER_ASSET * (assets + 1) if query.group else HITS_PER_MOMENT * end
+    depth = max(BASE_HITS, min(wanted_hits, MOST_HITS))
     while True:
         asks = [_ask(query, one, name, depth) for one in questions for name in one.using]
         answers = yield from live_answers([*asks, *by_word])
         lists = _lists(questions, answers[: len(asks)], calibration)
         word_lists = yield from _word_lists(words, answers[len(asks) :])
         if query.group:
-            lists = yield from with_enough_assets(lists, asks, assets + 1, query.per_asset)
-        moments = yield from _merged(query, lists, word_lists, wanted)
+            lists = yield from with_enough_assets(lists, asks, assets + 1)
+        windows = yield from _ranked(query, lists, word_lists, wanted)
+        if query.group:
+            break
+        moments = merged_moments(windows, per_asset=query.per_asset)
         # A long film may fill a list by itself, and has `per_asset` moments.
-        cut_off = any(len(one.hits) >= depth for one in lists) and not query.group
+        cut_off = any(len(one.hits) >= depth for one in lists)
         if len(moments) > end or not cut_off or depth >= MOST_HITS:
             break
         depth = min(depth * DEEPER, MOST_HITS)
     if query.group:
-        order = list(dict.fromkeys(moment.asset_id for moment in moments))
+        order = assets_in_order(windows)
         shown = order[first:assets]
         lists = yield from with_windows_of(shown, lists, asks, query.per_asset)
-        moments = yield from _merged(query, lists, word_lists, wanted)
-        # What they have beside does not change which of them is the first.
+        windows = yield from _ranked(query, lists, word_lists, wanted)
+        moments = merged_moments(windows, per_asset=query.per_asset)
+        # What an asset has beside does not change which is the first.
         places = {asset: place for place, asset in enumerate(order)}
         moments.sort(key=lambda moment: places[moment.asset_id])
     if query.fold_above is not None and moments:
@@ -117,17 +122,12 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
     return Found(tuple(page), more, wanted, tuple(notes))
 
 
-def _merged(
-    query: Query,
-    lists: Sequence[FoundList],
-    word_lists: Sequence[WordList],
-    wanted: Ranking,
-) -> Generator[Asked, Any, list[Moment]]:
-    """All moments of the lists, the best first."""
+def _ranked(
+    query: Query, lists: Sequence[FoundList], word_lists: Sequence[WordList], wanted: Ranking
+) -> Generator[Asked, Any, list[RankedWindow]]:
     if len(query.questions()) > 1 or word_lists:
         lists = yield from _completed(query, lists, word_lists)
-    windows = ranked(lists, word_lists, ranking=wanted)
-    return merged_moments(windows, per_asset=query.per_asset, group=query.group)
+    return ranked(lists, word_lists, ranking=wanted)
 
 
 def timeline_steps(query: Query, asset_id: str) -> Generator[Asked, Any, Scores]:
