@@ -102,9 +102,9 @@ class TextStem(nn.Module):
     def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(torch.zeros(1, CONTEXT, width))
-        # On the meta device, where networks are built, torch's `triu` and `normal_` import its
-        # compiler: two seconds of every start. Weights are read: the table needs no first values.
-        # The mask is here for its name only: attention is told to be causal.
+        # On the meta device, where networks are built, torch's `triu`, `arange` and `normal_`
+        # import its compiler: two seconds of every start. Weights are read: the table needs no
+        # first values. The mask is here for its name only: attention is told to be causal.
         mask = np.triu(np.full((CONTEXT, CONTEXT), -np.inf, dtype=np.float32), 1)
         self.register_buffer("mask", torch.from_numpy(mask))
         self.token_embedding = nn.Embedding.from_pretrained(
@@ -113,7 +113,7 @@ class TextStem(nn.Module):
         self.knows_all = vocabulary == VOCABULARY
         if not self.knows_all:
             # CLIP's ids of the tokens that are known, rising; row 0 stands for all others.
-            self.register_buffer("known_ids", torch.arange(vocabulary))
+            self.register_buffer("known_ids", torch.from_numpy(np.arange(vocabulary)))
 
     def forward(self, ids: Tensor) -> Tensor:
         if not self.knows_all:

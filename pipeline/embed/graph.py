@@ -43,6 +43,7 @@ from pipeline.embed.rounds import GraphBroken, until_committed
 from pipeline.embed.stage_actors import RayDecode, RayEncode, RayWrite
 from pipeline.embed.writer_pool import writer_pool
 from pipeline.errors import SensedexError
+from pipeline.lazy_pandas import know_pandas
 from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import ShardReceipt
@@ -281,6 +282,7 @@ class _RayRounds:
 
 def configure_ray_data() -> None:
     """For this process: blocks of windows' size, no second try of a defect, a quiet screen."""
+    know_pandas()  # which Ray Data has imported, and may give to arrow
     context = DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False

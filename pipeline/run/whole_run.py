@@ -14,6 +14,7 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from pipeline.embed.engine import Engine, engine_for, engine_session
+from pipeline.lazy_pandas import make_arrays_without_pandas
 from pipeline.local_files import scratch_folder
 from pipeline.planning.plan import RunPlan, plan
 from pipeline.progress import OnProgress, ProgressReporter, ignore_progress
@@ -67,11 +68,13 @@ def run_index(
     happens is told to `on_progress` and `on_event`, after the metrics and traces of the settings.
 
     A run with nothing to do reads the listing and the state, and writes nothing; it imports no
-    torch, Ray or Qdrant client. Killed anywhere, the next call goes on from what is committed.
+    torch, Ray, Qdrant client or pandas. Killed anywhere, the next call goes on from what is
+    committed.
 
     Raises what the steps raise: SensedexError, whose class says whether to call again.
     """
     wanted = options or RunOptions()
+    make_arrays_without_pandas()
     with (
         watched_run(settings, on_progress, on_event) as reporter,
         scratch_folder() as folder,

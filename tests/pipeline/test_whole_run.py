@@ -24,7 +24,7 @@ from tests.support.s3_server import S3Server
 MB = 2**20
 CLUSTER = {"RAY_ADDRESS": "ray-head:6379"}
 # What a run with nothing to do has no use for, and what it takes seconds to import.
-HEAVY = ("torch", "ray", "prefect", "qdrant_client", "transformers")
+HEAVY = ("torch", "ray", "prefect", "qdrant_client", "transformers", "pandas", "sympy")
 
 
 LARGE, TWO_CORES, GPU = Machine(6), Machine(2), Machine(2, has_gpu=True)
