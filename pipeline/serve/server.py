@@ -79,11 +79,18 @@ async def _serve(
         def end() -> None:
             loop.call_soon_threadsafe(setattr, server, "should_exit", True)
 
+        loading: list[asyncio.Task[None]] = []
+
+        def started() -> None:
+            on_ready(address_of(settings.serve.host, listener), end)
+            # The page can be had meanwhile: torch takes its seconds behind it.
+            loading.append(asyncio.create_task(service.load()))
+
         with _ended_by_signals(loop, end):
-            loading = asyncio.create_task(service.load())
-            server.when_started = lambda: on_ready(address_of(settings.serve.host, listener), end)
+            server.when_started = started
             await server.serve(sockets=[listener])
-            loading.cancel()
+            for task in loading:
+                task.cancel()
 
 
 class _Server(uvicorn.Server):

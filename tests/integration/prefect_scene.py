@@ -209,7 +209,7 @@ class PrefectScene:
             for log in (self.server_log, self.worker_log)
             if log.exists()
             for entry in entries_of(log.read_text(errors="replace"))
-            if not is_late_heartbeat(entry)
+            if not is_written_again(entry)
             for line in entry.splitlines()
             if AT_ERROR.search(line)
         ]
@@ -220,11 +220,13 @@ def entries_of(log: str) -> list[str]:
     return ENTRY_BEGINS.split(log)
 
 
-def is_late_heartbeat(entry: str) -> bool:
-    """A worker's heartbeat that Prefect's server could not write to SQLite beside another write: it
-    reads and writes in one transaction, for which SQLite does not wait. The next one comes in
-    seconds; on a busy machine it is seen now and then (docs/scheduling.md)."""
-    return "Worker channel heartbeat persistence failed" in entry and "database is locked" in entry
+def is_written_again(entry: str) -> bool:
+    """What Prefect's server could not write to SQLite beside another write: it reads and writes in
+    one transaction, for which SQLite does not wait. A worker's heartbeat, of which the next one
+    comes in seconds, or that a run is late, which its service says at its next turn. On a busy
+    machine they are seen now and then (docs/scheduling.md)."""
+    again = "Worker channel heartbeat persistence failed" in entry or "'name': 'Late'" in entry
+    return again and "database is locked" in entry
 
 
 settings_of = partial(settings_for, bucket="demo", source__region="us-east-1")
