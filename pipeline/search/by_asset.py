@@ -50,29 +50,34 @@ def with_windows_of(
         lists, [_of(few, ask, len(few) * size) for few, ask in zip(short, asks, strict=True)]
     )
     # All that were asked for may be of one asset; then the others are asked for apart.
-    filled = [
-        sum(_windows_by_asset(one)[asset] for asset in few) >= len(few) * size
+    shown = _windows_by_asset(*lists)
+    left = [
+        tuple(asset for asset in few if shown[asset] < per_asset) if _held(one, few, size) else ()
         for one, few in zip(lists, short, strict=True)
-    ]
-    short = [
-        _short(one, few, per_asset) if was_filled else ()
-        for one, few, was_filled in zip(lists, short, filled, strict=True)
     ]
     return (
         yield from _with(
-            lists, [_of(few, ask, len(few), size) for few, ask in zip(short, asks, strict=True)]
+            lists, [_of(few, ask, len(few), size) for few, ask in zip(left, asks, strict=True)]
         )
     )
 
 
-def _windows_by_asset(one: FoundList) -> Counter[str]:
-    return Counter(hit.payload["asset_id"] for hit in one.hits)
+def _windows_by_asset(*lists: FoundList) -> Counter[str]:
+    """How many of them the lists have together."""
+    found = {hit.point_id: hit.payload["asset_id"] for one in lists for hit in one.hits}
+    return Counter(found.values())
 
 
 def _short(one: FoundList, assets: Sequence[str], windows: int) -> tuple[str, ...]:
     """The assets of which the list has fewer windows."""
     found = _windows_by_asset(one)
     return tuple(asset for asset in assets if found[asset] < windows)
+
+
+def _held(one: FoundList, assets: Sequence[str], windows: int) -> bool:
+    """Whether so many of each asset on an average."""
+    found = _windows_by_asset(one)
+    return sum(found[asset] for asset in assets) >= len(assets) * windows
 
 
 def _of(
