@@ -71,7 +71,15 @@ def with_holes(path: Path, ranges: ByteRanges, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("sampling", ["keyframes", "keyframes_only"])
-@pytest.mark.parametrize("name", ["front.mp4", "end.mov", "begins late.mp4", "hevc.mp4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "front.mp4",
+        "end.mov",
+        "begins late.mp4",
+        pytest.param("hevc.mp4", marks=pytest.mark.slow("libx265 writes the film in 10 s")),
+    ],
+)
 def test_parts_give_what_the_whole_gives(
     film: Films, tmp_path: Path, name: str, sampling: Sampling
 ) -> None:
@@ -130,6 +138,7 @@ def test_windows_without_a_key_frame_ask_for_more(film: Films, tmp_path: Path) -
         list(decode_in_child(sparse, DecodeSettings(decoder="ffmpeg"), fetched=ranges))
 
 
+@pytest.mark.slow("reads 300 broken indexes")
 def test_a_broken_index_is_none_or_stays_in_the_film(film: Films) -> None:
     """Whatever is written in it: no error, no range outside, and no memory for what it claims."""
     data = film("front.mp4").read_bytes()
