@@ -156,13 +156,20 @@ def _ask(query: Query, question: Question, name: str, depth: int) -> WindowsAsk:
         depth,
         query.conditions(),
         exact=query.exact,
-        fields=OF_HITS if query.group else (),
+        fields=_fields(query),
     )
 
 
 def _word_ask(query: Query, word: str) -> WindowsAsk:
     holds = Condition("words", equals=word)
-    return WindowsAsk("", None, WORD_HITS, (*query.conditions(), holds))
+    where = (*query.conditions(), holds)
+    return WindowsAsk("", None, WORD_HITS, where, fields=_fields(query))
+
+
+def _fields(query: Query) -> tuple[str, ...]:
+    """By asset there are many more windows than are shown, and the payloads of these are read
+    last."""
+    return OF_HITS if query.group else ()
 
 
 def _word_lists(
@@ -218,6 +225,7 @@ def _completed(
             query.conditions(),
             tuple(points),
             exact=query.exact,
+            fields=_fields(query),
         )
         for one, points in zip(lists, missing, strict=True)
         if points

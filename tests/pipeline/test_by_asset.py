@@ -14,7 +14,7 @@ import pytest
 
 from encoders.modality import Modality
 from pipeline.index.asking import Asker
-from pipeline.index.types import Asked, Hit, WindowsAsk, WindowsAsked
+from pipeline.index.types import OF_HITS, Asked, Hit, WindowsAsk, WindowsAsked
 from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.search.by_asset import HITS_PER_MOMENT, Lists, with_windows_of
 from pipeline.search.driving import drive
@@ -184,7 +184,10 @@ def test_both_vectors_and_words_that_are_required(filled: VectorIndex) -> None:
         (WORDS, QueryTerm(Modality.TEXT, unit("more"), label="more", required=True, part=1)),
         ("vision", "audio"), group=True, limit=5, words=("long",),
     )  # fmt: skip
-    answer = drive(search_steps(query), filled.asker())
+    recorded = Recorded(filled.asker())
+    answer = drive(search_steps(query), recorded)
+    assert all(ask.fields == OF_HITS for asks in recorded.asks for ask in asks)
+    assert all("etag" in moment.payload for moment in answer.moments)
     keys = [moment.key for moment in answer.moments]
     assert [k for n, k in enumerate(keys) if n == 0 or keys[n - 1] != k] == list(
         dict.fromkeys(keys)
