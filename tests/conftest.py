@@ -18,6 +18,7 @@ pytest_plugins = (
     "tests.support.fixtures_qdrant",
     "tests.support.fixtures_s3",
     "tests.support.needs",
+    "tests.support.patience",
     "tests.support.permitted_skips",
     "tests.support.waiting_apart",
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 
 @pytest.fixture(scope="session")
 def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,7 +26,7 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
             subprocess.run(
                 [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"],
                 env={**os.environ, "PREFECT_HOME": str(made)},
-                check=True, capture_output=True, timeout=280,
+                check=True, capture_output=True, timeout=280 * PATIENCE,
             )  # fmt: skip
             made.rename(ready)
     return ready / "prefect.db"

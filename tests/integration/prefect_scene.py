@@ -32,6 +32,7 @@ from flows.cli.main import app
 from pipeline.settings import Settings
 from tests.support.free_port import free_port
 from tests.support.marked_processes import heeds_interrupts
+from tests.support.patience import PATIENCE
 from tests.support.run_settings import settings_for
 
 T = TypeVar("T")
@@ -81,14 +82,14 @@ def family(pid: int) -> list[psutil.Process]:
 
 def until(what: str, look: Callable[[], T | None], within_s: float, log: Path | None = None) -> T:
     """What `look` finds. Fails, with the end of the log, where that takes too long."""
-    end = time.monotonic() + within_s
+    end = time.monotonic() + within_s * PATIENCE
     while time.monotonic() < end:
         found = look()
         if found:
             return found
         time.sleep(0.5)
     said = log.read_text(errors="replace")[-3000:] if log is not None and log.exists() else ""
-    raise AssertionError(f"{what}: not within {within_s:.0f} s\n{said}")
+    raise AssertionError(f"{what}: not within {within_s * PATIENCE:.0f} s\n{said}")
 
 
 @dataclass
@@ -158,7 +159,7 @@ class PrefectScene:
     def run(self, command: list[str], within_s: float = 300) -> str:
         done = subprocess.run(
             command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False,
-            timeout=within_s,
+            timeout=within_s * PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
         return done.stdout

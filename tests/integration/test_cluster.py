@@ -26,6 +26,7 @@ from tests.chaos.real_run import RealRun
 from tests.support import media_files
 from tests.support.faulty_s3 import SLOW_DOWN
 from tests.support.marked_processes import marked_environment
+from tests.support.patience import PATIENCE
 from tests.support.qdrant_server import qdrant_server
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3_server import S3Server, reset_moto
@@ -34,7 +35,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.server]
 
 OBJECTS = 40
 ALL = 10**6
-LONGEST_RUN_S = 240.0
+LONGEST_RUN_S = 240.0 * PATIENCE
 SLOW_NODE = "slow-node"  # botocore tells it in each request
 # Thirty seconds would be waited for in the same way: both are below the client's time limit.
 STALL_S = 2.0

@@ -17,6 +17,7 @@ import pytest
 
 from flows.cli.demo import read_examples
 from tests.support.marked_processes import heeds_interrupts, left_over, marked_environment
+from tests.support.patience import PATIENCE
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
 
@@ -97,7 +98,7 @@ def test_the_demo(root_dir: Path, tmp_path: Path, wheel: Path) -> None:
             pytest.fail(f"the demo never came to embedding:\n{seen}")
         os.killpg(first.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
         rest = first.stdout.read()
-        first.wait(timeout=120)
+        first.wait(timeout=120 * PATIENCE)
     assert first.returncode == 130, seen + rest
     assert "Stopped" in rest
     assert left_over(mark) == []
@@ -110,7 +111,7 @@ def test_the_demo(root_dir: Path, tmp_path: Path, wheel: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=600 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     examples = read_examples(root_dir / "infra/demo")
@@ -134,7 +135,7 @@ def test_the_demo(root_dir: Path, tmp_path: Path, wheel: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=600 * PATIENCE,
     )
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"0 new, 0 changed, 0 removed, {objects} unchanged" in again.stdout
@@ -209,7 +210,7 @@ def run(*words: str, cwd: Path, tmp_path: Path, wheel: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=300 * PATIENCE,
     ).stdout
 
 
@@ -257,6 +258,6 @@ def test_a_demo_that_gives_ray_up_leaves_no_server(
         assert demo.stdout is not None
         assert any(line.startswith("embedding") for line in demo.stdout)
         os.killpg(demo.pid, signal.SIGINT)
-        rest, _ = demo.communicate(timeout=120)
+        rest, _ = demo.communicate(timeout=120 * PATIENCE)
     assert demo.returncode == 130, rest
     assert left_over(mark) == []

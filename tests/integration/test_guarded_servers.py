@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.prefect_scene import running, until
 from tests.support.free_port import free_port
+from tests.support.patience import PATIENCE
 
 PASSWORD = "admin:a-word-of-the-test"
 
@@ -63,7 +64,8 @@ def test_ray_wants_its_token(root_dir: Path) -> None:
         env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
         done = subprocess.run(
             [sys.executable, "-c", code, address],
-            env=env, cwd=root_dir, capture_output=True, text=True, check=False, timeout=400,
+            env=env, cwd=root_dir, capture_output=True, text=True, check=False,
+            timeout=400 * PATIENCE,
         )  # fmt: skip
         return done.stdout.strip().endswith("42")
 

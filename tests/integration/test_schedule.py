@@ -27,6 +27,7 @@ from tests.integration.prefect_scene import (
     settings_of,
     until,
 )
+from tests.support.patience import PATIENCE
 from tests.support.s3_server import S3Server
 
 EVERY_MINUTE = ("--cron", "* * * * *")
@@ -65,7 +66,8 @@ def test_a_run_comes_by_itself(
         from_yaml = {**scene.env, "SENSEDEX_FOLDER": str(tmp_path)}
         deployed = subprocess.run(
             [*PREFECT, "--no-prompt", "deploy", "--all"],
-            cwd=root_dir, env=from_yaml, capture_output=True, text=True, check=True, timeout=400,
+            cwd=root_dir, env=from_yaml, capture_output=True, text=True, check=True,
+            timeout=400 * PATIENCE,
         )  # fmt: skip
         assert deployed.stdout.count("successfully created") == len(DEPLOYMENTS)
 
@@ -160,7 +162,12 @@ def _objects(client: object) -> tuple[int, ...]:
 def test_without_a_server_it_says_so(tmp_path: Path, url: str, status: int, said: str) -> None:
     env = {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}
     done = subprocess.run(
-        [*SENSEDEX, "deploy"], env=env, capture_output=True, text=True, check=False, timeout=300
+        [*SENSEDEX, "deploy"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300 * PATIENCE,
     )
     assert done.returncode == status
     assert said in done.stderr
