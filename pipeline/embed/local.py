@@ -7,7 +7,6 @@ before Ray would have started, and for a machine of few cores, which Ray would o
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -53,9 +52,8 @@ def run_in_loop(
         encode = job.encode_stage(add_progress)
         write = job.write_stage(add_progress)
         tables = (decoded_table(chunk) for chunk in chunks(windows, batch))
-        with _imports_left_alone():
-            for encoded in encode.tables(tables):
-                yield from write.receipts(encoded)
+        for encoded in encode.tables(tables):
+            yield from write.receipts(encoded)
 
 
 @contextmanager
@@ -69,17 +67,6 @@ def _short_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before_s)
-
-
-@contextmanager
-def _imports_left_alone() -> Iterator[None]:
-    """The collector of cycles does not look through what is there by now, the libraries and the
-    model, each time that it looks for what the work has left (docs/performance.md)."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def receipts_in_loop(
