@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from encoders.modality import Modality
 from pipeline.ids import asset_id
 from pipeline.index.browsing import Browser
 from pipeline.index.conditions import Condition
-from pipeline.index.vector_index import VectorIndex, open_index
+from pipeline.index.vector_index import VectorIndex
 from pipeline.search.driving import drive
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.steps import timeline_steps
-from pipeline.settings_index import IndexSettings
-from tests.support.fixtures_qdrant import WAYS, serving
-from tests.support.invented_assets import SPACES, load, unit
+from tests.support.fixtures_qdrant import WAYS, opened_index
+from tests.support.invented_assets import unit
 
 pytestmark = pytest.mark.server
 ASSET = asset_id("media", "b.mp4")
@@ -28,13 +26,8 @@ ASSET = asset_id("media", "b.mp4")
 @pytest.fixture(params=["folder", *WAYS])
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
     """Three videos of 3, 8 and 5 windows of two seconds; every other window has sound."""
-    with ExitStack() as stack:
-        settings = IndexSettings(path=tmp_path / "qdrant")
-        if request.param != "folder":
-            settings = stack.enter_context(serving(request, request.param)).settings
-        index = stack.enter_context(open_index(settings))
-        index.ensure_collection(SPACES)
-        load(index, tmp_path, [("a.mp4", "g", 3), ("b.mp4", "g", 8), ("c.mp4", "g", 5)])
+    assets = [("a.mp4", "g", 3), ("b.mp4", "g", 8), ("c.mp4", "g", 5)]
+    with opened_index(request, request.param, tmp_path, assets) as index:
         yield index
 
 

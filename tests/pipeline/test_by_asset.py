@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,14 @@ import pytest
 from encoders.modality import Modality
 from pipeline.index.asking import Asker
 from pipeline.index.types import OF_HITS, Asked, Hit, WindowsAsk, WindowsAsked
-from pipeline.index.vector_index import VectorIndex, open_index
+from pipeline.index.vector_index import VectorIndex
 from pipeline.search.by_asset import HITS_PER_MOMENT, Lists, with_windows_of
 from pipeline.search.driving import drive
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.ranking import FoundList
 from pipeline.search.steps import Found, search_steps
-from pipeline.settings_index import IndexSettings
-from tests.support.fixtures_qdrant import WAYS, serving
-from tests.support.invented_assets import SPACES, load, unit
+from tests.support.fixtures_qdrant import WAYS, opened_index
+from tests.support.invented_assets import unit
 
 WINDOWS = {"long.mp4": 300, **{f"{number}.mp4": 8 for number in range(12)}, "still.jpg": 1}
 PER_ASSET = 3
@@ -32,13 +30,8 @@ WORDS = QueryTerm(Modality.TEXT, unit("words"), label="words")
 
 @pytest.fixture(params=["folder", *WAYS])
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
-    with ExitStack() as stack:
-        settings = IndexSettings(path=tmp_path / "qdrant")
-        if request.param != "folder":
-            settings = stack.enter_context(serving(request, request.param)).settings
-        index = stack.enter_context(open_index(settings))
-        index.ensure_collection(SPACES)
-        load(index, tmp_path, [(key, "g", n) for key, n in WINDOWS.items()], batch_rows=64)
+    assets = [(key, "g", n) for key, n in WINDOWS.items()]
+    with opened_index(request, request.param, tmp_path, assets) as index:
         yield index
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from pipeline.search.request import Ranking, Term, TermKind
 from pipeline.search.steps import Found, search_steps
 from pipeline.search.stored import stored_terms
 from pipeline.settings_index import IndexSettings
-from tests.support.fixtures_qdrant import WAYS, Served, only_stand_ins, serving
+from tests.support.fixtures_qdrant import WAYS, Served, only_stand_ins, opened_index
 from tests.support.invented_assets import SPACES, load, unit
 
 KEYS = ("films/IMG_2041.mp4", "films/park.mp4", "b.mp4", "c.mp4")
@@ -40,13 +39,8 @@ HEARD_WITHIN_S = 60.0
 @pytest.fixture(params=["folder", *WAYS])
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
     """Four videos of 8 windows; every other one has sound."""
-    with ExitStack() as stack:
-        settings = IndexSettings(path=tmp_path / "qdrant")
-        if request.param != "folder":
-            settings = stack.enter_context(serving(request, request.param)).settings
-        index = stack.enter_context(open_index(settings))
-        index.ensure_collection(SPACES)
-        load(index, tmp_path, [(key, "g", 8) for key in KEYS])
+    assets = [(key, "g", 8) for key in KEYS]
+    with opened_index(request, request.param, tmp_path, assets) as index:
         yield index
 
 

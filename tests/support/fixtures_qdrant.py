@@ -3,9 +3,10 @@ one the same two ways, of one node and of three (`tests.support.real_qdrant`).""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,24 @@ def serving(request: pytest.FixtureRequest, way: str) -> Iterator[Served]:
             return
         with grpc_side(server) as port:
             yield Served(IndexSettings(url=server.url, grpc_port=port), server)
+
+
+@contextmanager
+def opened_index(
+    request: pytest.FixtureRequest, way: str, folder: Path, assets: Sequence[tuple[str, str, int]]
+) -> Iterator[VectorIndex]:
+    """With these invented assets: of the local engine by "folder", or of one of `WAYS`."""
+    from pipeline.index.vector_index import open_index
+    from tests.support.invented_assets import SPACES, load
+
+    with ExitStack() as stack:
+        settings = IndexSettings(path=folder / "qdrant")
+        if way != "folder":
+            settings = stack.enter_context(serving(request, way)).settings
+        index = stack.enter_context(open_index(settings))
+        index.ensure_collection(SPACES)
+        load(index, folder, assets, batch_rows=64)
+        yield index
 
 
 @pytest.fixture(params=WAYS)
