@@ -18,7 +18,7 @@ from pipeline.search.live_hits import MOST_HITS, live_answers
 from pipeline.search.ranking import FoundList
 
 NEAREST_PER_ASSET = 2  # windows asked for first, so that they name enough assets, mostly
-HITS_PER_MOMENT = 2  # windows asked for of one asset, so that enough are left after merging
+WINDOWS_PER_MOMENT = 2  # windows asked for of one asset, so that enough are left after merging
 
 Lists = Generator[Asked, list[list[Hit]], list[FoundList]]
 
@@ -41,7 +41,7 @@ def with_windows_of(
 ) -> Lists:
     """Each of the lists with windows enough for `per_asset` moments of each of these assets, if it
     has as many. A list that is shorter than was asked for holds all there are."""
-    size = max(1, min(per_asset * HITS_PER_MOMENT, MOST_HITS // max(1, len(assets))))
+    size = max(1, min(per_asset * WINDOWS_PER_MOMENT, MOST_HITS // max(1, len(assets))))
     short = [
         _short(one, assets, size) if len(one.hits) >= ask.limit else ()
         for one, ask in zip(lists, asks, strict=True)

@@ -113,9 +113,10 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
         lists = yield from with_windows_of(shown, lists, asks, query.per_asset)
         windows = yield from _ranked(query, lists, word_lists, wanted)
         moments = merged_moments(windows, per_asset=query.per_asset)
-        # What an asset has beside does not change which is the first.
+        # What an asset has beside does not change which is the first. One that was found only now,
+        # since a flip hid it before, is the last.
         places = {asset: place for place, asset in enumerate(order)}
-        moments.sort(key=lambda moment: places[moment.asset_id])
+        moments.sort(key=lambda moment: places.get(moment.asset_id, len(order)))
     if query.fold_above is not None and moments:
         moments = yield from _folded(query, moments)
     page, more = _page(query, moments)

@@ -15,7 +15,7 @@ from encoders.modality import Modality
 from pipeline.index.asking import Asker
 from pipeline.index.types import OF_HITS, Asked, Hit, WindowsAsk, WindowsAsked
 from pipeline.index.vector_index import VectorIndex
-from pipeline.search.by_asset import HITS_PER_MOMENT, Lists, with_windows_of
+from pipeline.search.by_asset import WINDOWS_PER_MOMENT, Lists, with_windows_of
 from pipeline.search.driving import drive
 from pipeline.search.query import Query, QueryTerm
 from pipeline.search.ranking import FoundList
@@ -78,7 +78,7 @@ def check(answer: Found, places: slice, term: QueryTerm = WORDS) -> None:
         assert mine[0].cosine == pytest.approx(every[key][0], abs=1e-4)
         assert 1 <= len(mine) <= PER_ASSET
         # Its weakest moment is at least as near as the window that comes after all it may show.
-        least = min(len(every[key]), HITS_PER_MOMENT * PER_ASSET)
+        least = min(len(every[key]), WINDOWS_PER_MOMENT * PER_ASSET)
         assert mine[-1].cosine >= every[key][least - 1] - 1e-4
         assert len({moment.best_ms for moment in mine}) == len(mine)
         if key == "long.mp4":
@@ -119,10 +119,10 @@ def test_whose_windows_another_covers_is_asked_for_apart() -> None:
     """All that were asked for are of one; of the other there may be more."""
     steps = with_windows_of(["a", "b"], [FULL], [ASK], PER_ASSET)
     (first,) = asked_next(steps, None)
-    assert (first.limit, first.per_asset) == (2 * PER_ASSET * HITS_PER_MOMENT, 0)
+    assert (first.limit, first.per_asset) == (2 * PER_ASSET * WINDOWS_PER_MOMENT, 0)
     (second,) = asked_next(steps, [hits("a", range(first.limit))])
     assert second.where[-1].any_of == ("b",)
-    assert (second.limit, second.per_asset) == (1, PER_ASSET * HITS_PER_MOMENT)
+    assert (second.limit, second.per_asset) == (1, PER_ASSET * WINDOWS_PER_MOMENT)
     (found,) = returned(steps, [hits("b", range(4))])
     assert found.hits[:50] == FULL.hits
     counts = Counter(hit.payload["asset_id"] for hit in found.hits)
