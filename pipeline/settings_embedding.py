@@ -151,7 +151,8 @@ class EncodeSettings(SettingsPart):
         ge=1,
         le=4096,
         description="Windows in a batch, over all objects. Larger fills a GPU better and takes "
-        "more of its memory.",
+        "more of its memory. In a run without Ray a small encoder's batch has as many for each of "
+        "up to four cores.",
     )
     seed: int = Field(0, description="Seed of the demo encoder's weights; no other one has any.")
     processes: int = Field(

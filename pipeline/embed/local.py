@@ -17,10 +17,14 @@ from pipeline.embed.fetch import FETCHES_AT_ONCE, Fetched
 from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.server_process import prepare_children
+from pipeline.models.weights import weights_bytes
 from pipeline.progress import AddProgress, ProgressReporter, Stage, StageProgress
 from pipeline.records import PlanRow, ShardReceipt
+from pipeline.settings_embedding import EncodeSettings
 
 TURN_S = 0.0005
+SMALL_ENCODER_BYTES = 64 * 10**6
+CORES_WITH_A_BATCH = 4
 
 
 def workers_of_loop(job: EmbedJob) -> dict[Stage, int]:
@@ -31,12 +35,25 @@ def workers_of_loop(job: EmbedJob) -> dict[Stage, int]:
     }  # fmt: skip
 
 
+def windows_per_batch(encode: EncodeSettings, cores: int) -> int:
+    """What the encoder is given at once, of which each core takes its part.
+
+    Of a small encoder's, a part as large as `encode.batch_size`, for up to four cores: its threads
+    take turns with Python's others less often (docs/performance.md). A large one's batch takes
+    minutes, and a shard is committed no sooner than its batch, so all cores share one.
+    """
+    weights = weights_bytes(encode)
+    if weights is None or weights > SMALL_ENCODER_BYTES:
+        return encode.batch_size
+    return encode.batch_size * min(max(1, cores), CORES_WITH_A_BATCH)
+
+
 def run_in_loop(
     job: EmbedJob, rows: Iterator[PlanRow], add_progress: AddProgress
 ) -> Iterator[ShardReceipt]:
     """Receipts, as their shards are committed. No object's own fault raises."""
     prepare_children()  # half a second
-    batch = job.settings.encode.batch_size
+    batch = windows_per_batch(job.settings.encode, usable_cores())
     decoders = workers_of_loop(job)[Stage.DECODE]
 
     def decoded(fetched: Iterator[Fetched]) -> Generator[DecodedRow, None, None]:

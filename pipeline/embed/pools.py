@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
 
-from encoders.catalogue import card_for, shipped_weights
 from pipeline.embed.engine import usable_cores
 from pipeline.embed.pool_sizes import USUAL_DECODE_SHARE, Pools, encoders_per_gpu, fitting
 from pipeline.embed.rounds import GraphBroken
+from pipeline.models.weights import weights_bytes
 from pipeline.settings import Settings
-from pipeline.settings_embedding import EncodeSettings
 
 if TYPE_CHECKING:
     from pipeline.embed.progress_actor import ProgressBoard
@@ -40,21 +38,8 @@ def pools_for(settings: Settings, share: float = USUAL_DECODE_SHARE) -> Pools:
         gpus=gpus if on_gpu else None,
         writer_cores=usable_cores(),
         share=share,
-        per_gpu=encoders_per_gpu(_weights_bytes(encode)),
+        per_gpu=encoders_per_gpu(weights_bytes(encode)),
     )
-
-
-def _weights_bytes(encode: EncodeSettings) -> int | None:
-    """Of all encoders of a run, each of which an actor holds; None where that is not known before
-    they are fetched, or they are made of a seed."""
-    total = 0
-    for choice in encode.chosen():
-        path = Path(choice.weights) if choice.weights else shipped_weights(card_for(choice.encoder))
-        if path is None or not path.exists():
-            return None
-        files = path.rglob("*") if path.is_dir() else (path,)
-        total += sum(file.stat().st_size for file in files if file.is_file())
-    return total
 
 
 def wait_for_room(settings: Settings, say: Callable[[str], None]) -> None:

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from encoders.catalogue import card_for, shipped_weights
 from encoders.digest import file_digest
 from encoders.errors import WeightsError
 from pipeline.s3 import client as s3
 from pipeline.s3.errors import first_contact
 from pipeline.settings import SourceSettings
-from pipeline.settings_embedding import EncoderChoice
+from pipeline.settings_embedding import EncoderChoice, EncodeSettings
 
 CHUNK_BYTES = 2**20
 TIMEOUT_S = 60
@@ -84,6 +85,19 @@ def fetch_weights(
         for path in fresh.parent.iterdir():
             path.replace(target.parent / path.name)
     return target
+
+
+def weights_bytes(encode: EncodeSettings) -> int | None:
+    """Of all encoders of a run, which each actor holds; None where that is not known before they
+    are fetched, or they are made of a seed."""
+    total = 0
+    for choice in encode.chosen():
+        path = Path(choice.weights) if choice.weights else shipped_weights(card_for(choice.encoder))
+        if path is None or not path.exists():
+            return None
+        files = path.rglob("*") if path.is_dir() else (path,)
+        total += sum(file.stat().st_size for file in files if file.is_file())
+    return total
 
 
 def weights_cache() -> Path:

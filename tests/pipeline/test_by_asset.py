@@ -191,6 +191,43 @@ def test_both_vectors_and_words_that_are_required(filled: VectorIndex) -> None:
     assert all(len(m.why) >= 2 for m in answer.moments), "each question has its cosine"
 
 
+class HidesOnce:
+    """Answers, and leaves an asset's windows out the first time that windows are asked for by id,
+    as where a flip comes between two requests."""
+
+    def __init__(self, asker: Asker, asset_id: str) -> None:
+        self._asker = asker
+        self._asset = asset_id
+        self.hidden = 0
+
+    def ask(self, asked: Asked) -> Any:
+        answer = self._asker.ask(asked)
+        by_id = isinstance(asked, WindowsAsked) and any(one.among for one in asked.asks)
+        if not by_id or self.hidden:
+            return answer
+        kept = [[hit for hit in hits if hit.payload["asset_id"] != self._asset] for hits in answer]
+        self.hidden = sum(map(len, answer)) - sum(map(len, kept))
+        return kept
+
+
+def test_an_asset_that_a_flip_hid_at_first_comes_last(filled: VectorIndex) -> None:
+    """A window needs both of what is required, so its first answers have no window of the asset."""
+    both = (
+        replace(WORDS, required=True, part=0),
+        QueryTerm(Modality.TEXT, unit("more"), label="more", required=True, part=1),
+    )
+    query = Query(both, ("vision",), group=True, limit=20)
+    usual = drive(search_steps(query), filled.asker()).moments
+    order = list(dict.fromkeys((moment.key, moment.asset_id) for moment in usual))
+    # Not the long film, which has windows that both questions found, and is never lost.
+    (hidden, asset_id), *others = order[1:]
+    asker = HidesOnce(filled.asker(), asset_id)
+    found = drive(search_steps(query), asker).moments
+    assert asker.hidden > 0
+    keys = list(dict.fromkeys(moment.key for moment in found))
+    assert keys == [order[0][0], *(key for key, _ in others), hidden]
+
+
 def test_folded_by_asset_a_page_is_full(filled: VectorIndex) -> None:
     """What is folded is filled up from the next page."""
     query = Query((WORDS,), ("vision",), group=True, limit=3, per_asset=1)

@@ -19,7 +19,7 @@ from pipeline.embed.decode import DecodeStage
 from pipeline.embed.encode import EncodeStage
 from pipeline.embed.fetch import fetched_ahead
 from pipeline.embed.job import EmbedJob
-from pipeline.embed.local import run_in_loop
+from pipeline.embed.local import SMALL_ENCODER_BYTES, run_in_loop, windows_per_batch
 from pipeline.embed.rows import DecodedRow, Shard, decoded_table, vectors_of
 from pipeline.embed.write import WriteStage
 from pipeline.ids import asset_id
@@ -30,7 +30,7 @@ from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Action, MediaObject, ObjectOutcome, PlanRow, Status
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
-from pipeline.settings_embedding import DecodeSettings, TagSettings
+from pipeline.settings_embedding import DecodeSettings, EncoderChoice, EncodeSettings, TagSettings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import open_store
 from tests.support import media_files
@@ -232,3 +232,15 @@ def test_the_loop_without_ray(s3_server: S3Server, tmp_path: Path) -> None:
     failure = outcomes["1.jpg"].failure
     assert failure is not None
     assert failure.code == "bad_sidecar"
+
+
+def test_a_small_encoder_s_batch_has_a_part_for_each_core(tmp_path: Path) -> None:
+    small, made_of_a_seed = EncodeSettings(), EncodeSettings(encoder="imagebind-demo")
+    assert [windows_per_batch(small, cores) for cores in (0, 1, 2, 4, 64)] == [32, 32, 64, 128, 128]
+    assert windows_per_batch(made_of_a_seed, 4) == 32
+    large = tmp_path / "large.safetensors"
+    with large.open("wb") as file:
+        file.truncate(SMALL_ENCODER_BYTES + 1)
+    assert windows_per_batch(EncodeSettings(weights=str(large), batch_size=8), 4) == 8
+    two = EncodeSettings(additional=(EncoderChoice(encoder="frozen-in-time", weights=str(large)),))
+    assert windows_per_batch(two, 4) == 32

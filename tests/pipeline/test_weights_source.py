@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from encoders.errors import WeightsError
-from pipeline.models.weights import fetch_weights, local_weights
+from pipeline.models.weights import fetch_weights, local_weights, weights_bytes
 from pipeline.settings import Settings, load_settings
+from pipeline.settings_embedding import EncodeSettings
 from tests.support.s3_server import S3Server
 
 
@@ -94,3 +95,17 @@ def test_a_run_does_not_reach_out(
         fetch_weights("http://models.example/w.pth", digest, source)
     with pytest.raises(WeightsError, match="cannot be fetched"):
         fetch_weights("https://127.0.0.1:9/w.pth", digest, source)
+
+
+def test_the_bytes_of_weights_that_lie_here(tmp_path: Path) -> None:
+    file, folder = tmp_path / "w.pt", tmp_path / "folder"
+    file.write_bytes(bytes(100))
+    (folder / "part").mkdir(parents=True)
+    (folder / "a").write_bytes(bytes(10))
+    (folder / "part" / "b").write_bytes(bytes(5))
+    assert weights_bytes(EncodeSettings(weights=str(file))) == 100
+    assert weights_bytes(EncodeSettings(weights=str(folder))) == 15
+    assert 10**6 < (weights_bytes(EncodeSettings()) or 0) < 20 * 10**6  # those in the package
+    not_here = ("s3://bucket/w.pt", str(tmp_path / "nothing"))
+    assert [weights_bytes(EncodeSettings(weights=w)) for w in not_here] == [None, None]
+    assert weights_bytes(EncodeSettings(encoder="imagebind-demo")) is None
