@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
 from pipeline.errors import SettingsError
@@ -89,12 +90,21 @@ class Asker:
         if alone:
             requests = [self._request(ask) for ask in alone]
             with self._call("searching") as client:
-                answers = client.query_batch_points(
-                    self._name, requests, consistency=read_consistency(self._settings)
-                )
+                answers = self._batch(client, requests)
             batch = [hits_of(answer.points) for answer in answers]
         together = iter(batch)
         return [self._grouped(ask) if ask.per_asset else next(together) for ask in asks]
+
+    def _batch(
+        self, client: QdrantClient, requests: list[q.QueryRequest]
+    ) -> Sequence[q.QueryResponse]:
+        consistency = read_consistency(self._settings)
+        if self._local or self._settings.prefer_grpc:
+            return client.query_batch_points(self._name, requests, consistency=consistency)
+        # The call that the line above would make, which copies each vector number by number first.
+        by_rest = client.http.search_api
+        asked = batch_request(self._name, requests, consistency)
+        return by_rest.query_batch_points(**asked).result or ()
 
     def _among(self, ask: WindowsAsk) -> list[Hit]:
         """In local mode, whose engine would look at every point of the collection for its id."""
@@ -183,6 +193,16 @@ def request_of(ask: WindowsAsk, params: q.SearchParams | None) -> q.QueryRequest
         limit=ask.limit,
         with_payload=list(ask.fields) or True,
     )
+
+
+def batch_request(
+    name: str, requests: list[q.QueryRequest], consistency: q.ReadConsistency | None
+) -> dict[str, Any]:
+    """What the client's own REST interface is called with."""
+    searches = q.QueryRequestBatch(searches=requests)
+    return {
+        "collection_name": name, "consistency": consistency, "query_request_batch": searches,
+    }  # fmt: skip
 
 
 def grouped_request(request: q.QueryRequest) -> dict[str, Any]:

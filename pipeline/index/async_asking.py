@@ -17,6 +17,7 @@ from pipeline.index.asking import (
     ANCHOR_FIELDS,
     LIVE,
     Asker,
+    batch_request,
     generations_of,
     grouped_request,
     hits_of,
@@ -120,15 +121,26 @@ class AsyncAsker:
         batch: list[list[Hit]] = []
         if alone:
             with mapped_errors("searching", self._where):
-                answers = await self._client.query_batch_points(
-                    self._name, alone, consistency=read_consistency(self._settings)
-                )
+                answers = await self._batch(alone)
             batch = [hits_of(answer.points) for answer in answers]
         together = iter(batch)
         found = []
         for ask, request in zip(asks, requests, strict=True):
             found.append(await self._grouped(ask, request) if ask.per_asset else next(together))
         return found
+
+    async def _batch(self, requests: list[q.QueryRequest]) -> Sequence[q.QueryResponse]:
+        """See `Asker._batch`."""
+        consistency = read_consistency(self._settings)
+        if self._settings.prefer_grpc:
+            return await self._client.query_batch_points(
+                self._name, requests, consistency=consistency
+            )
+        by_rest = self._client.http.search_api
+        answer = await by_rest.query_batch_points(
+            **batch_request(self._name, requests, consistency)
+        )
+        return answer.result or ()
 
     async def _grouped(self, ask: WindowsAsk, request: q.QueryRequest) -> list[Hit]:
         with mapped_errors("searching by asset", self._where):
