@@ -27,7 +27,7 @@ from pipeline.search.duplicates import folded
 from pipeline.search.live_hits import MOST_HITS, MOST_LOOKS, live_answers
 from pipeline.search.moments import HITS_PER_MOMENT, Moment, assets_in_order, merged_moments
 from pipeline.search.query import Query, Question
-from pipeline.search.ranking import FoundList, RankedWindow, WordList, ranked
+from pipeline.search.ranking import FoundList, WordList, ranked
 from pipeline.search.request import Ranking
 
 BASE_HITS = 50  # by which a list's numbers are made, whatever page is asked for
@@ -98,7 +98,8 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
         word_lists = yield from _word_lists(words, answers[len(asks) :])
         if query.group:
             lists = yield from with_enough_assets(lists, asks, assets + 1)
-        windows = yield from _ranked(query, lists, word_lists, wanted)
+        lists = yield from _completed(query, lists, word_lists)
+        windows = ranked(lists, word_lists, ranking=wanted)
         if query.group:
             break
         moments = merged_moments(windows, per_asset=query.per_asset)
@@ -111,7 +112,8 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
         order = assets_in_order(windows)
         shown = order[first:assets]
         lists = yield from with_windows_of(shown, lists, asks, query.per_asset)
-        windows = yield from _ranked(query, lists, word_lists, wanted)
+        lists = yield from _completed(query, lists, word_lists)
+        windows = ranked(lists, word_lists, ranking=wanted)
         moments = merged_moments(windows, per_asset=query.per_asset)
         # What an asset has beside does not change which is the first. One that was found only now,
         # since a flip hid it before, is the last.
@@ -121,14 +123,6 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
         moments = yield from _folded(query, moments)
     page, more = _page(query, moments)
     return Found(tuple(page), more, wanted, tuple(notes))
-
-
-def _ranked(
-    query: Query, lists: Sequence[FoundList], word_lists: Sequence[WordList], wanted: Ranking
-) -> Generator[Asked, Any, list[RankedWindow]]:
-    if len(query.questions()) > 1 or word_lists:
-        lists = yield from _completed(query, lists, word_lists)
-    return ranked(lists, word_lists, ranking=wanted)
 
 
 def timeline_steps(query: Query, asset_id: str) -> Generator[Asked, Any, Scores]:
@@ -209,7 +203,10 @@ def _completed(
     query: Query, lists: Sequence[FoundList], word_lists: Sequence[WordList]
 ) -> Generator[Asked, Any, list[FoundList]]:
     """Each list with the cosines of what the others found: a window's answer to a question is not
-    nothing because a hundred others answered better."""
+    nothing because a hundred others answered better. What a list was told before is not asked for
+    again."""
+    if len(query.questions()) == 1 and not word_lists:
+        return list(lists)
     ids: dict[str, None] = {}
     # In turns, so that what is best by one list is not cut off by the length of another.
     every = [one.hits for one in lists] + [one.hits for one in word_lists]
@@ -232,14 +229,24 @@ def _completed(
         if points
     ]
     answers = iter((yield from live_answers(asks)) if asks else ())
-    return [
-        replace(one, more=tuple(next(answers))) if points else one
+    told = [
+        (*_beside(one), *(next(answers) if points else ()))
         for one, points in zip(lists, missing, strict=True)
+    ]
+    return [
+        replace(one, more=sorted(more, key=lambda hit: -hit.score))
+        for one, more in zip(lists, told, strict=True)
     ]
 
 
 def _ids(one: FoundList) -> frozenset[str]:
-    return frozenset(hit.point_id for hit in one.hits)
+    return frozenset(hit.point_id for hit in (*one.hits, *one.more))
+
+
+def _beside(one: FoundList) -> tuple[Hit, ...]:
+    """What a list was told beside its hits, some of which it has since found."""
+    found = {hit.point_id for hit in one.hits}
+    return tuple(hit for hit in one.more if hit.point_id not in found)
 
 
 def _folded(query: Query, moments: Sequence[Moment]) -> Generator[Asked, Any, list[Moment]]:

@@ -41,11 +41,19 @@ class Recorded:
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
         self.asks: list[tuple[WindowsAsk, ...]] = []
+        self.told: list[tuple[str, bytes, str]] = []  # cosines that were asked for by id
 
     def ask(self, asked: Asked) -> Any:
+        answer = self._asker.ask(asked)
         if isinstance(asked, WindowsAsked):
             self.asks.append(asked.asks)
-        return self._asker.ask(asked)
+            self.told += [
+                (one.vector_name, one.vector.tobytes(), hit.point_id)
+                for one, hits in zip(asked.asks, answer, strict=True)
+                if one.among and one.vector is not None
+                for hit in hits
+            ]
+        return answer
 
     @property
     def kinds(self) -> list[str]:
@@ -189,6 +197,8 @@ def test_both_vectors_and_words_that_are_required(filled: VectorIndex) -> None:
     assert keys[0] == "long.mp4"
     assert all({"vision"} <= {one.vector_name for one in m.why} for m in answer.moments)
     assert all(len(m.why) >= 2 for m in answer.moments), "each question has its cosine"
+    assert recorded.told
+    assert max(Counter(recorded.told).values()) == 1, "what was told is not asked for again"
 
 
 class HidesOnce:
