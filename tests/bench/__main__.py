@@ -1,8 +1,9 @@
 """`make bench`: every benchmark in a process of its own; a table, and JSON under build/bench/.
 
 Each benchmark is a module here with `--json FILE`; its figures are rows of
-`{"name", "value", "unit", "baseline", "ratio"}`. Ratios are taken within one run, since machines
-differ and are noisy; nothing is asserted.
+`{"name", "value", "unit", "baseline", "ratio"}`, with `"targets"` where something is asked of
+them. Ratios are taken within one run, since machines differ and are noisy; nothing is asserted. At
+the end stands which targets are missed, and by how much.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.bench.targets import summary
 
 BENCHMARKS = tuple(
     (  # noqa: SIM905
@@ -47,6 +50,7 @@ def main() -> int:
         everything[name] = json.loads(path.read_text())
         print(f"   ({time.perf_counter() - started:.0f} s)")
     (options.out / "all.json").write_text(json.dumps(everything, indent=1))
+    print(f"\n{summary(everything)}")
     print(f"\nJSON: {options.out / 'all.json'}")
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)

@@ -36,6 +36,7 @@ from pipeline.run.whole_run import run_index
 from pipeline.run_options import RunOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.settings_embedding import DecodeSettings
+from tests.bench.targets import at_least
 from tests.support.media_files import picture_array, wav
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ def main() -> None:
                 "unit": "share inside",
                 "baseline": None,
                 "ratio": None,
-                "target": TARGET,
+                "targets": [at_least(TARGET)],
             }
         )
     if options.json:

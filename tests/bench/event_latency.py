@@ -34,6 +34,7 @@ from pipeline.s3 import client as s3
 from pipeline.s3.client import session_for
 from pipeline.settings import Settings, load_settings
 from pipeline.settings_index import IndexSettings
+from tests.bench.targets import at_most
 from tests.support import media_files
 from tests.support.event_bodies import by_s3
 from tests.support.qdrant_server import qdrant_server
@@ -198,6 +199,7 @@ def _row(name: str, seconds: list[float], asked_s: float, **more: Any) -> dict[s
         "slowest": round(slowest, 2),
         "baseline": asked_s,
         "ratio": round(slowest / asked_s, 3),
+        "targets": [at_most(asked_s, "slowest")],
         **more,
     }
 

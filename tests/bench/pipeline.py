@@ -38,10 +38,12 @@ from pipeline.state.receipts import RunFolder
 from pipeline.state.segments import read_segments
 from pipeline.state.store import open_store
 from tests.bench.decode import make_1080p
+from tests.bench.targets import at_least
 from tests.support.s3_server import moto_server
 
 MEDIA = Path(__file__).resolve().parents[2] / "infra/demo/media"
 FOLDERS = ("videos", "sounds", "photos")
+TARGET_OF_SLOWEST = 0.95
 
 
 def main() -> None:
@@ -109,6 +111,7 @@ def measure(
             "unit": "windows/s",
             "baseline": round(alone[slowest], 2),
             "ratio": round(together["rate"] / alone[slowest], 3),
+            "targets": [at_least(TARGET_OF_SLOWEST, "ratio")],
             **{key: round(value, 2) for key, value in together.items()},
         }
     )

@@ -39,6 +39,7 @@ from pipeline.s3.listing import list_pages
 from pipeline.settings import Settings, load_settings
 from pipeline.state.receipts import RUNS, RunFolder, commit_receipt, open_receipts
 from pipeline.state.store import FolderStore, Store, open_store
+from tests.bench.targets import at_most
 from tests.support.s3_server import S3Server
 
 TARGET_SHARE = 0.03
@@ -106,6 +107,7 @@ def measure(settings: Settings, folder: Path, objects: int) -> list[dict[str, An
     return [
         {"name": f"protocol, {objects} objects", "value": round(longer_s, 2), "unit": "s",
          "baseline": round(whole_s, 2), "ratio": round(longer_s / whole_s, 4),
+         "targets": [at_most(TARGET_SHARE, "ratio")],
          "added_up_s": round(sum_s, 2), "upsert_s": round(upsert_s, 2),
          **{k: round(v, 2) for k, v in {**alone_s, **beside.wall_s}.items()}}
     ]  # fmt: skip

@@ -30,6 +30,7 @@ from pipeline.index.vector_index import VectorIndex
 from pipeline.records import SegmentRow
 from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch, read_segments, write_segments
+from tests.bench.targets import at_least, at_most
 from tests.support.invented_assets import SPACES, outcome, rows_of
 from tests.support.real_qdrant import QdrantNodes, named_binary
 
@@ -39,6 +40,8 @@ NO_SERVER = (
 )
 NAMES = ("vision", "audio")
 SEGMENTS_AN_ASSET = 50
+THE_DEFAULT = "sensedex, gRPC, two at once"
+TARGETS = [at_least(1.4, "ratio"), at_most(100, "cpu_us_a_point")]
 ASSETS_A_FILE = 40
 
 
@@ -122,7 +125,7 @@ def speeds(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
     writers: dict[str, Callable[[IndexSettings, str], None]] = {
         "upload_collection, gRPC": lambda s, n: theirs(s, n, 1),
         "sensedex, gRPC, one at a time": lambda s, n: ours(s, n, upserts_at_once=1),
-        "sensedex, gRPC, two at once": lambda s, n: ours(s, n, upserts_at_once=2),
+        THE_DEFAULT: lambda s, n: ours(s, n, upserts_at_once=2),
         "sensedex, gRPC, four at once": lambda s, n: ours(s, n, upserts_at_once=4),
         "sensedex, REST, two at once": lambda s, n: ours(s, n, prefer_grpc=False),
     }
@@ -145,6 +148,7 @@ def speeds(binary: Path, points: int, dimension: int) -> list[dict[str, Any]]:
                 "server_us_a_point": round(theirs_cpu / points * 1e6, 1),
                 "baseline": base,
                 "ratio": round(speed / base, 3),
+                "targets": TARGETS if name == THE_DEFAULT else [],
             }
             results.append(row)
             print(
