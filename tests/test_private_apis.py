@@ -56,6 +56,30 @@ def test_qdrant_keeps_each_collection_in_a_connection_of_sqlite(tmp_path: Path) 
     )
 
 
+def test_qdrant_keeps_points_in_arrays() -> None:
+    from qdrant_client import QdrantClient
+    from qdrant_client import models as q
+
+    from pipeline.index.local_scan import arrays_of
+
+    package = "qdrant-client"
+    client = QdrantClient(":memory:")
+    client.create_collection("c", {"v": q.VectorParams(size=2, distance=q.Distance.COSINE)})
+    client.upsert("c", [q.PointStruct(id=7, vector={"v": [3.0, 4.0]}, payload={"live": False})])
+    arrays = arrays_of(client, "c")
+    assert arrays is not None, broke(package, "keeps its collections elsewhere")
+    before = arrays.payload[0]
+    client.set_payload("c", {"live": True}, [7])
+    assert arrays.payload[0] is not before, broke(package, "changes a payload in its place")
+    assert (arrays.ids, arrays.ids_inv) == ({7: 0}, [7]), broke(package, "numbers points otherwise")
+    assert arrays.vectors["v"][0] == pytest.approx([0.6, 0.8]), broke(package, "keeps lengths")
+    client.delete_vectors("c", ["v"], [7])
+    assert arrays.deleted_per_vector["v"][0], broke(package, "deletes vectors otherwise")
+    client.delete("c", [7])
+    assert arrays.deleted[0], broke(package, "deletes points otherwise")
+    client.close()
+
+
 def test_qdrant_says_in_words_that_a_folder_is_in_use(tmp_path: Path) -> None:
     from qdrant_client import QdrantClient
     from qdrant_client.local import qdrant_local

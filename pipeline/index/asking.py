@@ -20,6 +20,7 @@ from qdrant_client import models as q
 from pipeline.errors import SettingsError
 from pipeline.ids import anchor_id
 from pipeline.index.connection import Connection
+from pipeline.index.local_scan import LocalScan, arrays_of
 from pipeline.index.oversampling import Oversampling
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import (
@@ -51,6 +52,7 @@ class Asker:
         self._known: dict[str, q.PayloadIndexInfo] = {}
         self._looked_at = -LOOKED_AT_FOR_S
         self._words_seen = False
+        self._scan = LocalScan()
 
     def ask(self, asked: Asked) -> Any:
         """The answer that the record says. Raises SettingsError for a condition on a field that
@@ -77,14 +79,20 @@ class Asker:
                 return payloads_of(found)
             case CountAsked():
                 with self._call("counting") as client:
+                    if self._local and (arrays := arrays_of(client, self._name)) is not None:
+                        return self._scan.live_segments(arrays)
                     counted = client.count(
                         self._name, count_filter=matching(LIVE[:1]), exact=self._local
                     )
                 return counted.count
 
     def _windows(self, asks: Sequence[WindowsAsk]) -> list[list[Hit]]:
-        if self._local and any(ask.among for ask in asks):
-            return [self._among(ask) if ask.among else self._windows([ask])[0] for ask in asks]
+        if self._local:
+            with self._call("searching") as client:
+                arrays = arrays_of(client, self._name)
+                named = {ask.vector_name for ask in asks if ask.vector is not None}
+                if arrays is not None and arrays.vectors.keys() >= named:
+                    return self._scan.hits(arrays, asks)
         alone = [ask for ask in asks if not ask.per_asset]
         batch: list[list[Hit]] = []
         if alone:
@@ -105,22 +113,6 @@ class Asker:
         by_rest = client.http.search_api
         asked = batch_request(self._name, requests, consistency)
         return by_rest.query_batch_points(**asked).result or ()
-
-    def _among(self, ask: WindowsAsk) -> list[Hit]:
-        """In local mode, whose engine would look at every point of the collection for its id."""
-        assert ask.vector is not None
-        with self._call("reading vectors") as client:
-            found = client.retrieve(
-                self._name, list(ask.among), with_payload=True, with_vectors=[ask.vector_name]
-            )
-        vectors = vectors_of(found)
-        hits = []
-        for point in found:
-            vector = vectors[str(point.id)].get(ask.vector_name)
-            if vector is not None and (point.payload or {}).get("live"):
-                cosine = float(vector @ ask.vector / max(float(np.linalg.norm(vector)), 1e-12))
-                hits.append(Hit(str(point.id), cosine, point.payload or {}))
-        return sorted(hits, key=lambda hit: -hit.score)[: ask.limit]
 
     def _grouped(self, ask: WindowsAsk) -> list[Hit]:
         with self._call("searching by asset") as client:
@@ -170,6 +162,8 @@ class Asker:
         with_words = matching(LIVE)
         with_words.must_not = [q.IsEmptyCondition(is_empty=q.PayloadField(key="words"))]
         with self._call("looking for words") as client:
+            if (arrays := arrays_of(client, self._name)) is not None:
+                return self._scan.has_values(arrays, "words")
             found, _ = client.scroll(
                 self._name, scroll_filter=with_words, limit=1, with_payload=False
             )

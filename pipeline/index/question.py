@@ -54,12 +54,13 @@ def _numbers(one: Condition) -> q.Range:
 
 def _dates(one: Condition) -> q.DatetimeRange:
     above, at_least, below, at_most = (
-        None if bound is None else _moment(str(bound)) for bound in one.bounds
+        None if bound is None else moment_of(str(bound)) for bound in one.bounds
     )
     return q.DatetimeRange(gt=above, gte=at_least, lt=below, lte=at_most)
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """Of ISO 8601; UTC where it says no zone. Raises ValueError."""
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from qdrant_client import models as q
 
 from pipeline.ids import anchor_id
-from pipeline.index.asking import LIVE, Asker
+from pipeline.index.asking import Asker
 from pipeline.index.browsing import Browser
 from pipeline.index.collections import Collections, check_fits
 from pipeline.index.connection import Connection, open_connection
-from pipeline.index.oversampling import Oversampling
 from pipeline.index.points import CollectionPoints
-from pipeline.index.question import matching, read_consistency, search_params
-from pipeline.index.types import Anchor, Hit
+from pipeline.index.question import matching
+from pipeline.index.types import Anchor, Hit, WindowsAsk, WindowsAsked
 from pipeline.index.updates import (
     IDS_PER_REQUEST,
     Anchors,
@@ -55,8 +54,8 @@ class VectorIndex:
         self._call = connection.call
         self._settings = settings
         self._name = name or settings.collection
-        self._oversampling = Oversampling(connection, settings, self._name)
         self.one_writer = connection.local  # a folder is one process's
+        self._asker = Asker(connection, settings, self._name)
 
     @property
     def anchors_have_vectors(self) -> bool:
@@ -214,26 +213,16 @@ class VectorIndex:
         vector: NDArray[np.float32],
         limit: int,
         *,
-        must: Sequence[tuple[str, Any]] = (),
         among: Sequence[str] = (),
         exact: bool = False,
         with_payload: bool = True,
     ) -> list[Hit]:
-        """The nearest live segments by cosine; `must` are (payload field, value) pairs, `among` ids
-        of points, if it is not all. `exact` compares with every vector in full."""
-        oversampling = 1.0 if exact else self._oversampling.now()
-        with self._call("searching") as client:
-            found = client.query_points(
-                self._name,
-                query=vector.astype(np.float32).tolist(),
-                using=vector_name,
-                query_filter=matching([*LIVE, *must], among),
-                search_params=search_params(self._settings, oversampling, exact=exact),
-                limit=limit,
-                with_payload=with_payload,
-                consistency=read_consistency(self._settings),
-            ).points
-        return [Hit(str(p.id), p.score, p.payload or {}) for p in found]
+        """The nearest live segments by cosine; `among` are ids of points, if it is not all. `exact`
+        compares with every vector in full; without its payload a hit has its asset."""
+        fields = () if with_payload else ("asset_id",)
+        ask = WindowsAsk(vector_name, vector, limit, among=tuple(among), exact=exact, fields=fields)
+        hits: list[Hit] = self._asker.ask(WindowsAsked((ask,)))[0]
+        return hits
 
     def count(self, *, live_only: bool = True, exact: bool = True) -> int:
         """Segments in the index; not `exact`, what a server knows without looking at each point."""
@@ -278,7 +267,7 @@ class VectorIndex:
 
     def asker(self) -> Asker:
         """The same collection, as a search asks it."""
-        return Asker(self._connection, self._settings, self._name)
+        return self._asker
 
     def browser(self) -> Browser:
         """The same collection, looked through."""
