@@ -131,13 +131,10 @@ class LocalScan:
             chosen = self._of_assets(ask, rows, np.argsort(-cosines, kind="stable"))
         else:
             chosen = _largest(cosines, ask.limit)
+        scores = [0.0] * len(chosen) if cosines is None else cosines[chosen].tolist()
         return [
-            Hit(
-                str(arrays.ids_inv[rows[place]]),
-                0.0 if cosines is None else float(cosines[place]),
-                _told(self._seen[rows[place]], ask.fields),
-            )
-            for place in chosen
+            Hit(str(arrays.ids_inv[row]), score, _told(self._seen[row], ask.fields))
+            for row, score in zip(rows[chosen].tolist(), scores, strict=True)
         ]
 
     def _of_assets(self, ask: WindowsAsk, rows: Rows, order: Rows) -> Rows:

@@ -8,8 +8,9 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import pstdev
 from typing import Any
+
+import numpy as np
 
 from pipeline.index.types import Hit
 from pipeline.search.calibration import share_of
@@ -176,7 +177,7 @@ def _spreads(one: FoundList) -> list[tuple[Hit, float]]:
     """How far each stands out of the list, in units of its spread (z-scores; Montague and Aslam,
     CIKM 2001). Where nothing stands out, the order alone speaks, softly."""
     scores = [hit.score for hit in one.hits[: one.base]]
-    spread, low = (pstdev(scores), min(scores)) if scores else (0.0, 0.0)
+    spread, low = (float(np.std(scores)), min(scores)) if scores else (0.0, 0.0)
     found = []
     for rank, hit in enumerate((*one.hits, *one.more)):
         out = (hit.score - low) / spread if spread > 0 and hit.score > low else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from pipeline.index.asking import grouped_request, hits_of, hits_of_groups, requ
 from pipeline.index.conditions import Condition, parse_condition
 from pipeline.index.local_scan import LocalScan, arrays_of
 from pipeline.index.types import Hit, WindowsAsk
+from pipeline.index.vector_index import open_index
+from pipeline.settings_index import IndexSettings
+from tests.support.index_damage import engine
+from tests.support.invented_assets import SPACES, live, load, rows_of, whole
 
 NAME = "scanned"
 POINTS = 160
@@ -208,3 +213,21 @@ def test_whether_any_has_a_field() -> None:
     assert scan.has_values(arrays, "words")
     assert arrays_of(client, "another") is None
     client.close()
+
+
+def test_a_folder_s_vectors_come_back_as_they_were_written(tmp_path: Path) -> None:
+    settings = IndexSettings(path=tmp_path / "qdrant", collection="media")
+    with open_index(settings) as index:
+        index.ensure_collection(SPACES)
+        load(index, tmp_path, [("a.mp4", "g1", 6)], 1)
+    with open_index(settings) as index:
+        arrays = arrays_of(engine(index), "media")
+        assert arrays is not None
+        assert {matrix.dtype for matrix in arrays.vectors.values()} == {np.dtype(np.float32)}
+        wanted = rows_of("a.mp4", "g1", 6)[3]
+        stored = arrays.vectors["vision"][arrays.ids[wanted.point_id]]
+        assert stored == pytest.approx(wanted.vectors["vision"], abs=1e-7)
+        [hit] = index.query("vision", wanted.vectors["vision"], 1)
+        assert hit.point_id == wanted.point_id
+        load(index, tmp_path, [("a.mp4", "g2", 3), ("b.mp4", "g1", 9)], 2)
+        assert live(index) == {"a.mp4": whole("g2", 3), "b.mp4": whole("g1", 9)}
