@@ -28,23 +28,30 @@ def in_batches(
     batch: NDArray[Any] | Sequence[str],
     size: int,
     cores: int = 1,
+    *,
+    small: bool = False,
 ) -> NDArray[np.float32]:
     """(N, D) float32: `takers[modality]` gives unit vectors for at most `size` items at a time.
 
     With several `cores`, and enough items, each of them has a part of its own, all together no more
-    than `size`: all cores at one batch wait for each other in every layer (docs/performance.md). No
-    items give no rows. Raises InputError for a modality that is not on the card.
+    than `size`: all cores at one batch wait for each other in every layer (docs/performance.md). Of
+    a `small` network few items are one core's: it is done before others have begun, and waits for
+    none that something else keeps busy. No items give no rows. Raises InputError for a modality
+    that is not on the card.
     """
     check_modality(card, takers, modality)
     if len(batch) == 0:
         return np.empty((0, card.dimension), np.float32)
     take = takers[modality]
-    beside = cores > 1 and len(batch) >= cores * ITEMS_PER_CORE
+    workers = min(cores, len(batch) // ITEMS_PER_CORE)
+    if workers < cores:
+        workers = max(1, workers) if small else 0
+    beside = cores > 1 and workers > 0
     if beside:
-        size = max(1, min(size // cores, -(-len(batch) // cores)))
+        size = max(1, min(size // workers, -(-len(batch) // workers)))
     pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
     with torch.inference_mode():
-        parts = _side_by_side(take, pieces, cores) if beside else list(map(take, pieces))
+        parts = _side_by_side(take, pieces, workers) if beside else list(map(take, pieces))
         rows: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return rows
 

@@ -42,7 +42,8 @@ logger = logging.getLogger(__name__)
 
 class DeviceFeed:
     """Feeds one network's towers. `max_batch` bounds what one forward takes; `cores` of a CPU each
-    have a part of their own. May be called from several threads."""
+    have a part of their own, of a `small` network one of them few items. May be called from several
+    threads."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class DeviceFeed:
         max_batch: int,
         *,
         cores: Callable[[], int] = lambda: 1,
+        small: bool = False,
         streams: Streams | None = None,
     ) -> None:
         self._card = card
@@ -59,6 +61,7 @@ class DeviceFeed:
         self.towers = towers
         self._max_batch = max_batch
         self._cores = cores
+        self._small = small
         if streams is None:
             streams = CudaStreams(device) if device.type == "cuda" else NoStreams()
         self._streams = streams
@@ -119,7 +122,8 @@ class DeviceFeed:
         takers = {m: partial(self._taken, m) for m in self.towers}
         # Words are cut by their tower, which sorts them first.
         size = len(batch) if modality is Modality.TEXT else self._max_batch
-        return in_batches(self._card, takers, modality, batch, size, self._cores())
+        cores = self._cores()
+        return in_batches(self._card, takers, modality, batch, size, cores, small=self._small)
 
     def _taken(self, modality: Modality, batch: Batch) -> Tensor:
         tower = self.towers[modality]

@@ -35,6 +35,8 @@ BATCH_SIZE_PER_CORE = (
     16  # what lies between two layers of a small network has to fit into its cache
 )
 
+SMALL_PARAMETERS = 32 * 10**6
+
 
 class ImageBindEncoder:
     """Implements `encoders.protocol.Encoder`. `max_batch` bounds what one forward takes; not given,
@@ -58,7 +60,14 @@ class ImageBindEncoder:
         if max_batch is None and device.type == "cpu":
             max_batch = min(BATCH_SIZE_PER_CORE * self._cores(), MAX_BATCH_SIZE)
         towers = {m: self._tower(m) for m in card.modalities}
-        self.feed = DeviceFeed(card, device, towers, max_batch or MAX_BATCH_SIZE, cores=self._cores)
+        self.feed = DeviceFeed(
+            card,
+            device,
+            towers,
+            max_batch or MAX_BATCH_SIZE,
+            cores=self._cores,
+            small=sum(p.numel() for p in model.parameters()) <= SMALL_PARAMETERS,
+        )
 
     def encode(
         self, modality: Modality, batch: NDArray[Any] | Sequence[str]

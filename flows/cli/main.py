@@ -81,6 +81,9 @@ app.command()(status_commands.clean)
 
 def main() -> None:
     """The entry point: errors that are meant for a person become a message and a status."""
+    # Threads of torch that wait do not spin. Beside any other work a sentence was encoded in 5 ms
+    # so, and in 15 to 100 otherwise (docs/performance.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with logged_as_asked(sys.argv[1:]), heeding_interrupts() as interrupted:
         try:
             status = _invoke()

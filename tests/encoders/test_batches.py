@@ -25,12 +25,12 @@ def card() -> EncoderCard:
 class Noting:
     """Gives back what it is given, and notes by whom and how."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 2) -> None:
         self.sizes: list[int] = []
         self.threads: set[str] = set()
         self.cores: set[int] = set()
         # Of two threads, none goes on before both have a piece.
-        self.both = threading.Barrier(2, timeout=20)
+        self.both = threading.Barrier(max(1, threads), timeout=20)
 
     def take(self, batch: NDArray[np.float32]) -> Tensor:
         self.sizes.append(len(batch))
@@ -65,6 +65,24 @@ def test_every_core_has_a_batch_of_its_own(
         assert len(noting.threads) == 2
         assert noting.cores == {1}
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("items", "cores", "sizes", "workers"),
+    [(1, 2, [1], 1), (7, 2, [7], 1), (9, 4, [5, 4], 2), (8, 2, [4, 4], 2), (3, 1, [3], 0)],
+)
+def test_few_items_of_a_small_network_are_one_core_s(
+    card: EncoderCard, items: int, cores: int, sizes: list[int], workers: int
+) -> None:
+    noting = Noting(workers)
+    rows = np.arange(items * 256, dtype=np.float32).reshape(items, 256)
+    take = {Modality.VISION: noting.take}
+    got = in_batches(card, take, Modality.VISION, rows, 16, cores, small=True)
+    assert np.array_equal(got, rows)
+    assert noting.sizes == sizes
+    apart = {name for name in noting.threads if name != threading.main_thread().name}
+    assert len(apart) == workers
+    assert not workers or noting.cores == {1}
 
 
 def test_what_fails_in_a_thread_is_raised_and_the_cores_come_back(card: EncoderCard) -> None:
