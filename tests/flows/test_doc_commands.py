@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
+from flows.cli.main import app
+from pipeline.settings import Settings
 from tests.flows.error_scene import plain_environment
 from tests.flows.forked import Commands, commands
-from tests.support.doc_commands import Block, beside_blocks, blocks, words_of
+from tests.support.doc_commands import Block, beside_blocks, blocks, named_commands, words_of
 from tests.support.s3_server import S3Server
 
 PAGES = ("README.md", "docs/tutorial.md", "docs/howto.md")
@@ -87,6 +91,55 @@ def test_every_command_of_a_page_runs(
             assert "dog.jpg" in told
         if line == 'sensedex search "a cow"':
             assert "cow.jpg" in told
+
+
+def test_every_document_names_commands_options_and_settings_that_there_are(root_dir: Path) -> None:
+    """Also where they are not run: of the reference, in sentences, for a cluster."""
+    pages = [root_dir / "README.md", root_dir / "CONTRIBUTING.md", *root_dir.glob("docs/*.md")]
+    named = [(page.name, line) for page in pages for line in named_commands(page.read_text())]
+    assert len(named) > 150
+    assert [(page, line, said) for page, line in named for said in unknown_words(line)] == []
+
+
+def test_a_command_that_there_is_not_is_found() -> None:
+    assert unknown_words("sensedex run --bucket films --json") == []
+    assert unknown_words("sensedex weights get URL --sha256 HEX") == []
+    assert unknown_words("sensedex run --set encode.batch_size=8 --set index.urll=x --jsno") == [
+        "index.urll", "--jsno",
+    ]  # fmt: skip
+    assert unknown_words("sensedex serach dog") == ["serach"]
+
+
+def unknown_words(line: str) -> list[str]:
+    """Names of commands, options and settings in it that the command does not have."""
+    command = typer.main.get_command(app)
+    wrong, before = [], ""
+    for word in words_of(line)[1:]:
+        if before == "--set":
+            if not is_setting(word.partition("=")[0]):
+                wrong.append(word.partition("=")[0])
+        elif word.startswith("--"):
+            options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+            if word.partition("=")[0] not in options | {"--help", "--debug"}:
+                wrong.append(word)
+        elif isinstance(command, TyperGroup) and not word.startswith("-"):
+            inner = command.commands.get(word)
+            if inner is None:
+                return [*wrong, *([] if word in ("...", "COMMAND") else [word])]
+            command = inner
+        before = word
+    return wrong
+
+
+def is_setting(path: str) -> bool:
+    """Whether it is a part of the settings, or a field of one; `PART.FIELD` stands for any."""
+    part, _, field = path.partition(".")
+    if path in ("PART.FIELD", "part.field"):
+        return True
+    if part not in Settings.model_fields:
+        return False
+    fields = Settings.model_fields[part].annotation.model_fields  # type: ignore[union-attr]
+    return not field or field.split(".")[0] in fields
 
 
 def test_what_is_not_run_says_why() -> None:

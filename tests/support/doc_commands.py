@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 NOT_RUN = "not run:"
 _BLOCK = re.compile(r"^(?P<indent> *)```sh(?P<info>[^\n]*)\n(?P<body>.*?)^ *```$", re.M | re.S)
+_IN_A_SENTENCE = re.compile(r"`(sensedex [^`]+)`")
+_ON_A_LINE = re.compile(r"^ *(?:\$ )?(sensedex .*)$", re.M)
 _BESIDE_BLOCKS = re.compile(r"^    (?:sensedex|prefect|make|pip|docker|bash|kubectl) .*$", re.M)
 
 
@@ -48,3 +50,12 @@ def words_of(command: str) -> list[str]:
 def beside_blocks(page: str) -> list[str]:
     """Lines that look like commands, and stand in no such block: nobody would run them."""
     return [line.strip() for line in _BESIDE_BLOCKS.findall(_BLOCK.sub("", page))]
+
+
+def named_commands(page: str) -> list[str]:
+    """Every command `sensedex ...` of a page, in a sentence or on a line of its own, without what
+    it is piped into."""
+    joined = page.replace("\\\n", " ")
+    found = [" ".join(one.split()) for one in _IN_A_SENTENCE.findall(joined)]
+    found += _ON_A_LINE.findall(_IN_A_SENTENCE.sub("", joined))
+    return [re.split(r" [|>&] ", one)[0] for one in found]
