@@ -4,22 +4,51 @@ the system refuses is said with the remedy."""
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import ScratchFull, SettingsError
 
+_PREFIX = "sensedex-"
+_OWNER = ".owner"
+
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of our own, on the disk that TMPDIR names, that goes with the context.
+    """A folder of our own, on the disk that TMPDIR names, that goes with the context. That of a
+    process that was killed stays, until `remove_abandoned_scratch`.
 
     Raises ScratchFull where a write to it found no room, whoever wrote.
     """
-    with room_named(), tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
-        yield Path(folder)
+    with room_named(), tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+        folder = Path(name)
+        begun = folder / f"{_OWNER}-begun"
+        with begun.open("wb") as file:
+            # Locked before it has its name: who finds it by that name finds it locked.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            begun.rename(folder / _OWNER)
+            yield folder
+
+
+def remove_abandoned_scratch() -> int:
+    """Delete the scratch folders of this user whose processes were killed, and say how many. The
+    system lets go of a dead process's lock, whatever killed it."""
+    removed = 0
+    for owner in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+        if owner.parent.is_symlink():
+            continue
+        with suppress(OSError), owner.open("rb") as file:  # another user's, or just gone
+            if os.fstat(file.fileno()).st_uid != os.getuid():
+                continue
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: it is alive
+            shutil.rmtree(owner.parent)
+            removed += 1
+    return removed
 
 
 @contextmanager

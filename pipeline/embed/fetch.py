@@ -6,6 +6,7 @@ What goes wrong with an object is kept with it: it is the decode stage that says
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.ahead import Shared, ahead
-from pipeline.local_files import room_named, scratch_folder
+from pipeline.local_files import remove_abandoned_scratch, room_named, scratch_folder
 from pipeline.media.mp4_index import read_index
 from pipeline.media.needed_bytes import needed_bytes, wants_parts
 from pipeline.planning.diff import verdict_without_get
@@ -23,6 +24,8 @@ from pipeline.settings import SourceSettings
 from pipeline.settings_embedding import DecodeSettings
 from pipeline.source.sidecars import MAX_SIDECAR_BYTES, Sidecars, read_sidecars
 from pipeline.source.source import PartlyFetched, open_source
+
+logger = logging.getLogger(__name__)
 
 FETCHES_AT_ONCE = 4
 MAX_OBJECTS_AHEAD = 16
@@ -181,6 +184,8 @@ def fetched_ahead(
     """
     planned = Shared(rows)
     room = _Room(MAX_BYTES_AHEAD)
+    if removed := remove_abandoned_scratch():
+        logger.info("%d temporary folders of killed processes were removed.", removed)
 
     with scratch_folder() as folder:
         fetcher = Fetcher(settings, decode, folder)

@@ -6,9 +6,7 @@ is `pipeline.verify.compare`.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StoreUnavailable
+from pipeline.local_files import scratch_folder
 from pipeline.verify.findings import Example, Finding, FindingRow
 
 CACHE_KB = 64_000
@@ -135,16 +134,24 @@ class JoinDatabase:
 @contextmanager
 def open_join_database() -> Iterator[JoinDatabase]:
     """An empty one. Raises StoreUnavailable where the scratch disk is full."""
-    folder = Path(tempfile.mkdtemp(prefix="sensedex-"))
+    with (
+        scratch_folder() as folder,
+        _room_for_pages(folder),
+        closing(sqlite3.connect(folder / "join.db", isolation_level=None)) as database,
+    ):
+        # Nothing here outlives the process: no journal, no flush.
+        for setting in ("journal_mode = off", "synchronous = off", "locking_mode = exclusive"):
+            database.execute(f"pragma {setting}")
+        database.execute(f"pragma cache_size = -{CACHE_KB}")
+        database.executescript(_TABLES)
+        database.execute("begin")  # one transaction, never committed: pages go out when full
+        yield JoinDatabase(database)
+
+
+@contextmanager
+def _room_for_pages(folder: Path) -> Iterator[None]:
     try:
-        with closing(sqlite3.connect(folder / "join.db", isolation_level=None)) as database:
-            # Nothing here outlives the process: no journal, no flush.
-            for setting in ("journal_mode = off", "synchronous = off", "locking_mode = exclusive"):
-                database.execute(f"pragma {setting}")
-            database.execute(f"pragma cache_size = -{CACHE_KB}")
-            database.executescript(_TABLES)
-            database.execute("begin")  # one transaction, never committed: pages go out when full
-            yield JoinDatabase(database)
+        yield
     except sqlite3.OperationalError as error:
         if "full" not in str(error) and "I/O" not in str(error):
             raise
@@ -152,5 +159,3 @@ def open_join_database() -> Iterator[JoinDatabase]:
             f"The scratch file in {folder.parent} cannot be written: {error}.",
             remedy="Make room there, or set TMPDIR to a disk that has some.",
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
