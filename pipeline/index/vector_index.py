@@ -267,7 +267,7 @@ class VectorIndex:
 
     def asker(self) -> Asker:
         """The same collection, as a search asks it."""
-        return self._asker
+        return Asker(self._connection, self._settings, self._name)
 
     def browser(self) -> Browser:
         """The same collection, looked through."""

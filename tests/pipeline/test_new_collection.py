@@ -121,14 +121,14 @@ def test_order_and_consistency_go_with_what_they_are_for(served: Served, tmp_pat
     told = asked_with(served)
     for path in ("points", "points/batch"):
         assert told[path] == {("ordering", "strong")}, path
-    assert told["points/query"] == {("consistency", "quorum")}
+    assert told["points/query/batch"] == {("consistency", "quorum")}
     in_number = settings.model_copy(update={"read_consistency": 2, "write_ordering": None})
     served.server.parameters.clear()
     with open_index(in_number) as index:
         index.query("vision", unit("any"), 1)
         index.remove([asset_id("media", "gone.mp4")], 3)
     told = asked_with(served)
-    assert told["points/query"] == {("consistency", "2")}
+    assert told["points/query/batch"] == {("consistency", "2")}
     assert told["points/batch"] == set()
 
 
@@ -136,7 +136,7 @@ def asked_with(served: Served) -> dict[str, set[tuple[str, str]]]:
     """Of each kind of request to the collection, what its address asked for beside."""
     told: dict[str, set[tuple[str, str]]] = {}
     for path, parameters in served.server.parameters:
-        for what in ("points", "points/batch", "points/delete", "points/query"):
+        for what in ("points", "points/batch", "points/delete", "points/query/batch"):
             if path == f"/collections/media/{what}":
                 pairs = {p for p in parameters.items() if p[0] in ("ordering", "consistency")}
                 told.setdefault(what, set()).update(pairs)
