@@ -1,8 +1,8 @@
 """How long a search takes, and how many a second are answered: on a real Qdrant server where one is
-named, and on the embedded engine.
+named, and of folders.
 
     SENSEDEX_TEST_QDRANT_BIN=PROGRAM python -m tests.bench.search_latency [--json FILE]
-        [--points 100000] [--embedded-points 10000] [--queries 300] [--seconds 8]
+        [--points 100000] [--folder-points 10000 100000] [--queries 300] [--seconds 8]
 
 Segments are invented, 50 an asset, with a vision and an audio vector of the bundled model's
 dimension each, in a collection made, loaded, flipped and built by the pipeline; the model that
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--points", type=int, default=100_000)
-    parser.add_argument("--embedded-points", type=int, default=10_000)
+    parser.add_argument("--folder-points", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
@@ -88,9 +88,9 @@ def main() -> None:
                 rows += Bench("server", folder, options.points, options, at).rows()
             finally:
                 node.kill()
-        points = min(options.points, options.embedded_points)
-        at = {"index.path": folder / "qdrant"}
-        rows += Bench("embedded", folder, points, options, at).rows()
+        for points in options.folder_points:
+            at = {"index.path": folder / f"qdrant-{points}"}
+            rows += Bench(f"folder of {points:,}", folder, points, options, at).rows()
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
@@ -107,7 +107,7 @@ class Bench:
         at: dict[str, Any],
     ) -> None:
         self.engine, self.points, self.options = engine, points, options
-        self.folder = folder / engine
+        self.folder = folder / f"{engine}-{points}".replace(" ", "-")
         self.folder.mkdir()
         self.given = {"source.folder": folder / "media", "index.collection": COLLECTION, **at}
         self.settings = load_settings(None, self.given)
@@ -176,7 +176,7 @@ class Bench:
 
     def _row(self, what: str, when: str, taken_s: Sequence[float]) -> None:
         p50, p99 = (float(np.percentile(taken_s, p)) * 1000 for p in (50, 99))
-        asked = TARGETS.get(what) if self.engine == "server" and not when else None
+        asked = None if when else TARGETS.get(what)
         name = f"{self.engine}: {what}{when}"
         idle = self._idle(f"{self.engine}: {what}") if when else None
         targets = [at_most(asked[0]), at_most(asked[1], "p99")] if asked else []
