@@ -35,8 +35,8 @@ FLAGS = (
     "-metricsIp=127.0.0.1",
     "-master.telemetry=false",  # it would report to its makers
     "-volume.preStopSeconds=0",
-    # By itself it takes no more than would fill the disk, each at its largest: a bucket has seven,
-    # however little is in it, and on a disk that is nearly full the second bucket had none.
+    # By itself it takes no more than would fill the free disk, each at its largest. A bucket has
+    # one at least, and where there are none left a PUT ends with InternalError.
     "-volume.max=1000",
     "-webdav=false",
     "-admin.ui=false",
