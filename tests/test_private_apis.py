@@ -60,7 +60,7 @@ def test_qdrant_keeps_points_in_arrays() -> None:
     from qdrant_client import QdrantClient
     from qdrant_client import models as q
 
-    from pipeline.index.local_scan import arrays_of
+    from pipeline.index.local_rows import arrays_of
 
     package = "qdrant-client"
     client = QdrantClient(":memory:")

@@ -20,7 +20,8 @@ from qdrant_client import models as q
 from pipeline.errors import SettingsError
 from pipeline.ids import anchor_id
 from pipeline.index.connection import Connection
-from pipeline.index.local_scan import LocalScan, arrays_of
+from pipeline.index.local_rows import arrays_of
+from pipeline.index.local_scan import LocalScan
 from pipeline.index.oversampling import Oversampling
 from pipeline.index.question import matching, read_consistency, search_params
 from pipeline.index.types import (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
 from pipeline.ids import anchor_id
 from pipeline.index.asking import LIVE, indexed
 from pipeline.index.conditions import Condition
 from pipeline.index.connection import Connection
+from pipeline.index.local_rows import Arrays, LocalRows, arrays_of
 from pipeline.index.question import matching
 from pipeline.index.types import Hit
 
@@ -33,6 +36,7 @@ class Browser:
         self._call = connection.call
         self._local = connection.local
         self._name = name
+        self._rows = LocalRows()
 
     def anchor(self, asset_id: str) -> dict[str, Any] | None:
         """The payload of an asset's own point; None where there is none, or that is no id."""
@@ -54,6 +58,14 @@ class Browser:
             Condition(ORDERED_BY, at_least=from_ms),
         )
         with self._call("reading an asset's windows") as client:
+            if (arrays := self._arrays(client)) is not None:
+                rows = self._rows.let_through(arrays, owner)
+                first = self._rows.in_order_of(ORDERED_BY, rows)[:limit].tolist()
+                there = [
+                    Hit(str(arrays.ids_inv[row]), 0.0, deepcopy(self._rows.payloads[row]))
+                    for row in first
+                ]
+                return _in_order(there)
             found, _ = client.scroll(
                 self._name,
                 scroll_filter=matching(LIVE, where=owner),
@@ -62,13 +74,15 @@ class Browser:
                 with_payload=True,
             )
         hits = [Hit(str(point.id), 0.0, point.payload or {}) for point in found]
-        return sorted(hits, key=lambda hit: int(hit.payload["segment_index"]))
+        return _in_order(hits)
 
     def count(self, where: Sequence[Condition] = ()) -> int:
         """Live windows that the conditions let through; without any, as many as a server knows of
         without looking at each, which it can only guess for several conditions."""
         fields = LIVE if where else LIVE[:1]
         with self._call("counting") as client:
+            if (arrays := self._arrays(client)) is not None:
+                return len(self._rows.let_through(arrays, where))
             counted = client.count(
                 self._name,
                 count_filter=matching(fields, where=where),
@@ -88,16 +102,21 @@ class Browser:
     def values(self, field: str, where: Sequence[Condition], limit: int) -> FieldCounts:
         """Of a keyword, or of what is true or false; the commonest first, and by value."""
         with self._call("counting values") as client:
+            if (arrays := self._arrays(client)) is not None:
+                counts = self._rows.counts(field, self._rows.let_through(arrays, where))
+                return FieldCounts(field, _commonest(counts.items(), limit))
             found = client.facet(
                 self._name, field, facet_filter=matching(LIVE, where=where), limit=limit
             )
-        values = [(_plain(hit.value), hit.count) for hit in found.hits]
-        return FieldCounts(field, tuple(sorted(values, key=lambda v: (-v[1], str(v[0])))))
+        return FieldCounts(field, _commonest([(hit.value, hit.count) for hit in found.hits], limit))
 
     def extreme(self, field: str, where: Sequence[Condition], *, most: bool) -> Any:
         """The least or the most of a number or a time; None where no window has it."""
         direction = q.Direction.DESC if most else q.Direction.ASC
         with self._call("looking for the ends of a range") as client:
+            if (arrays := self._arrays(client)) is not None:
+                rows = self._rows.in_order_of(field, self._rows.let_through(arrays, where))
+                return self._rows.payloads[rows[-1 if most else 0]][field] if len(rows) else None
             found, _ = client.scroll(
                 self._name,
                 scroll_filter=matching(LIVE, where=where),
@@ -106,6 +125,22 @@ class Browser:
                 with_payload=[field],
             )
         return (found[0].payload or {}).get(field) if found else None
+
+    def _arrays(self, client: QdrantClient) -> Arrays | None:
+        """Of a folder's collection, just looked at."""
+        arrays = arrays_of(client, self._name) if self._local else None
+        if arrays is not None:
+            self._rows.look(arrays)
+        return arrays
+
+
+def _in_order(hits: Iterable[Hit]) -> list[Hit]:
+    return sorted(hits, key=lambda hit: int(hit.payload["segment_index"]))
+
+
+def _commonest(counts: Iterable[tuple[Any, int]], limit: int) -> tuple[tuple[str | bool, int], ...]:
+    values = sorted(((_plain(v), n) for v, n in counts), key=lambda v: (-v[1], str(v[0])))
+    return tuple(values[:limit])
 
 
 def _plain(value: Any) -> str | bool:

@@ -12,9 +12,11 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client import models as q
 
-from pipeline.index.asking import grouped_request, hits_of, hits_of_groups, request_of
+from pipeline.index.asking import LIVE, grouped_request, hits_of, hits_of_groups, request_of
 from pipeline.index.conditions import Condition, parse_condition
-from pipeline.index.local_scan import LocalScan, arrays_of
+from pipeline.index.local_rows import LocalRows, arrays_of
+from pipeline.index.local_scan import LocalScan
+from pipeline.index.question import matching
 from pipeline.index.types import Hit, WindowsAsk
 from pipeline.index.vector_index import open_index
 from pipeline.settings_index import IndexSettings
@@ -189,6 +191,39 @@ def test_what_is_written_later_is_seen(client: QdrantClient) -> None:
         ]
     )
     assert scan.live_segments(arrays) == client.count(NAME, live).count != before
+
+
+def test_values_are_counted_and_ordered_as_the_engine_does(client: QdrantClient) -> None:
+    rows = LocalRows()
+    arrays = arrays_of(client, NAME)
+    assert arrays is not None
+    for texts in ((), *CONDITIONS):
+        where = tuple(parse_condition(text) for text in texts)
+        live = matching(LIVE, where=where)
+        rows.look(arrays)
+        found = rows.let_through(arrays, where)
+        assert len(found) == client.count(NAME, live).count
+        for field in ("media_type", "tags", "has_audio", "words"):
+            wanted = client.facet(NAME, field, facet_filter=live, limit=100).hits
+            assert rows.counts(field, found) == {hit.value: hit.count for hit in wanted}
+        for field in ("start_ms", "size_bytes", "last_modified"):
+            order = q.OrderBy(key=field)
+            points, _ = client.scroll(NAME, scroll_filter=live, limit=POINTS, order_by=order)
+            mine = [arrays.payload[row][field] for row in rows.in_order_of(field, found)]
+            assert mine == [(point.payload or {})[field] for point in points]
+
+
+def test_what_lacks_a_value_has_no_place_in_its_order(client: QdrantClient) -> None:
+    client.set_payload(NAME, {"start_ms": None}, [1, 2, 3])
+    client.delete_payload(NAME, ["start_ms"], [4])
+    rows = LocalRows()
+    arrays = arrays_of(client, NAME)
+    assert arrays is not None
+    rows.look(arrays)
+    live = rows.let_through(arrays)
+    assert {1, 2, 3, 4} <= {arrays.ids_inv[row] for row in live}
+    ordered = {arrays.ids_inv[row] for row in rows.in_order_of("start_ms", live)}
+    assert ordered == {arrays.ids_inv[row] for row in live} - {1, 2, 3, 4}
 
 
 def test_a_hit_s_payload_is_not_the_engine_s_own(client: QdrantClient) -> None:
