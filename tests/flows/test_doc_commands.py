@@ -16,12 +16,28 @@ from flows.cli.main import app
 from pipeline.settings import Settings
 from tests.flows.error_scene import plain_environment
 from tests.flows.forked import Commands, commands
-from tests.support.doc_commands import Block, beside_blocks, blocks, named_commands, words_of
+from tests.support.doc_commands import (
+    Block,
+    beside_blocks,
+    blocks,
+    named_commands,
+    typed_lines,
+    words_of,
+)
 from tests.support.s3_server import S3Server
 
 PAGES = ("README.md", "docs/tutorial.md", "docs/howto.md")
 FILMS = ("photos/dog.jpg", "photos/dog.txt", "photos/cat.jpg", "sounds/bark.wav", "videos/pets.mp4")
 LIMIT_S = 120
+NOT_RUN = {
+    "sensedex bind": "wants pairs of your own and the published weights",
+    "sensedex deploy": "wants a Prefect server: tests/integration/test_schedule.py has one",
+    "sensedex events": "wants a queue: tests/flows/test_index_events.py has one",
+    "sensedex mcp": "goes on until its client leaves: tests/serve/test_mcp.py",
+    "sensedex serve": "goes on until it is stopped: tests/serve/test_command.py",
+    "sensedex weights convert": "wants the published weights",
+}
+"""Of the reference's commands, what they begin with."""
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +107,24 @@ def test_every_command_of_a_page_runs(
             assert "dog.jpg" in told
         if line == 'sensedex search "a cow"':
             assert "cow.jpg" in told
+
+
+def test_every_command_of_the_reference_runs(
+    root_dir: Path, reader: Reader, command: Commands
+) -> None:
+    """After a run. What stands on several pages is typed once."""
+    pages = [
+        page for page in sorted(root_dir.glob("docs/*.md")) if f"docs/{page.name}" not in PAGES
+    ]
+    lines = list(dict.fromkeys(line for page in pages for line in typed_lines(page.read_text())))
+    apart = {line: begins for line in lines for begins in NOT_RUN if line.startswith(begins)}
+    assert set(apart.values()) == set(NOT_RUN)
+    (reader.folder / "sensedex.toml").write_text('[source]\nbucket = "films"\n')
+    assert "indexed" in reader.types("sensedex run", command)
+    shown = {line: reader.types(line, command) for line in lines if line not in apart}
+    assert len(shown) > 10
+    assert "dog.jpg" in shown["sensedex search 'a dog'"]
+    assert (reader.folder / "report.html").exists()
 
 
 def test_every_document_names_commands_options_and_settings_that_there_are(root_dir: Path) -> None:

@@ -52,6 +52,13 @@ def beside_blocks(page: str) -> list[str]:
     return [line.strip() for line in _BESIDE_BLOCKS.findall(_BLOCK.sub("", page))]
 
 
+def typed_lines(page: str) -> list[str]:
+    """Every `sensedex ...` that stands on a line of its own to be typed, without its comment; what
+    follows a prompt is a sample with its answer, and is left out."""
+    found = re.findall(r"^ *(sensedex .*)$", page.replace("\\\n", " "), re.M)
+    return [shlex.join(words_of(one)) for one in found]
+
+
 def named_commands(page: str) -> list[str]:
     """Every command `sensedex ...` of a page, in a sentence or on a line of its own, without what
     it is piped into."""
