@@ -66,7 +66,7 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-# For tests/serve/test_page.py; where it cannot be had, those tests are skipped.
+# For tests/serve/page; where it cannot be had, those tests are skipped.
 browser: $(READY)
 	@bash infra/setup/browser.sh
 

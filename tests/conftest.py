@@ -19,8 +19,8 @@ pytest_plugins = (
     "tests.support.fixtures_s3",
     "tests.support.needs",
     "tests.support.patience",
-    "tests.support.permitted_skips",
     "tests.support.waiting_apart",
+    "tests.support.permitted_skips",
 )
 
 ROOT = Path(__file__).resolve().parent.parent

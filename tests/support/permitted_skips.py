@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.waiting_apart import IN_A_BROWSER
+
 
 class Skip(NamedTuple):
     """The tests of one file may be skipped with these words."""
@@ -29,9 +31,9 @@ PERMITTED = frozenset(
         # Checkers that Go builds in minutes; what they are asked is checked without them, too.
         Skip("tests/infra/test_tools.py", "not built yet: make infra-check"),
         # A browser, where there is none and none may be installed.
-        Skip(
-            "tests/serve/test_page.py",
-            "no Chromium here, and none can be had: infra/setup/browser.sh",
+        *(
+            Skip(file, "no Chromium here, and none can be had: infra/setup/browser.sh")
+            for file in IN_A_BROWSER
         ),
         # Of a client that is no part of this.
         Skip("tests/serve/test_query_snippets.py", "no curl here"),

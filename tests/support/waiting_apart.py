@@ -56,9 +56,19 @@ WITH_TRANSFORMERS = tuple(
     f"tests/encoders/test_{name}.py"
     for name in ("precision", "pretrained", "frozen_encoder", "frozen_in_time")
 )
-TOGETHER = (WAITING_FOR_PREFECT, WAITING_FOR_PROCESSES, SHARING, WITH_TRANSFORMERS)
+IN_A_BROWSER = tuple(
+    f"tests/serve/page/test_{name}.py"
+    for name in (
+        "playing_moments",
+        "given_media",
+        "refining",
+        "moving_about",
+        "harmless",
+        "for_everyone",
+    )
+)
+TOGETHER = (WAITING_FOR_PREFECT, WAITING_FOR_PROCESSES, SHARING, IN_A_BROWSER, WITH_TRANSFORMERS)
 LONGEST = (
-    "tests/serve/test_page.py",
     "tests/flows/test_error_messages.py",
     "tests/encoders/test_imagebind.py",
     "tests/pipeline/media/test_odd_media.py",
@@ -71,7 +81,7 @@ LONGEST = (
     "tests/test_disasters.py",
 )
 
-_ORDER = [file for files in TOGETHER[:3] for file in files]
+_ORDER = [file for files in TOGETHER[:4] for file in files]
 _ORDER += [*LONGEST, *WITH_TRANSFORMERS]
 _PLACES = {file: place for place, file in enumerate(_ORDER)}
 
