@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -14,6 +14,7 @@ from prometheus_client import core
 
 from pipeline.metrics.collector import LAST_WHOLE_RUN, Histogram, RunCollector, Values, labelled
 from pipeline.metrics.table import EVENT_LAG, EVENT_WAIT, EVENTS_LABELS, MESSAGES
+from pipeline.metrics.traces import no_exemplar
 from pipeline.progress import RunProgress, Stage
 from pipeline.run_events import NotificationsDone, NotificationsRead, RunEvent
 
@@ -25,12 +26,12 @@ class EventsCollector(RunCollector):
     """Of event runs one after the other. Each sample has the labels that tell it from a whole
     run's, which may be in the same node_exporter."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, exemplar: Callable[[], Mapping[str, str]] = no_exemplar) -> None:
+        super().__init__(exemplar=exemplar)
         self._before = RunProgress("")
         self._messages: Counter[str] = Counter()
         self._oldest = 0.0
-        self._waits = Histogram(EVENT_WAIT)
+        self._waits = Histogram(EVENT_WAIT, exemplar)
         self._histograms = {self._upserts.name: self._upserts, EVENT_WAIT: self._waits}
 
     def next_run(self) -> None:

@@ -49,11 +49,14 @@ def published(
 
 @contextmanager
 def published_events(
-    settings: MetricsSettings, collection: str, warn: Callable[[str, str], None]
+    settings: MetricsSettings,
+    collection: str,
+    warn: Callable[[str, str], None],
+    exemplar: Callable[[], Mapping[str, str]] = no_exemplar,
 ) -> Iterator[EventsCollector]:
     """The same of a process that serves a queue of events, by ways of its own: a run may be at work
     beside it, and neither writes over the other's."""
-    collector = EventsCollector()
+    collector = EventsCollector(exemplar)
     path = settings.textfile
     beside = None if path is None else path.with_name(f"{path.stem}-events{path.suffix}")
     ways = _Ways("metrics.events_port", settings.events_port, beside, EVENTS_JOB, collection)

@@ -1,4 +1,5 @@
-"""A run as a trace by OTLP over HTTP: spans of the run, its phases, steps, shards, slow objects.
+"""A run as a trace by OTLP over HTTP: spans of the run, its phases, steps, shards, slow objects. So
+is each event run.
 
 OpenTelemetry is the extra `traces`, and imported only where an endpoint is named. A trace is put
 together from what the run tells anyway, so that spans begin where their seconds say. It cannot fail
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,23 @@ def traced(
 ) -> Iterator[RunTrace | None]:
     """The trace of one run, which is sent by the time the context has ended; None where
     OpenTelemetry is not there. `warn` is given a code and a sentence. Raises nothing of its own."""
+    with tracing(settings, warn) as begin:
+        if begin is None:
+            yield None
+            return
+        trace = begin("run")
+        try:
+            yield trace
+        finally:
+            trace.end()
+
+
+@contextmanager
+def tracing(
+    settings: MetricsSettings, warn: Callable[[str, str], None]
+) -> Iterator[Callable[[str], RunTrace] | None]:
+    """What begins a trace, by the name of its outermost span, for several runs one after the other.
+    Otherwise as `traced`."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -71,23 +90,21 @@ def traced(
     exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=ANSWER_WITHIN_S)
     with _quiet():
         provider.add_span_processor(BatchSpanProcessor(_told_once(exporter, warn)))
-        trace = RunTrace(provider.get_tracer("sensedex"))
         try:
-            yield trace
+            yield partial(RunTrace, provider.get_tracer("sensedex"))
         finally:
-            trace.end()
             provider.shutdown()
 
 
 class RunTrace:
-    """The spans of one run. Told things by several threads."""
+    """The spans of one run, the outermost of that name. Told things by several threads."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, name: str) -> None:
         from opentelemetry.trace import set_span_in_context
 
         self._tracer = tracer
         self._lock = threading.Lock()
-        self._run = tracer.start_span("run")
+        self._run = tracer.start_span(name)
         self._inside = set_span_in_context(self._run)
         self._committed_at: dict[int, int] = {}
         self._is_over = False

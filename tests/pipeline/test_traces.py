@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,12 +16,17 @@ from typing import Any, ClassVar
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from pipeline.errors import BucketNotFound
+from pipeline.errors import BucketNotFound, IndexUnavailable
+from pipeline.metrics.table import EVENT_WAIT
 from pipeline.metrics.traces import NOT_SENT, traced, traces_wanted
+from pipeline.run import steps
+from pipeline.run.event_loop import Until, run_events
 from pipeline.run.whole_run import run_index
-from pipeline.run_events import RunEnded, RunEvent, TraceBegun
+from pipeline.run_events import NotificationsDone, RunEnded, RunEvent, TraceBegun
 from pipeline.settings_metrics import MetricsSettings
 from tests.support import media_files
+from tests.support.event_bodies import by_s3
+from tests.support.event_scene import EventScene
 from tests.support.free_port import free_port
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
@@ -106,6 +113,60 @@ def test_a_run_is_a_trace_and_a_measurement_names_it(s3_server: S3Server, tmp_pa
     assert facts(bad)["code"] == report.failures[0].code
     assert all(run.start_time_unix_nano <= s.end_time_unix_nano <= run.end_time_unix_nano
                for s in spans)  # fmt: skip
+
+
+def test_each_event_run_is_a_trace_and_a_try_that_fails_another(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, refused = steps.load, []
+
+    def load_the_second_time(*given: Any, **more: Any) -> Any:
+        if not refused:
+            refused.append(1)
+            raise IndexUnavailable("No answer.", code="index_unavailable")
+        return load(*given, **more)
+
+    monkeypatch.setattr(steps, "load", load_the_second_time)
+    events: list[RunEvent] = []
+    scraped: list[str] = []
+    port = free_port()
+
+    def look(event: RunEvent) -> None:
+        events.append(event)
+        if isinstance(event, NotificationsDone) and event.waited_seconds:
+            asked = urllib.request.Request(
+                f"http://127.0.0.1:{port}/metrics",
+                headers={"Accept": "application/openmetrics-text; version=1.0.0"},
+            )
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                scraped.append(answer.read().decode())
+
+    with receiver() as (url, spans):
+        scene = EventScene.at(
+            s3_server, tmp_path, metrics__otlp_endpoint=url, metrics__slow_object_s=NO_TIME,
+            metrics__events_port=port,
+        )  # fmt: skip
+        scene.put("a.jpg", media_files.jpeg(1), event=False)
+        scene.tell(by_s3("ObjectCreated:Put", "a.jpg", when=datetime.now(UTC).isoformat()))
+        report = run_events(scene.settings, Until.EMPTY, on_event=look, wait=lambda _: None)
+    assert (report.batches, report.segments) == (1, 1)
+    whole = [span for span in spans if not span.parent_span_id]
+    assert [(span.name, facts(span).get("code")) for span in whole] == [
+        ("event run", "index_unavailable"), ("event run", None),
+    ]  # fmt: skip
+    told = [event.trace_id for event in events if isinstance(event, TraceBegun)]
+    assert told == [span.trace_id.hex() for span in whole]
+    names = {
+        span.trace_id: {s.name for s in spans if s.trace_id == span.trace_id} for span in whole
+    }
+    assert "shard" not in names[whole[0].trace_id]
+    assert {"shard", "object", "phase list and plan"} <= names[whole[1].trace_id]
+    [done] = [s for s in spans if s.name == "object" and s.trace_id == whole[1].trace_id]
+    assert facts(done) == {"shard": 0, "asset": "a.jpg", "status": "indexed"}
+    [after] = scraped
+    measured = [line for line in after.splitlines() if told[1] in line]
+    assert any(line.startswith("sensedex_upsert_seconds_bucket") for line in measured)
+    assert any(line.startswith(f"{EVENT_WAIT}_bucket") for line in measured)
 
 
 def test_a_run_that_fails_is_a_trace_with_its_code(s3_server: S3Server, tmp_path: Path) -> None:
