@@ -8,7 +8,8 @@ is busy for longer than the rest is, and `make test` has one more for each of tw
 
 A Ray session and a Prefect server are of one worker's process, and each takes half a minute of a
 core to start: the files that use them follow one another, so that one of each is started. What
-imports transformers keeps together for the same reason: that is four seconds of a core.
+imports transformers keeps together for the same reason: that is four seconds of a core; and so does
+what looks at one server in one browser, or at copies of one index.
 
 After them come the files that compute for the longest, so that none of them is begun last.
 """
@@ -67,14 +68,24 @@ IN_A_BROWSER = tuple(
         "for_everyone",
     )
 )
-TOGETHER = (WAITING_FOR_PREFECT, WAITING_FOR_PROCESSES, SHARING, IN_A_BROWSER, WITH_TRANSFORMERS)
+VERIFYING = tuple(
+    f"tests/pipeline/verify/test_{name}.py" for name in ("damage", "lost_embeddings", "runs_beside")
+)
+TOGETHER = (
+    WAITING_FOR_PREFECT,
+    WAITING_FOR_PROCESSES,
+    SHARING,
+    IN_A_BROWSER,
+    VERIFYING,
+    WITH_TRANSFORMERS,
+)
 LONGEST = (
     "tests/flows/test_error_messages.py",
     "tests/encoders/test_imagebind.py",
     "tests/pipeline/media/test_odd_media.py",
     "tests/pipeline/media/test_bombs.py",
     "tests/test_chaos.py",
-    "tests/pipeline/test_rebuild.py",
+    "tests/pipeline/rebuild/test_meanwhile.py",
     "tests/pipeline/test_late_requests.py",
     "tests/flows/test_cli.py",
     "tests/pipeline/test_flip_readers.py",
@@ -82,7 +93,7 @@ LONGEST = (
 )
 
 _ORDER = [file for files in TOGETHER[:4] for file in files]
-_ORDER += [*LONGEST, *WITH_TRANSFORMERS]
+_ORDER += [*LONGEST, *VERIFYING, *WITH_TRANSFORMERS]
 _PLACES = {file: place for place, file in enumerate(_ORDER)}
 
 
