@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from flows.cli.demo_server import DemoServer, demo_server
-from pipeline.embed.ray_session import prepare_environment, start_ray
+from pipeline.embed.ray_start import prepare_environment, start_ray
 from pipeline.settings import Settings
 
 pytest_plugins = (

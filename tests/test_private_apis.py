@@ -119,6 +119,14 @@ def test_ray_prints_what_nodes_say_by_this_switch() -> None:
     )
 
 
+def test_ray_says_in_words_that_its_processes_did_not_come_up_in_time() -> None:
+    from ray._private.node import Node
+
+    code = inspect.getsource(Node.__init__)
+    assert "raise Exception(" in code, broke("ray", "raises an error of a class of its own")
+    assert "timed out during startup" in code, broke("ray", "says it otherwise")
+
+
 def test_ray_reads_the_variables_that_keep_it_on_loopback() -> None:
     from ray._private import auto_init_hook, ray_constants, services
 

@@ -25,7 +25,7 @@ from encoders.precision import TowerPrecision, fall_back_lines, precision_summar
 from flows import prefect_server
 from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
 from flows.cli.finding import Finding, Verdict
-from pipeline.embed import ray_session
+from pipeline.embed import ray_start
 from pipeline.embed.nvdec_proof import kept_proof
 from pipeline.errors import SensedexError
 from pipeline.media import nvdec
@@ -227,7 +227,7 @@ def _prefect() -> Finding:
 
 
 def _ray() -> Finding:
-    ray_session.first_contact()
+    ray_start.first_contact()
     address = os.environ.get("RAY_ADDRESS")
     return Finding("ray", Verdict.OK, address or "no RAY_ADDRESS: a session of the run's own")
 

@@ -1,6 +1,6 @@
 """The nodes of a Ray cluster, and a function called on each of them.
 
-Import it as late as Ray itself (`pipeline.embed.ray_session` says why).
+Import it as late as Ray itself (`pipeline.embed.ray_start` says why).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ For what must not be lost and may be done twice: a call whose node or process di
 that a retry can help, and the retry goes to another node. What no node can do is done in the
 caller's own process.
 
-Import it as late as Ray itself (`pipeline.embed.ray_session` says why).
+Import it as late as Ray itself (`pipeline.embed.ray_start` says why).
 """
 
 from __future__ import annotations

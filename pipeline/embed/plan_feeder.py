@@ -1,7 +1,7 @@
 """One actor of Ray's that hands the planned objects of a run to its decoders, some at a time.
 
 It reads the plan that the run has stored, on the driver's node: what is lost with that is the run
-itself. Import it as late as Ray (`pipeline.embed.ray_session` says why).
+itself. Import it as late as Ray (`pipeline.embed.ray_start` says why).
 """
 
 from __future__ import annotations

@@ -1,18 +1,13 @@
 """One Ray session a process: an existing cluster where one is named, else a private one.
 
-The private one listens on loopback alone, has no dashboard and no job server, wants a token from
-whoever talks to it, and ends with this process.
-
-Ray reads its authentication mode once, when it is imported. So it is imported here, late, after
-`prepare_environment`, and `pipeline.embed.graph` is imported by nobody at a module's top.
+What a session is started with, and why Ray is imported as late as it is, says
+`pipeline.embed.ray_start`.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
-import secrets
 import sys
 import threading
 import time
@@ -20,14 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar
 
-from pipeline.embed.engine import usable_cores
 from pipeline.embed.ray_processes import (
     dead_processes,
     kill_marked_children,
-    marked_children,
     own_sigterm,
     wait_for_death,
 )
+from pipeline.embed.ray_start import RayUnavailable, joins_cluster, prepare_environment, start_ray
 from pipeline.errors import Transient
 from pipeline.first_contact import why_silent
 from pipeline.settings import Settings
@@ -35,17 +29,10 @@ from pipeline.settings import Settings
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
 HEAD_ASKED_TIMES = 4
-RAY_CLIENT_PORT = 10001
 DEATH_WITHIN_S = 1.0
 DRAWING_ENDS_WITHIN_S = 3.0
 DRAWING_THREAD = "sensedex-graph"
 _abandoned = threading.Event()
-
-
-class RayUnavailable(Transient):
-    """The cluster cannot be reached, or a private one did not start."""
-
-    default_code = "ray_unavailable"
 
 
 class RayDied(Transient):
@@ -89,79 +76,6 @@ def ray_session(settings: Settings) -> Iterator[Mapping[str, float]]:
             with own_sigterm():
                 ray.shutdown()
         kill_marked_children()
-
-
-def prepare_environment() -> None:
-    """What Ray reads when it is imported; settings of the user's own stay."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A call that comes after the end of the session must not begin another.
-    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if "RAY_ADDRESS" in os.environ:
-        return
-    # Named for the systems on which Ray takes this node's address to be 127.0.0.1 by itself; with
-    # that address, all of its servers listen there and nowhere else.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-
-
-def start_ray(settings: Settings) -> None:
-    """Connect to RAY_ADDRESS, or start a private session that ends with this process."""
-    address = os.environ.get("RAY_ADDRESS")
-    first_contact()
-    prepare_environment()
-    import ray
-
-    _keep_off_stdout()
-    try:
-        if address:
-            with own_sigterm():
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            return
-        wanted = max(1, settings.decode.processes) + max(1, settings.encode.processes)
-        with own_sigterm(), marked_children():
-            ray.init(
-                address="local",
-                num_cpus=max(usable_cores(), wanted),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_object_store_bytes(),
-            )
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        what = f"the cluster at {address}" if address else "a private Ray session"
-        raise RayUnavailable(
-            f"Cannot use {what}: {error}",
-            remedy="Check RAY_ADDRESS, free memory and /dev/shm; `sensedex doctor` looks at them.",
-        ) from error
-
-
-def _keep_off_stdout() -> None:
-    """Ray prints that a worker or a node was lost on standard output, whatever it is told of logs;
-    a report is to stand there. Ray's own log has it."""
-    from ray._private import worker
-
-    worker._worker_logs_enabled = False
-
-
-def joins_cluster() -> bool:
-    """Whether a session would be of a cluster that others started, by RAY_ADDRESS."""
-    return os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
-
-
-def first_contact() -> None:
-    """Ray asks the head of the cluster at RAY_ADDRESS for two minutes, and then ends this process.
-    Raises RayUnavailable where nobody listens there."""
-    address = os.environ.get("RAY_ADDRESS")
-    if not address or address in ("auto", "local"):
-        return
-    if why := why_silent(address, default_port=RAY_CLIENT_PORT):
-        raise RayUnavailable(
-            f"Nobody answers at RAY_ADDRESS {address} ({why}).",
-            remedy="Start the cluster's head, mend RAY_ADDRESS, or unset it.",
-        )
 
 
 def while_ray_lives(items: Iterable[T], look: Callable[[], None] = lambda: None) -> Iterator[T]:
@@ -288,9 +202,3 @@ def _drawing_ended() -> bool:
             if thread.is_alive():
                 return False
     return True
-
-
-def _object_store_bytes() -> int:
-    """A tenth of the memory, within 256 MB and 4 GB: blocks are small and do not stay."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(min(max(memory // 10, 256 * 2**20), 4 * 2**30))

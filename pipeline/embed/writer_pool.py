@@ -5,7 +5,7 @@ All of them are processes on the driver's node, so that none is lost that the ru
 What reaches them comes through the graph's last stage, which sends each its rows; one that is sent
 again, since its sender died, changes nothing.
 
-Import it as late as Ray itself (`pipeline.embed.ray_session` says why).
+Import it as late as Ray itself (`pipeline.embed.ray_start` says why).
 """
 
 from __future__ import annotations

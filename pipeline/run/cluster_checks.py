@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.embed.engine import Engine
-from pipeline.embed.ray_session import joins_cluster, ray_session
+from pipeline.embed.ray_session import ray_session
+from pipeline.embed.ray_start import joins_cluster
 from pipeline.errors import Permanent, SensedexError, Transient
 from pipeline.planning.file import read_plan
 from pipeline.planning.plan import RunPlan

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.embed.engine import Engine
-from pipeline.embed.ray_session import joins_cluster
+from pipeline.embed.ray_start import joins_cluster
 from pipeline.index.vector_index import VectorIndex
 from pipeline.run.shard_load import LoadDone, ShardLoad, load_as_task
 from pipeline.run.step_runner import LOAD_THREADS

@@ -16,7 +16,7 @@ from encoders.loading import check_weights
 from pipeline.embed.engine import Engine
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import receipts_in_loop
-from pipeline.embed.ray_session import first_contact, joins_cluster
+from pipeline.embed.ray_start import first_contact, joins_cluster
 from pipeline.embed.rounds import ShardsMissing
 from pipeline.errors import SensedexError, TooManyDenied
 from pipeline.index.load import LoadReceipt

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.embed.decode import DecodeStage
-from pipeline.embed.ray_session import prepare_environment
+from pipeline.embed.ray_start import prepare_environment
 from pipeline.embed.rows import Shard, decoded_table
 from pipeline.index.load import load_shard
 from pipeline.index.vector_index import open_index

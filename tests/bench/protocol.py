@@ -30,7 +30,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from pipeline.embed.ray_session import prepare_environment
+from pipeline.embed.ray_start import prepare_environment
 from pipeline.index.vector_index import VectorIndex
 from pipeline.records import ShardReceipt
 from pipeline.run.whole_run import run_index

@@ -1,4 +1,4 @@
-"""How a private Ray session ends in a process that is told to end."""
+"""How a private Ray session ends in a process that is told to end, and begins on a busy core."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ pytestmark = pytest.mark.ray
 
 INTERRUPTED = """
 import time
-from pipeline.embed.ray_session import RayUnavailable, exit_with, ray_session, while_ray_lives
+from pipeline.embed.ray_session import exit_with, ray_session, while_ray_lives
+from pipeline.embed.ray_start import RayUnavailable
 from pipeline.settings import Settings
 
 def endless():
@@ -62,3 +63,60 @@ def test_told_to_end_while_the_next_item_is_made(
     assert done.returncode == 130, done.stdout + done.stderr
     assert afterwards in done.stdout
     assert left_over(mark) == []
+
+
+SLOW_START = """
+import sys
+import time
+from types import SimpleNamespace
+
+import psutil
+
+from pipeline.embed.ray_session import ray_session
+from pipeline.embed.ray_start import RayUnavailable, prepare_environment
+from pipeline.settings import Settings
+
+prepare_environment()
+import ray
+from ray._private import node, services
+
+hours = SimpleNamespace(passed=0)
+clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600 * hours.passed)
+node.time = SimpleNamespace(**vars(time) | vars(clock))
+known, asked = services.get_node, []
+
+def get_node(*given):
+    asked.append(given)
+    if len(asked) <= int(sys.argv[1]):
+        hours.passed += 1
+        raise RuntimeError("No node yet.")
+    return known(*given)
+
+services.get_node = get_node
+try:
+    with ray_session(Settings()):
+        told = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+        print("answers", ray.get(ray.put(7)), sum("gcs/gcs_server" in one for one in told))
+except RayUnavailable as error:
+    print(error)
+print("left", psutil.wait_procs(psutil.Process().children(recursive=True), timeout=20)[1])
+"""
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [(1, "answers 7 1"), (3, "Cannot use a private Ray session: The current node timed out")],
+)
+def test_a_session_that_starts_too_slowly_is_started_again(
+    root_dir: Path, late: int, said: str
+) -> None:
+    """As on one busy core. Ray waits 30 s for its own processes, and then raises a bare Exception;
+    what had come up by then would stay."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_START, str(late)],
+        cwd=root_dir, env=marked_environment(f"slow-{late}"), capture_output=True, text=True,
+        check=False, timeout=180,
+    )  # fmt: skip
+    assert said in done.stdout, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "left []"
