@@ -14,9 +14,12 @@ pytestmark = pytest.mark.ray
 
 INTERRUPTED = """
 import time
+from pipeline.embed import ray_session as session
 from pipeline.embed.ray_session import exit_with, ray_session, while_ray_lives
 from pipeline.embed.ray_start import RayUnavailable
 from pipeline.settings import Settings
+
+session.DRAWING_ENDS_WITHIN_S = {waits_s}
 
 def endless():
     import ray
@@ -44,21 +47,23 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "afterwards"), [(0.2, "again"), (60, "Start a new process")], ids=["soon", "late"]
+    ("seconds", "waits_s", "afterwards"),
+    [(0.2, 50, "again"), (60, 3, "Start a new process")],
+    ids=["soon", "late"],
 )
 def test_told_to_end_while_the_next_item_is_made(
-    seconds: float, afterwards: str, root_dir: Path, tmp_path: Path
+    seconds: float, waits_s: float, afterwards: str, root_dir: Path, tmp_path: Path
 ) -> None:
     """A thread that calls Ray after its shutdown would end the process, with a status of Ray's."""
     mark = f"drawing-{tmp_path}"
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.format(seconds=seconds)],
+        [sys.executable, "-c", INTERRUPTED.format(seconds=seconds, waits_s=waits_s)],
         cwd=root_dir,
         env=marked_environment(mark),
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 130, done.stdout + done.stderr
     assert afterwards in done.stdout
