@@ -100,8 +100,9 @@ def test_ray_knows_its_node_and_the_node_its_processes() -> None:
 
     assert hasattr(worker, "_global_node"), broke("ray", "has no ray._private.worker._global_node")
     assert callable(getattr(Node, "dead_processes", None)), broke("ray", "has no dead_processes")
-    kill = inspect.signature(Node.kill_all_processes)
-    assert "check_alive" in kill.parameters, broke("ray", "kills without check_alive")
+    for kill in (Node.kill_all_processes, Node.kill_log_monitor):
+        parameters = inspect.signature(kill).parameters
+        assert "check_alive" in parameters, broke("ray", "kills without check_alive")
     names = {ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER}
     assert names == {"raylet", "gcs_server"}, broke("ray", "calls its processes otherwise")
 

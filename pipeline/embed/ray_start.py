@@ -87,12 +87,22 @@ def _start_private(settings: Settings) -> None:
                     logging_level=logging.ERROR,
                     object_store_memory=_object_store_bytes(),
                 )
+            _stop_log_monitor()
             return
         except Exception as error:
             kill_marked_children()
             if not tries_left or not _was_too_slow(error):
                 raise
             logger.warning("Ray did not start in the time that it gives itself: once more.")
+
+
+def _stop_log_monitor() -> None:
+    """It reads what all workers log, ten times a second, for a driver that is not to be told
+    (`log_to_driver`): one to two percent of a core, as long as the session lasts."""
+    from ray._private import worker
+
+    if worker._global_node is not None:
+        worker._global_node.kill_log_monitor(check_alive=False)
 
 
 def _was_too_slow(error: Exception) -> bool:
