@@ -80,9 +80,6 @@ types-and-bf16:
 
 # Processes share the cores: threads of torch that wait for work must not spin meanwhile.
 test check suite types-and-bf16: export OMP_WAIT_POLICY := passive
-# Ray has its workers step back behind all else on the machine, which here is the suite itself: on
-# one core the demo's run had 0 to 4 % of it, and took half an hour.
-test suite: export RAY_worker_niceness := 0
 
 # What a contributor runs before each commit: two cores, one minute. What each marker means stands in
 # pyproject.toml.

@@ -13,6 +13,7 @@ import pytest
 from flows.cli.demo_server import DemoServer, demo_server
 from pipeline.embed.ray_start import prepare_environment, start_ray
 from pipeline.settings import Settings
+from tests.support.marked_processes import EQUAL_WORKERS
 
 pytest_plugins = (
     "tests.support.fixtures_qdrant",
@@ -30,9 +31,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Ray makes its workers yield to everybody, which here are the other tests: two cores that are
-    # never idle let a graph of eight objects take a minute and a half instead of one.
-    "RAY_worker_niceness": "0",
+    **EQUAL_WORKERS,
 }
 # The suite must pass in every precision: `SENSEDEX_ENCODE__PRECISION=bf16 make test` reaches every
 # encoder that settings choose. Tests that load one themselves name its precision.

@@ -20,12 +20,11 @@ from typing import Any
 import psutil
 
 from tests.support.free_port import free_port
+from tests.support.marked_processes import EQUAL_WORKERS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOK_EVERY_S = 0.25
 GONE_WITHIN_S = 30.0
-# Ray makes its workers yield to everybody; on a busy machine they would start for minutes.
-QUICKER = {"RAY_worker_niceness": "0"}
 
 
 class Family:
@@ -174,7 +173,12 @@ class RealRun:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.cli.main", "run", "--json", "--settings", settings],
                 cwd=folder,
-                env={**_plain_environment(), "PYTHONPATH": str(ROOT), **QUICKER, **environment},
+                env={
+                    **_plain_environment(),
+                    "PYTHONPATH": str(ROOT),
+                    **EQUAL_WORKERS,
+                    **environment,
+                },
                 stdout=out,
                 stderr=err,
                 start_new_session=True,

@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from pipeline.settings import Settings
 from tests.support.free_port import free_port
-from tests.support.marked_processes import heeds_interrupts
+from tests.support.marked_processes import EQUAL_WORKERS, heeds_interrupts
 from tests.support.patience import PATIENCE
 from tests.support.run_settings import settings_for
 
@@ -116,6 +116,7 @@ class PrefectScene:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT_", "RAY_"))}
         return {
             **kept,
+            **EQUAL_WORKERS,
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

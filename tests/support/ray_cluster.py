@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from tests.support.marked_processes import EQUAL_WORKERS
+
 STORE_BYTES = 100 * 2**20
-# Ray makes its workers yield to everybody; on a busy machine they would start for minutes.
 # How the nodes speak with one another, and with whom: on loopback, where this process is on it.
 GIVEN_ON = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
-QUICKER = {"RAY_worker_niceness": "0"}
 
 
 class RayCluster:
@@ -33,7 +33,7 @@ class RayCluster:
     def environment(self) -> dict[str, str]:
         """What a driver needs to join."""
         ray = {name: os.environ[name] for name in GIVEN_ON if name in os.environ}
-        return {**ray, **QUICKER, "RAY_ADDRESS": self._cluster.gcs_address}
+        return {**ray, **EQUAL_WORKERS, "RAY_ADDRESS": self._cluster.gcs_address}
 
     def free_cpus(self) -> float:
         """CPUs that no actor and no task has."""
@@ -78,7 +78,7 @@ def _node_args(cpus: float) -> dict[str, Any]:
 @contextmanager
 def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
     """A node's processes have the environment that this one has when they start."""
-    with mock.patch.dict(os.environ, QUICKER):
+    with mock.patch.dict(os.environ, EQUAL_WORKERS):
         for name, value in changes.items():
             if value is None:
                 os.environ.pop(name, None)
