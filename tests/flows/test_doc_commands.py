@@ -6,7 +6,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -146,7 +148,7 @@ def test_a_command_that_there_is_not_is_found() -> None:
 
 def unknown_words(line: str) -> list[str]:
     """Names of commands, options and settings in it that the command does not have."""
-    command = typer.main.get_command(app)
+    command = whole_command()
     wrong, before = [], ""
     for word in words_of(line)[1:]:
         if before == "--set":
@@ -163,6 +165,12 @@ def unknown_words(line: str) -> list[str]:
             command = inner
         before = word
     return wrong
+
+
+@cache
+def whole_command() -> Any:
+    """Made of the functions once, which takes a while."""
+    return typer.main.get_command(app)
 
 
 def is_setting(path: str) -> bool:
