@@ -131,6 +131,7 @@ class Bench:
             if self.engine == "server":
                 with loading(self.settings, self.loads):
                     self._latencies(searcher, dimension, ", while a load runs")
+                self._wait_built()  # of what the load has left to the server nothing is measured
         with self._served() as url:
             self._rates(url, "")
             if self.engine == "server":
@@ -150,6 +151,9 @@ class Bench:
             index.ensure_collection(spaces_of(cards_of(self.settings)))
             for path, outcomes in shards:
                 load_shard(index, read_segments(path), outcomes, 1, "bench")
+        self._wait_built()
+
+    def _wait_built(self) -> None:
         with open_collections(self.settings.index) as collections:
             name = collections.behind(COLLECTION) or COLLECTION
             collections.wait_built(name, lambda *_: None)
