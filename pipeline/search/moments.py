@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,17 @@ def moments_of(
     return merged_moments(ranked(lists, ranking=Ranking.SPREAD), per_asset=per_asset)[:limit]
 
 
-def merged_moments(windows: Sequence[RankedWindow], *, per_asset: int) -> list[Moment]:
-    """The best first, at most `per_asset` of one asset."""
+def merged_moments(
+    windows: Sequence[RankedWindow], *, per_asset: int, without: Collection[str] = ()
+) -> list[Moment]:
+    """The best first, at most `per_asset` of one asset; none of the assets `without`, whose windows
+    say only how low a score may be."""
     floor = min((window.order for window in windows if not window.deep), default=0.0)
     by_asset: dict[str, list[RankedWindow]] = defaultdict(list)
     for window in windows:
-        by_asset[window.payload["asset_id"]].append(window)
+        asset = window.payload["asset_id"]
+        if asset not in without:
+            by_asset[asset].append(window)
     assets = [_merged(found, floor)[:per_asset] for found in by_asset.values()]
     every = [found for moments in assets for found in moments]
     return [moment for _, moment in sorted(every, key=_place)]

@@ -139,7 +139,9 @@ def _window(
         weakest = -LEAST * LEAST * window.best_rank
     order = _with_words(weakest, window.log_rarity if window.words else None, ranking)
     shown = share_of(order) if ranking is Ranking.SHARE and not plain else order
-    why = sorted(window.why, key=lambda one: (-(one.share or 0.0), -one.cosine))
+    why = window.why
+    if len(why) > 1:
+        why = sorted(why, key=lambda one: (-(one.share or 0.0), -one.cosine))
     share = _share(window) if window.why else None
     return RankedWindow(point, window.payload, order, shown, tuple(why), tuple(window.words), share)
 

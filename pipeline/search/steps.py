@@ -114,7 +114,9 @@ def _searched(query: Query, calibration: Calibration | None, *, has_words: bool)
         lists = yield from with_windows_of(shown, lists, asks, query.per_asset)
         lists = yield from _completed(query, lists, word_lists)
         windows = ranked(lists, word_lists, ranking=wanted)
-        moments = merged_moments(windows, per_asset=query.per_asset)
+        # Of those behind the page it is enough that there is one; folding may bring them onto it.
+        behind = frozenset(order[assets + 1 :]) if query.fold_above is None else frozenset()
+        moments = merged_moments(windows, per_asset=query.per_asset, without=behind)
         # What an asset has beside does not change which is the first. One that was found only now,
         # since a flip hid it before, is the last.
         places = {asset: place for place, asset in enumerate(order)}
