@@ -49,8 +49,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     what = "bucket" if settings.source.folder is None else "folder"
     source = _asked(what, lambda: _source(what, settings))
     qdrant = _asked("qdrant", lambda: qdrant_finding(settings))
-    # Local mode has no graph, no quantization and no limits.
-    collection = _asked("collection", lambda: collection_finding(settings))
+    # Local mode has no graph, no quantization and no limits, and one may open it at a time.
+    collection = (
+        _asked("collection", lambda: collection_finding(settings)) if settings.index.url else None
+    )
     state = _asked("state", lambda: _state(settings))
     yield _python()
     yield _machine()
@@ -63,7 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield encoder_finding(settings)
     yield source()
     yield qdrant()
-    if settings.index.url is not None:
+    if collection is not None:
         yield collection()
     yield state()
     yield _guarded("prefect", _prefect)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flows.cli import doctor
 from flows.cli.doctor import render_findings
 from flows.cli.doctor_qdrant import collection_finding, qdrant_finding
-from flows.cli.finding import Verdict
+from flows.cli.finding import Finding, Verdict
 from pipeline.index.vector_index import open_index
 from pipeline.models.spaces import cards_of, spaces_of
 from pipeline.settings import Settings
@@ -74,3 +76,27 @@ def test_a_folder_has_nothing_to_compare(tmp_path: Path) -> None:
     settings = settings_with(IndexSettings(path=tmp_path / "qdrant"))
     assert "local mode" in qdrant_finding(settings).detail
     assert not (tmp_path / "qdrant").exists()
+
+
+def test_a_folder_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time can have it: a second look beside the first would be refused, and said to be
+    another process's."""
+    settings = settings_with(IndexSettings(path=tmp_path / "qdrant"))
+    with open_index(settings.index) as index:
+        index.ensure_collection(SPACES)
+    asked: list[str] = []
+    looked = {"qdrant": doctor.qdrant_finding, "collection": doctor.collection_finding}
+
+    def noted(what: str) -> Callable[[Settings], Finding]:
+        def look(settings: Settings) -> Finding:
+            asked.append(what)
+            return looked[what](settings)
+
+        return look
+
+    for what in looked:
+        monkeypatch.setattr(doctor, f"{what}_finding", noted(what))
+    found = {one.what: one for one in doctor.examine(settings)}
+    assert asked == ["qdrant"]
+    assert found["qdrant"].verdict is Verdict.OK
+    assert "collection" not in found
