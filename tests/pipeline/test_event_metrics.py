@@ -6,16 +6,13 @@ import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.errors import IndexUnavailable
 from pipeline.metrics.collector import LAST_WHOLE_RUN
 from pipeline.metrics.events_collector import EventsCollector
 from pipeline.metrics.table import EVENT_LAG, EVENT_WAIT, METRICS
 from pipeline.progress import RunProgress, Stage, StageProgress
-from pipeline.run import steps
 from pipeline.run.event_loop import Until, run_events
 from pipeline.run_events import (
     LeaseTaken,
@@ -27,7 +24,7 @@ from pipeline.run_events import (
 )
 from tests.support import media_files
 from tests.support.event_bodies import by_s3
-from tests.support.event_scene import EventScene
+from tests.support.event_scene import EventScene, refuse_the_first_load
 from tests.support.free_port import free_port
 from tests.support.s3_server import S3Server
 from tests.support.scraped import Samples, by_label, names, samples, text_of
@@ -60,15 +57,7 @@ def test_events_are_counted_over_batches(
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
                 scraped.append(samples(answer.read().decode()))
 
-    load, refused = steps.load, []
-
-    def load_the_second_time(*given: Any, **more: Any) -> Any:
-        if not refused:
-            refused.append(1)
-            raise IndexUnavailable("No answer.", code="index_unavailable")
-        return load(*given, **more)
-
-    monkeypatch.setattr(steps, "load", load_the_second_time)
+    refuse_the_first_load(monkeypatch)
     waits: list[float] = []
     report = run_events(scene.settings, Until.EMPTY, on_event=scrape, wait=waits.append)
     assert (report.batches, report.segments, waits) == (2, 2, [2.0])

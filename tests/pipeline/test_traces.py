@@ -16,17 +16,16 @@ from typing import Any, ClassVar
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from pipeline.errors import BucketNotFound, IndexUnavailable
+from pipeline.errors import BucketNotFound
 from pipeline.metrics.table import EVENT_WAIT
 from pipeline.metrics.traces import NOT_SENT, traced, traces_wanted
-from pipeline.run import steps
 from pipeline.run.event_loop import Until, run_events
 from pipeline.run.whole_run import run_index
 from pipeline.run_events import NotificationsDone, RunEnded, RunEvent, TraceBegun
 from pipeline.settings_metrics import MetricsSettings
 from tests.support import media_files
 from tests.support.event_bodies import by_s3
-from tests.support.event_scene import EventScene
+from tests.support.event_scene import EventScene, refuse_the_first_load
 from tests.support.free_port import free_port
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
@@ -118,15 +117,7 @@ def test_a_run_is_a_trace_and_a_measurement_names_it(s3_server: S3Server, tmp_pa
 def test_each_event_run_is_a_trace_and_a_try_that_fails_another(
     s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, refused = steps.load, []
-
-    def load_the_second_time(*given: Any, **more: Any) -> Any:
-        if not refused:
-            refused.append(1)
-            raise IndexUnavailable("No answer.", code="index_unavailable")
-        return load(*given, **more)
-
-    monkeypatch.setattr(steps, "load", load_the_second_time)
+    refuse_the_first_load(monkeypatch)
     events: list[RunEvent] = []
     scraped: list[str] = []
     port = free_port()

@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
+from pipeline.errors import IndexUnavailable
 from pipeline.index.vector_index import open_index
 from pipeline.progress import ProgressReporter
+from pipeline.run import steps
 from pipeline.run.event_loop import EventsReport, Until, run_events
 from pipeline.run.step_runner import Pending, PlainRunner, Step, plain_runner
 from pipeline.run.whole_run import run_index
@@ -94,6 +98,19 @@ class EventScene:
         report = verify(self.settings, options, ProgressReporter())
         assert report.verdict is Verdict.AGREE, report.to_json()
         assert set(run_index(self.settings).objects_by_action) <= {"unchanged"}
+
+
+def refuse_the_first_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is away when a shard is loaded for the first time."""
+    load, refused = steps.load, []
+
+    def load_the_second_time(*given: Any, **more: Any) -> Any:
+        if not refused:
+            refused.append(1)
+            raise IndexUnavailable("No answer.", code="index_unavailable")
+        return load(*given, **more)
+
+    monkeypatch.setattr(steps, "load", load_the_second_time)
 
 
 class Between:
