@@ -115,14 +115,16 @@ print("left", psutil.wait_procs(psutil.Process().children(recursive=True), timeo
     [(1, "answers 7 [1, 0]"), (3, "Cannot use a private Ray session: The current node timed out")],
 )
 def test_a_session_that_starts_too_slowly_is_started_again(
-    root_dir: Path, late: int, said: str
+    root_dir: Path, tmp_path: Path, late: int, said: str
 ) -> None:
     """As on one busy core. Ray waits 30 s for its own processes, and then raises a bare Exception;
     what had come up by then would stay."""
+    mark = f"slow-{tmp_path}"
     done = subprocess.run(
         [sys.executable, "-c", SLOW_START, str(late)],
-        cwd=root_dir, env=marked_environment(f"slow-{late}"), capture_output=True, text=True,
+        cwd=root_dir, env=marked_environment(mark), capture_output=True, text=True,
         check=False, timeout=180,
     )  # fmt: skip
     assert said in done.stdout, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "left []"
+    assert left_over(mark) == []
