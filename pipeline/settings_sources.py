@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,22 @@ def read_sources(
 
     Raises SettingsError that names the field.
     """
+    try:
+        merged = _with_file(model, file)(**_typed(model, with_new_names(_nested(overrides))))
+    except ValidationError as error:
+        raise _named(model, error, file) from error
+    except ValueError as error:  # the TOML itself does not parse
+        raise SettingsError(
+            f"{file} cannot be read as TOML: {error}.", remedy="Mend that line."
+        ) from error
+    return {name: getattr(merged, name) for name in model.model_fields}
 
-    class _WithFile(model):  # type: ignore[valid-type,misc]  # its sources are the call's own
+
+@lru_cache(maxsize=8)
+def _with_file(model: type[BaseSettings], file: Path | None) -> type[BaseSettings]:
+    """`model`, its sources those of one call: pydantic takes them from a class."""
+
+    class WithFile(model):  # type: ignore[valid-type,misc]
         @classmethod
         def settings_customise_sources(
             cls,
@@ -59,15 +74,7 @@ def read_sources(
                 _File(settings_cls, toml_file=file),
             )
 
-    try:
-        merged = _WithFile(**_typed(model, with_new_names(_nested(overrides))))
-    except ValidationError as error:
-        raise _named(model, error, file) from error
-    except ValueError as error:  # the TOML itself does not parse
-        raise SettingsError(
-            f"{file} cannot be read as TOML: {error}.", remedy="Mend that line."
-        ) from error
-    return {name: getattr(merged, name) for name in model.model_fields}
+    return WithFile
 
 
 class _TypedEnvironment(EnvSettingsSource):

@@ -18,6 +18,7 @@ from tests.support.marked_processes import EQUAL_WORKERS
 pytest_plugins = (
     "tests.support.fixtures_qdrant",
     "tests.support.fixtures_s3",
+    "tests.support.garbage",
     "tests.support.needs",
     "tests.support.patience",
     "tests.support.waiting_apart",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from encoders.errors import InputError
 from encoders.preprocess.sampling import Clip, clips_of, frames_of
 from encoders.preprocess.video import clip_crops, reference_frames
-from tests.pipeline.media.clips import run_ffmpeg
+from tests.support.ffmpeg_program import run_ffmpeg
 
 
 def test_time_points_are_the_golden_ones(golden_dir: Path) -> None:

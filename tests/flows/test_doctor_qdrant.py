@@ -78,6 +78,7 @@ def test_a_folder_has_nothing_to_compare(tmp_path: Path) -> None:
     assert not (tmp_path / "qdrant").exists()
 
 
+@pytest.mark.server  # decoding's canary, which no child can reach
 def test_a_folder_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One at a time can have it: a second look beside the first would be refused, and said to be
     another process's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import tempfile
 import wave
 from functools import cache
@@ -13,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.media.ffmpeg import find_ffmpeg
-from pipeline.settings_embedding import DecodeSettings
+from tests.support.ffmpeg_program import run_ffmpeg
 
 
 def picture_array(number: int, size: tuple[int, int] = (320, 240)) -> NDArray[np.uint8]:
@@ -72,14 +70,9 @@ def _mp4(folder: Path, number: int, seconds: int) -> bytes:
         Image.fromarray(picture_array(1000 * number + shot)).save(folder / f"{shot}.png")
     (folder / "sound.wav").write_bytes(wav(number, seconds))
     target = folder / "made.mp4"
-    subprocess.run(
-        [
-            *(str(find_ffmpeg(DecodeSettings()).path), "-v", "error", "-y"),
-            *("-framerate", "1/2", "-i", str(folder / "%d.png"), "-i", str(folder / "sound.wav")),
-            *("-r", "10", "-pix_fmt", "yuv420p", "-t", str(seconds)),
-            *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(target)),
-        ],
-        check=True,
-        stdin=subprocess.DEVNULL,
+    run_ffmpeg(
+        *("-framerate", "1/2", "-i", folder / "%d.png", "-i", folder / "sound.wav"),
+        *("-r", "10", "-pix_fmt", "yuv420p", "-t", seconds),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", target),
     )
     return target.read_bytes()

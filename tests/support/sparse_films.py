@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pipeline.media.window import DecodeEnd, Window
-
-
-def ffmpeg(*arguments: object) -> None:
-    command = ["ffmpeg", "-v", "error", "-y", *(str(each) for each in arguments)]
-    subprocess.run(command, check=True)
+from tests.support.ffmpeg_program import run_ffmpeg
 
 
 def write_film(path: Path, *options: object, seconds: int = 12, codec: str = "libx264") -> None:
     """Some 3 MB a second, 30 frames in each, a key frame every two seconds."""
     noise = f"testsrc2=s=320x240:r=30:d={seconds},noise=alls=60:allf=t"
     quality = ("-qp", "12") if codec == "libx264" else ("-x265-params", "qp=12:log-level=none")
-    ffmpeg(
+    run_ffmpeg(
         *("-f", "lavfi", "-i", noise, "-c:v", codec, "-preset", "ultrafast", *quality, "-g", 60),
         *("-keyint_min", 60, "-sc_threshold", 0, "-bf", 2, "-pix_fmt", "yuv420p", *options, path),
     )

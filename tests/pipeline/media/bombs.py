@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.pipeline.media.clips import run_ffmpeg
 from tests.pipeline.media.odd_media import flat, patched
+from tests.support.ffmpeg_program import run_ffmpeg
 
 MB = 1 << 20
 

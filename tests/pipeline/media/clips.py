@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -163,10 +162,3 @@ def ffmpegs() -> list[Path]:
     wheel = Path(imageio_ffmpeg.get_ffmpeg_exe())
     found = find_ffmpeg(DecodeSettings())
     return [wheel] if found.path == wheel else [found.path, wheel]
-
-
-def run_ffmpeg(*arguments: str | Path) -> None:
-    program = find_ffmpeg(DecodeSettings()).path
-    subprocess.run(
-        [program, "-v", "error", "-y", "-nostdin", *map(str, arguments)], check=True, timeout=120
-    )

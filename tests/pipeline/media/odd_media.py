@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.pipeline.media.clips import run_ffmpeg, tone, write_numbered
+from tests.pipeline.media.clips import tone, write_numbered
+from tests.support.ffmpeg_program import run_ffmpeg
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=3")
 SOUND = ("-f", "lavfi", "-i", "sine=440:r=48000:d=3")

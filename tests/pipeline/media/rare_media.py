@@ -113,7 +113,9 @@ RARE_VIDEOS = {
         by_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=1000:d=3", *H264), "indexed", 2
     ),
     "2x16000.mkv": Odd(
-        by_ffmpeg("-f", "lavfi", "-i", "color=red:s=2x16000:r=5:d=1", "-c:v", "ffv1"), "indexed", 1
+        by_ffmpeg("-f", "lavfi", "-i", "color=red:s=2x16000:r=5:d=1", "-c:v", "huffyuv"),
+        "indexed",
+        1,
     ),
     "16000x2.mkv": Odd(
         by_ffmpeg("-f", "lavfi", "-i", "color=red:s=16000x2:r=5:d=1", "-c:v", "ffv1"), "indexed", 1

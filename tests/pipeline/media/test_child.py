@@ -23,7 +23,8 @@ from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.media.window import DecodeEnd, Window
 from pipeline.records import MediaInfo
 from pipeline.settings_embedding import DecodeSettings
-from tests.pipeline.media.clips import decoded, run_ffmpeg, tone, write_numbered, write_sound
+from tests.pipeline.media.clips import decoded, tone, write_numbered, write_sound
+from tests.support.ffmpeg_program import run_ffmpeg
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from pipeline.media.mp4_index import FilmIndex, read_index
 from pipeline.media.needed_bytes import needed_bytes
 from pipeline.media.sandbox.client import decode_in_child
 from pipeline.settings_embedding import DecodeSettings
-from tests.support.sparse_films import comparable, ffmpeg, write_film
+from tests.support.ffmpeg_program import run_ffmpeg
+from tests.support.sparse_films import comparable, write_film
 
 Sampling = Literal["keyframes", "keyframes_only"]
 Films = Callable[[str], Path]
@@ -44,7 +45,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Films:
             write_film(path, "-g", 180, "-keyint_min", 180)
         else:
             before = SHAPES[name][:2] if name.startswith("begins") else ()
-            ffmpeg(*before, "-i", folder / "made.mp4", *SHAPES[name][len(before) :], path)
+            run_ffmpeg(*before, "-i", folder / "made.mp4", *SHAPES[name][len(before) :], path)
         return path
 
     return made

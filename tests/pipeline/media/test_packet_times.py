@@ -13,8 +13,9 @@ from pipeline.media.sandbox.client import ChildExit, decode_in_child
 from pipeline.media.window import DecodeEnd
 from pipeline.records import Status
 from pipeline.settings_embedding import DecodeSettings
-from tests.pipeline.media.clips import decoded, run_ffmpeg, tone, write_numbered
+from tests.pipeline.media.clips import decoded, tone, write_numbered
 from tests.pipeline.media.odd_media import H264, PICTURE, SOUND
+from tests.support.ffmpeg_program import run_ffmpeg
 
 DECODERS = ["pyav", "ffmpeg"]
 TIMES = [Fraction(n, 25) for n in range(100)]  # 4 s, two windows

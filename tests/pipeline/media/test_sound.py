@@ -16,11 +16,11 @@ from pipeline.records import MediaType, Status
 from tests.pipeline.media.clips import (
     decoded,
     ffmpegs,
-    run_ffmpeg,
     tone,
     write_numbered,
     write_sound,
 )
+from tests.support.ffmpeg_program import run_ffmpeg
 
 TIMES = [Fraction(n, 25) for n in range(100)]  # 4 s
 DECODERS = ["pyav", "ffmpeg"]

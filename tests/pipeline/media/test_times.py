@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.media.grid import Grid, Ticks, milliseconds
 from pipeline.records import MediaType, Status
-from tests.pipeline.media.clips import decoded, on_screen, run_ffmpeg, tone, write_numbered
+from tests.pipeline.media.clips import decoded, on_screen, tone, write_numbered
+from tests.support.ffmpeg_program import run_ffmpeg
 
 DECODERS = ["pyav", "ffmpeg"]
 STEADY = [Fraction(n, 25) for n in range(137)]  # 5.48 s

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.media.frame_chain import FrameChain, Orientation
-from tests.pipeline.media.clips import BASE, decoded, ffmpegs, run_ffmpeg, write_numbered
+from tests.pipeline.media.clips import BASE, decoded, ffmpegs, write_numbered
+from tests.support.ffmpeg_program import run_ffmpeg
 
 TIMES = [Fraction(n, 10) for n in range(10)]
 RIGHT_LIGHT = 45 * BASE  # the right half is light, the left half black
