@@ -4,6 +4,7 @@
     ├── UnknownEncoder   no card of that name
     ├── WeightsError     a checkpoint that is missing, unreadable, or of another network
     │   └── BrokenWeights   a network whose answer is not finite
+    ├── BrokenInstall    a library that is installed and cannot be loaded
     └── InputError       a batch of the wrong shape or type, or with NaN in it
 
 A retry helps with none of them. Each has a `remedy`, one sentence for a person, and a `code`
@@ -45,6 +46,12 @@ class BrokenWeights(WeightsError):
     """The file of weights cannot be read."""
 
     code = "broken_weights"
+
+
+class BrokenInstall(EncoderError):
+    """A library is installed and cannot be loaded: most often it was built for another torch."""
+
+    code = "broken_install"
 
 
 class InputError(EncoderError, ValueError):

@@ -10,8 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from encoders.imagebind.config import TINY
 from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
+from encoders.preprocess.text import CONTEXT
 from tests.bench.flops import flop_an_embedding
-from tests.bench.gpu import CONTEXT, inputs
+from tests.bench.gpu_networks import inputs
 
 
 @pytest.mark.parametrize("modality", list(Modality))

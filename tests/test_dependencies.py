@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.support.parsed import parsed
+from tests.support.private_parts import PAGE, canaries, private_names
 
-PAGE = "docs/dependencies.md"
 # What a release may take away without a word: held below the next minor version.
 HELD = ("boto3", "prefect", "qdrant-client", "ray", "torch")
-
-
-def canaries(root: Path) -> set[str]:
-    tree = ast.parse((root / "tests/test_private_apis.py").read_text())
-    return {
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    }
 
 
 def test_each_canary_stands_on_the_page(root_dir: Path) -> None:
     page = (root_dir / PAGE).read_text()
     assert set(re.findall(r"`(test_\w+)`", page)) == canaries(root_dir)
-
-
-def private_names(path: Path) -> Iterator[str]:
-    """Attributes and modules with a leading underscore that are not the file's own."""
-    tree = parsed(path)
-    own = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _of_self(n.value)}
-    own |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            names = [] if _of_self(node.value) or node.attr in own else [node.attr]
-        elif isinstance(node, ast.ImportFrom):
-            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [part for alias in node.names for part in alias.name.split(".")]
-        else:
-            continue
-        yield from (n for n in names if re.fullmatch(r"_[a-z]\w*", n))
-
-
-def _of_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in ("self", "cls")
 
 
 def test_every_private_name_stands_on_the_page(root_dir: Path) -> None:

@@ -16,11 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torchaudio.compliance import kaldi
-from torchaudio.functional import resample
 
-from encoders.errors import InputError
+from encoders.errors import BrokenInstall, InputError
 from encoders.preprocess.sampling import SOUND_CLIPS, clips_of
+
+try:  # pip puts any two beside each other, and what fails to load is an OSError
+    from torchaudio.compliance import kaldi
+    from torchaudio.functional import resample
+except (ImportError, OSError) as error:
+    pair = torch.__version__.partition("+")[0].rpartition(".")[0]
+    raise BrokenInstall(
+        f"torchaudio, as it is installed, does not load beside torch {torch.__version__}: {error}.",
+        remedy=f'Install its pair: pip install "torchaudio=={pair}.0".',
+    ) from error
 
 SAMPLE_RATE_HZ = 16_000
 MEL_BINS = 128

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -58,7 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _machine()
     yield _disk()
     yield _gpu()
-    yield Finding("packages", Verdict.OK, ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
+    yield _packages()
     yield _ffmpeg(settings)
     if settings.decode.decoder == "nvdec" or nvdec.is_there():
         yield nvdec_finding(settings.decode)
@@ -120,6 +121,15 @@ def _gpu() -> Finding:
         return Finding("gpu", Verdict.OK, cpu)
     names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return Finding("gpu", Verdict.OK, f"{torch.cuda.device_count()} x {', '.join(names)}")
+
+
+def _packages() -> Finding:
+    detail = ", ".join(f"{package} {_version(package)}" for package in PACKAGES)
+    try:  # pip puts any torchaudio beside any torch
+        importlib.import_module("encoders.preprocess.audio")
+    except EncoderError as error:
+        return Finding("packages", Verdict.FAIL, error.message, error.remedy)
+    return Finding("packages", Verdict.OK, detail)
 
 
 def _ffmpeg(settings: Settings) -> Finding:

@@ -27,11 +27,11 @@ import ray.data.exceptions
 from ray._private.log import PlainRayHandler
 from ray.data import ActorPoolStrategy, DataContext
 
-from encoders.errors import EncoderError
 from pipeline import codec
 from pipeline.embed.cluster import NODE_LABEL, own_node
 from pipeline.embed.decode_tasks import DecodeTask, decode_tasks, size_of_plan, task_size
 from pipeline.embed.fetch import FETCHES_AT_ONCE
+from pipeline.embed.graph_errors import named
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
 from pipeline.embed.plan_feeder import PlanFeeder
@@ -42,7 +42,6 @@ from pipeline.embed.ray_session import while_ray_lives
 from pipeline.embed.rounds import GraphBroken, until_committed
 from pipeline.embed.stage_actors import RayDecode, RayEncode, RayWrite
 from pipeline.embed.writer_pool import writer_pool
-from pipeline.errors import SensedexError
 from pipeline.lazy_pandas import know_pandas
 from pipeline.planning.file import read_plan
 from pipeline.progress import ProgressReporter, Stage, StageProgress
@@ -132,30 +131,9 @@ def _drawn(receipts: ray.data.Dataset, board: ProgressBoard) -> Iterator[ShardRe
         ray.data.exceptions.SystemException,
         ray.data.exceptions.ExecutionTimeoutError,
     ) as error:
-        ours = _own_error(error)
-        if ours is not None:
-            raise ours from error
-        raise GraphBroken(
-            f"Ray stopped the graph: {str(error).splitlines()[0] if str(error) else error!r}",
-            remedy="Run again: committed shards are kept. Ray's own log has the details.",
-        ) from error
+        raise named(error) from error
     finally:
         board.forget_actors()
-
-
-def _own_error(error: BaseException) -> SensedexError | EncoderError | None:
-    """What a stage raised on purpose, and no retry can help with."""
-    seen: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        if isinstance(one, EncoderError) or (isinstance(one, SensedexError) and not one.retryable):
-            return one
-        waiting += [one.__cause__, getattr(one, "cause", None)]
-    return None
 
 
 def receipts_by_ray(
@@ -289,7 +267,8 @@ def configure_ray_data() -> None:
     context.print_on_execution_start = False
     # Nothing that an object can do raises in a stage, so what does raise is ours or Ray's: stop.
     context.max_errored_blocks = 0
-    context.raise_original_map_exception = False
+    # It would put an error of its own around ours, which forgets on its way here what it is about.
+    context.raise_original_map_exception = True
     # Its console handler reports every execution, and one that breaks with a page of traceback; a
     # run has a progress of its own, and says what it does about that. Ray's log file has it all,
     # and whoever else listens to that logger keeps his level.

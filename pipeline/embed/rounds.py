@@ -2,6 +2,7 @@
 
 A shard that had begun and has no receipt when its graph breaks or ends gets a strike. With two it
 is taken for a suspect and gets a graph of its own, after all others; with the third it is failed.
+A graph that broke because a stage could not be started is held against none.
 Where nothing comes of several graphs in a row it is the cluster, not a shard: the run ends.
 """
 
@@ -23,6 +24,10 @@ class GraphBroken(Transient):
     """Ray itself failed (an actor or a node died). What was committed is kept; run again."""
 
     default_code = "graph_broken"
+
+
+class StageNotStarted(GraphBroken):
+    """An actor of a stage raised as it was made: no shard's fault."""
 
 
 class ShardsMissing(Transient):
@@ -77,7 +82,8 @@ def until_committed(
             came += 1
             yield receipt
         left &= missing
-        struck = left & set(rounds.begun())
+        not_theirs = isinstance(broken, StageNotStarted)
+        struck = set() if not_theirs else left & set(rounds.begun())
         strikes.update(struck)
         fruitless = 0 if came else fruitless + (1 if struck else 2)
         if len(chosen) == 1 and left and strikes[min(left)] >= STRIKES:

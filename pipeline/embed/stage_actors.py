@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from encoders.errors import EncoderError
 from pipeline import codec
 from pipeline.embed.attempts import MOST_KILLS
 from pipeline.embed.job import EmbedJob, chunks
@@ -82,10 +83,18 @@ class RayEncode:
         self._ledger = Ledger(board, Stage.ENCODE)
         self._reporter = Reporter(board)
         self._batch_size = job.settings.encode.batch_size
-        self._stage = job.encode_stage(self._reporter.add)
+        self._refused: EncoderError | None = None
+        try:
+            self._stage = job.encode_stage(self._reporter.add)
+        except EncoderError as error:
+            # Of an actor's start Ray keeps the words alone, and the run would try it three times.
+            self._refused = error
         self._reporter.tell()
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        """Raises the EncoderError that an encoder was refused with."""
+        if self._refused is not None:
+            raise self._refused
         piece = _named(table)
         verdict = self._ledger.begin(piece, batch=True)
         size = 1 if verdict.one_by_one else max(1, self._batch_size >> verdict.halvings)

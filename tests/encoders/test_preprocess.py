@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -91,6 +94,32 @@ def test_sound_is_padded_after_the_filter_banks() -> None:
     for bad in (torch.zeros(1, 399), torch.zeros(0, 800), torch.full((1, 800), torch.nan)):
         with pytest.raises(InputError):
             log_mel(bad)
+
+
+def test_a_torchaudio_of_another_torch_is_named(root_dir: Path, tmp_path: Path) -> None:
+    """pip puts any two beside each other; `sensedex doctor` and every command that loads an encoder
+    end with this."""
+    (tmp_path / "torchaudio").mkdir()
+    (tmp_path / "torchaudio/__init__.py").write_text("raise OSError('undefined symbol')\n")
+    code = (
+        "from encoders.errors import BrokenInstall\n"
+        "from encoders.loading import load_encoder\n"
+        "from flows.cli.doctor import _packages\n"
+        "try: load_encoder('sensedex-mini', device='cpu', precision='fp32')\n"
+        "except BrokenInstall as error: print(error)\n"
+        "print(_packages().verdict.name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root_dir}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, doctor = done.stdout.splitlines()
+    assert f"does not load beside torch {torch.__version__}: undefined symbol" in said
+    assert 'pip install "torchaudio==' in said
+    assert doctor == "FAIL"
 
 
 def test_tokens_are_the_golden_ones(golden_dir: Path) -> None:

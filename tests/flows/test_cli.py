@@ -1,9 +1,7 @@
-"""The command: quick help, errors that name what is wrong, facts as JSON, documents that agree."""
+"""The command as a process: errors that name what is wrong, facts as JSON, files that it writes."""
 
 from __future__ import annotations
 
-import html.parser
-import io
 import json
 import os
 import re
@@ -11,54 +9,19 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-from rich.console import Console
-from typer.testing import CliRunner
 
 from encoders.loading import load_encoder
 from encoders.modality import Modality
-from flows.cli.exit_codes import MEANINGS, Exit
+from flows.cli.exit_codes import Exit
 from flows.cli.init import settings_text
-from flows.cli.main import app
-from flows.cli.render import render_failures, render_report, shown
-from pipeline import codec
-from pipeline.report.html import report_html
-from pipeline.report.record import FailureRow, RunReport, StageTime
 from pipeline.settings import Settings, load_settings
 from tests.flows.forked import Ended, commands
 from tests.support import media_files
 
 Forked = Callable[..., Ended]
-HARD_KEY = "x/<script>alert(1)</script>\n\x1b[31m[red] 100%.mp4"
-
-REPORT = RunReport(
-    run_id="20260101T000000-abc123",
-    sequence=3,
-    bucket="films",
-    prefix="",
-    collection="media",
-    encoder="imagebind-demo",
-    meaningful=False,
-    started_at="2026-01-01T00:00:00+00:00",
-    wall_seconds=31.5,
-    objects_by_status={"indexed": 1207, "rejected": 3, "unchanged": 41},
-    objects_by_action={"new": 1210},
-    segments_by_modality={"vision": 900, "audio": 800},
-    segments=1000,
-    media_seconds=2000.0,
-    bytes_fetched=10**9,
-    points_in_index=1041,
-    failures=(
-        FailureRow(HARD_KEY, "rejected", "decode", "not_media", False, "<b>text</b>", "Go."),
-    ),
-    stages=(StageTime("decode", 12.0, 1000, "windows"), StageTime("encode", 20.0, 1000, "windows")),
-    seconds_by_phase={"list and plan": 1.0, "embed and load": 25.0},
-)
 
 
 @pytest.fixture(scope="module")
@@ -85,39 +48,6 @@ def sensedex(*words: str, cwd: Path, root: Path) -> subprocess.CompletedProcess[
         check=False,
         timeout=120,
     )
-
-
-def test_help_loads_nothing_heavy(root_dir: Path) -> None:
-    code = (
-        "import sys; from flows.cli.main import app;"
-        "heavy = {'torch', 'ray', 'prefect', 'qdrant_client', 'boto3', 'av'} & set(sys.modules);"
-        "sys.exit(str(heavy) if heavy else 0)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root_dir, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_versions_are_said_without_an_import() -> None:
-    from flows.cli.versions import version_line
-
-    line = version_line()
-    for package in ("torch", "ray", "qdrant-client"):
-        assert f"{package} {version(package)}" in line
-    assert re.match(r"sensedex \S+ \([0-9a-f]{7,}(-dirty)?\), Python 3", line)
-    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == line
-
-
-def test_the_size_of_a_collection() -> None:
-    done = CliRunner().invoke(app, ["size", "--points", "1e8", "--replicas", "2", "--json"])
-    facts = json.loads(done.stdout)
-    by_name = {(one["datatype"], one["quantization"]): one for one in facts["layouts"]}
-    full, small = by_name["float32", "none"], by_name["float16", "turbo"]
-    assert full["memory_gb"] > 2 * 1e8 * 8192 / 1e9, "all vectors, twice"
-    assert small["nodes"] < full["nodes"]
-    assert facts["parquet_gb"] == pytest.approx(819.2)
-    assert CliRunner().invoke(app, ["size"]).exit_code == 2
 
 
 @pytest.mark.slow("a process for each, 9 s of these")
@@ -200,70 +130,6 @@ def test_clean_asks_and_keeps_to_its_folder(tmp_path: Path, root_dir: Path) -> N
     done = sensedex("clean", "--yes", cwd=tmp_path, root=root_dir)
     assert done.returncode == 0
     assert not (tmp_path / ".sensedex").exists()
-
-
-def test_the_exit_codes_are_documented(root_dir: Path) -> None:
-    text = (root_dir / "docs/cli.md").read_text()
-    assert set(MEANINGS) == set(Exit)
-    rows = {int(n) for n in re.findall(r"^\| (\d+) \|", text, flags=re.M)}
-    assert rows == {code.value for code in Exit}
-
-
-def test_every_command_is_documented(root_dir: Path) -> None:
-    text = (root_dir / "docs/cli.md").read_text()
-    named = set(re.findall(r"^\| `sensedex ([a-z]+(?: [a-z]+)?)", text, flags=re.M))
-    assert named == set(command_names(typer.main.get_command(app)))
-
-
-def command_names(group: Any) -> Iterator[str]:
-    """As they are typed: those of a group with its name before them."""
-    for name, command in group.commands.items():
-        inside = getattr(command, "commands", None)
-        yield from (f"{name} {n}" for n in command_names(command)) if inside else (name,)
-
-
-def test_hard_keys_cannot_steer_a_terminal_or_a_page() -> None:
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=300, force_terminal=False)
-    console.print(render_failures(REPORT.failures))
-    console.print(render_report(REPORT))
-    printed = buffer.getvalue()
-    assert "\x1b" not in printed
-    assert "\\x1b[31m[red] 100%.mp4" in printed
-    assert shown("é 🐕") == "é 🐕"
-
-    page = report_html(REPORT)
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-    assert "&lt;b&gt;text&lt;/b&gt;" in page
-    assert "\x1b" not in page
-
-
-def test_the_report_is_one_file_with_every_count() -> None:
-    page = report_html(REPORT)
-
-    class Reader(html.parser.HTMLParser):
-        def __init__(self) -> None:
-            super().__init__()
-            self.text = ""
-            self.plots = 0
-
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.plots += tag == "svg"
-            for name, value in attrs:
-                remote = (value or "").startswith(("http:", "https:", "//"))
-                assert not remote or name.startswith("xmlns"), f"{tag} {name}={value}"
-                assert name != "src"
-
-        def handle_data(self, data: str) -> None:
-            self.text += data
-
-    reader = Reader()
-    reader.feed(page)
-    assert reader.plots == 4
-    for fact in ("1,207", "1,251", "41", "carry no meaning", "not_media", REPORT.run_id):
-        assert fact in reader.text
-    assert codec.from_bytes(RunReport, codec.to_bytes(REPORT)) == REPORT
 
 
 @pytest.mark.slow("processes that import torch, 3 s and more")

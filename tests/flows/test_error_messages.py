@@ -18,8 +18,10 @@ from flows.cli.exit_codes import Exit, exit_for
 from pipeline.errors import SensedexError
 from pipeline.index.errors import SENTENCES
 from tests.chaos.disks import may_mount
+from tests.flows.error_causes import qdrant_at, without_credentials
 from tests.flows.error_scene import BUCKET, NEVER, Scene, plain_environment, silent_port
-from tests.flows.error_table import CASES, ELSEWHERE, Case, qdrant_at, without_credentials
+from tests.flows.error_table import CASES, Case
+from tests.flows.errors_elsewhere import ELSEWHERE
 from tests.flows.forked import Commands, Ended, commands
 from tests.support import media_files
 from tests.support.parsed import parsed

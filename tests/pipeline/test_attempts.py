@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.embed.attempts import Attempts
 from pipeline.embed.pool_sizes import Pools, decode_share, encoders_per_gpu, fitting
-from pipeline.embed.rounds import GraphBroken, ShardsMissing, until_committed
+from pipeline.embed.rounds import GraphBroken, ShardsMissing, StageNotStarted, until_committed
 from pipeline.records import ShardReceipt
 
 NODES = {"a", "b"}
@@ -101,6 +101,20 @@ def test_a_cluster_that_cannot_work_ends_the_run_and_fails_nothing() -> None:
         list(until_committed(range(300), cluster, print))
     assert cluster.failed == []
     assert len(cluster.graphs) <= 3
+
+
+def test_a_stage_that_cannot_be_started_is_held_against_no_shard() -> None:
+    class Unstartable(Cluster):
+        def run(self, shards: Collection[int]) -> Iterator[ShardReceipt]:
+            self.graphs.append(set(shards))
+            raise StageNotStarted("no library")
+            yield
+
+    cluster = Unstartable()  # whose decoders have begun with the shard
+    with pytest.raises(StageNotStarted, match="no library"):
+        list(until_committed([7], cluster, print))
+    assert cluster.failed == []
+    assert len(cluster.graphs) == 3
 
 
 def test_a_graph_that_ends_and_forgets_its_shards_is_an_error_in_the_end() -> None:

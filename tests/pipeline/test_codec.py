@@ -16,7 +16,7 @@ from pipeline.records import ObjectOutcome, ShardReceipt, Status
 from pipeline.state.lease import LEASE, Lease, read_lease
 from pipeline.state.objects import read_state
 from pipeline.state.store import FolderStore
-from tests.stored_formats import OUTCOMES, PLAN_ROWS, RECEIPT
+from tests.stored_records import OUTCOMES, PLAN_ROWS, RECEIPT
 
 PLAIN: dict[str, Any] = {
     "sequence": 1,

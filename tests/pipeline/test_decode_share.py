@@ -13,7 +13,7 @@ from pipeline.report.record import StageTime
 from pipeline.state.objects import CurrentState
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import FolderStore
-from tests.stored_formats import REPORT
+from tests.stored_records import REPORT
 from tests.support.run_settings import small_run_settings
 
 STAGES = (StageTime("decode", 90.0, 400, "windows"), StageTime("encode", 30.0, 400, "windows"))

@@ -16,14 +16,17 @@ import pytest
 from PIL import Image
 from ray._private.log import PlainRayHandler
 
+from encoders.errors import BrokenInstall
 from pipeline.embed.decode_tasks import DecodeTask, TaskSize, decode_tasks
 from pipeline.embed.graph import configure_ray_data
+from pipeline.embed.job import EmbedJob
+from pipeline.embed.rounds import StageNotStarted
 from pipeline.models.spaces import spaces_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Status
 from pipeline.state.receipts import RunFolder
 from tests.support import media_files
-from tests.support.deadly_job import CARD, DeadlyJob, SlowJob
+from tests.support.deadly_job import CARD, DeadlyJob, RefusedJob, SlowJob, UnfinishedJob
 from tests.support.known_bucket import planned
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
@@ -114,6 +117,44 @@ def test_a_pool_grows_while_its_stage_lags(
     assert sum(len(receipt.outcomes) for receipt in receipts) == 48
     assert reporter.workers[Stage.DECODE] > 1
     assert reporter.workers[Stage.ENCODE] == 1
+
+
+@pytest.mark.usefixtures("ray_running")
+@pytest.mark.parametrize(
+    ("refused", "error", "says", "rounds"),
+    [
+        (RefusedJob, BrokenInstall, r"^A library does not load\. Install its pair\.$", 1),
+        (UnfinishedJob, StageNotStarted, "started: ZeroDivisionError: of nobody's making", 3),
+    ],
+    ids=["ours", "another"],
+)
+def test_an_encoder_that_is_not_to_be_had_is_named(
+    s3_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: type[EmbedJob],
+    error: type[Exception],
+    says: str,
+    rounds: int,
+) -> None:
+    """Ours at once: each round is a start of actors, and the next would raise it again."""
+    from pipeline.embed import graph
+
+    fill(s3_server, {"1.jpg": media_files.jpeg(1)})
+    settings = settings_for(tmp_path, s3_server.url, encode__encoder="imagebind-demo")
+    made = planned(settings, tmp_path)
+    job = refused(settings, RunFolder(1, "r"), spaces_of([CARD]), dict(made.objects_by_shard))
+    job.open_store().put_file(job.run.plan, made.path)
+    asked: list[Collection[int]] = []
+
+    def counted(plan: Path, shards: Collection[int], size: TaskSize) -> Iterator[DecodeTask]:
+        asked.append(shards)
+        return decode_tasks(plan, shards, size)
+
+    monkeypatch.setattr(graph, "decode_tasks", counted)
+    with pytest.raises(error, match=says):
+        list(graph.receipts_by_ray(job, made.path, ProgressReporter()))
+    assert len(asked) == rounds
 
 
 def test_who_else_listens_to_ray_data_keeps_his_level() -> None:

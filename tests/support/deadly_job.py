@@ -1,5 +1,6 @@
 """The stages of a graph with an encoder that does not survive black pictures, and a writer that
-dies once, with what it has gathered; and a graph whose decoders are slow."""
+dies once, with what it has gathered; a graph whose decoders are slow, and two whose encoder is not
+to be had."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from encoders.catalogue import card_for
+from encoders.errors import BrokenInstall
 from encoders.modality import Modality
 from encoders.precision import TowerPrecision
 from encoders.protocol import Encoder
@@ -89,3 +91,21 @@ class DeadlyJob(EmbedJob):
         stage = MortalWriter(self.open_store, self.run, self.spaces, add_progress)
         stage.died = Path(self.settings.state.location).with_name("died")
         return stage
+
+
+class RefusedJob(EmbedJob):
+    """Its encoder cannot be loaded where the encode stage's actors are."""
+
+    __slots__ = ()
+
+    def load_encoders(self) -> list[Encoder]:
+        raise BrokenInstall("A library does not load.", remedy="Install its pair.")
+
+
+class UnfinishedJob(EmbedJob):
+    """Loading the encoder has a fault that nobody thought of."""
+
+    __slots__ = ()
+
+    def load_encoders(self) -> list[Encoder]:
+        raise ZeroDivisionError("of nobody's making")

@@ -6,15 +6,13 @@ requests that `tests.support.qdrant_server` answers, so that both sides are one 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
-from pydantic import BaseModel
 from qdrant_client import grpc as g
-from qdrant_client import models as q
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.grpc import (
     collections_service_pb2_grpc,
@@ -22,51 +20,22 @@ from qdrant_client.grpc import (
     qdrant_pb2_grpc,
 )
 
+from tests.support.qdrant_grpc_values import (
+    configured,
+    consistent,
+    filter_of,
+    ids_of,
+    ordered,
+    plain,
+    question,
+    record,
+    selected,
+)
 from tests.support.qdrant_server import VERSION, StandIn
 
 Context = grpc.ServicerContext
 TOO_LARGE_BYTES = 64 * 1024 * 1024
-
-
-def _plain(value: Any) -> Any:
-    """A model of the client's as JSON values; a null that was given is a value."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_unset=True)
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value
-
-
-def _filter(request: Any, name: str = "filter") -> Any:
-    if not request.HasField(name):
-        return None
-    return _plain(GrpcToRest.convert_filter(getattr(request, name)))
-
-
-def _ordered(request: Any) -> str:
-    """The order of writing that is asked for, as REST has it in the address."""
-    if not request.HasField("ordering"):
-        return ""
-    return f"?ordering={g.WriteOrderingType.Name(request.ordering.type).lower()}"
-
-
-def _consistent(request: Any) -> str:
-    """How many copies are to agree, alike."""
-    if not request.HasField("read_consistency"):
-        return ""
-    wanted = request.read_consistency
-    if wanted.HasField("factor"):
-        return f"?consistency={wanted.factor}"
-    return f"?consistency={g.ReadConsistencyType.Name(wanted.type).lower()}"
-
-
-def _ids(points: Any) -> list[Any]:
-    return [GrpcToRest.convert_point_id(point) for point in points]
-
-
-def _record(found: q.Record) -> Any:
-    """As the server gives it: without a payload that was not asked for."""
-    return RestToGrpc.convert_record(found.model_copy(update={"payload": found.payload or {}}))
+PLAIN = ("shard_number", "on_disk_payload", "replication_factor", "write_consistency_factor")
 
 
 class _Asked:
@@ -98,43 +67,43 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
         return f"/collections/{request.collection_name}/points{what}"
 
     def Upsert(self, request: g.UpsertPoints, context: Context) -> Any:
-        points = [_plain(GrpcToRest.convert_point_struct(point)) for point in request.points]
-        body = {"points": points, "update_filter": _filter(request, "update_filter")}
-        done = self._ask(context, "PUT", self._of(request, _ordered(request)), body)
+        points = [plain(GrpcToRest.convert_point_struct(point)) for point in request.points]
+        body = {"points": points, "update_filter": filter_of(request, "update_filter")}
+        done = self._ask(context, "PUT", self._of(request, ordered(request)), body)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
 
     def Delete(self, request: g.DeletePoints, context: Context) -> Any:
-        chosen = _plain(GrpcToRest.convert_points_selector(request.points))
-        done = self._ask(context, "POST", self._of(request, "/delete" + _ordered(request)), chosen)
+        chosen = plain(GrpcToRest.convert_points_selector(request.points))
+        done = self._ask(context, "POST", self._of(request, "/delete" + ordered(request)), chosen)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
 
     def UpdateBatch(self, request: g.UpdateBatchPoints, context: Context) -> Any:
         steps = [GrpcToRest.convert_points_update_operation(step) for step in request.operations]
-        body = {"operations": _plain(steps)}
-        done = self._ask(context, "POST", self._of(request, "/batch" + _ordered(request)), body)
+        body = {"operations": plain(steps)}
+        done = self._ask(context, "POST", self._of(request, "/batch" + ordered(request)), body)
         return g.UpdateBatchResponse(result=map(RestToGrpc.convert_update_result, done))
 
     def Get(self, request: g.GetPoints, context: Context) -> Any:
-        body = {"ids": _ids(request.ids), **_selected(request)}
+        body = {"ids": ids_of(request.ids), **selected(request)}
         found = self._ask(context, "POST", self._of(request), body)
-        return g.GetResponse(result=map(_record, found))
+        return g.GetResponse(result=map(record, found))
 
     def Scroll(self, request: g.ScrollPoints, context: Context) -> Any:
         body = {
-            "filter": _filter(request),
+            "filter": filter_of(request),
             "limit": request.limit if request.HasField("limit") else None,
-            "offset": _ids([request.offset])[0] if request.HasField("offset") else None,
+            "offset": ids_of([request.offset])[0] if request.HasField("offset") else None,
             "order_by": (
-                _plain(GrpcToRest.convert_order_by(request.order_by))
+                plain(GrpcToRest.convert_order_by(request.order_by))
                 if request.HasField("order_by")
                 else None
             ),
-            **_selected(request),
+            **selected(request),
         }
         found = self._ask(context, "POST", self._of(request, "/scroll"), body)
         following = found.next_page_offset
         return g.ScrollResponse(
-            result=map(_record, found.points),
+            result=map(record, found.points),
             next_page_offset=(
                 None if following is None else RestToGrpc.convert_extended_point_id(following)
             ),
@@ -143,7 +112,7 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
     def Facet(self, request: g.FacetCounts, context: Context) -> Any:
         body = {
             "key": request.key,
-            "filter": _filter(request),
+            "filter": filter_of(request),
             "limit": request.limit if request.HasField("limit") else None,
         }
         path = f"/collections/{request.collection_name}/facet"
@@ -155,18 +124,18 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
         return g.FacetResponse(hits=hits)
 
     def Count(self, request: g.CountPoints, context: Context) -> Any:
-        body = {"filter": _filter(request), "exact": request.exact}
+        body = {"filter": filter_of(request), "exact": request.exact}
         found = self._ask(context, "POST", self._of(request, "/count"), body)
         return g.CountResponse(result=RestToGrpc.convert_count_result(found))
 
     def Query(self, request: g.QueryPoints, context: Context) -> Any:
-        body = _question(request)
-        found = self._ask(context, "POST", self._of(request, "/query" + _consistent(request)), body)
+        body = question(request)
+        found = self._ask(context, "POST", self._of(request, "/query" + consistent(request)), body)
         return g.QueryResponse(result=map(RestToGrpc.convert_scored_point, found.points))
 
     def QueryBatch(self, request: g.QueryBatchPoints, context: Context) -> Any:
-        body = {"searches": list(map(_question, request.query_points))}
-        path = self._of(request, "/query/batch" + _consistent(request))
+        body = {"searches": list(map(question, request.query_points))}
+        path = self._of(request, "/query/batch" + consistent(request))
         answers = self._ask(context, "POST", path, body)
         return g.QueryBatchResponse(
             result=[
@@ -177,11 +146,11 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
 
     def QueryGroups(self, request: g.QueryPointGroups, context: Context) -> Any:
         body = {
-            **_question(request),
+            **question(request),
             "group_by": request.group_by,
             "group_size": request.group_size if request.HasField("group_size") else None,
         }
-        path = self._of(request, "/query/groups" + _consistent(request))
+        path = self._of(request, "/query/groups" + consistent(request))
         found = self._ask(context, "POST", path, body)
         groups = map(RestToGrpc.convert_point_group, found.groups)
         return g.QueryGroupsResponse(result=g.GroupsResult(groups=groups))
@@ -189,36 +158,11 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
     def CreateFieldIndex(self, request: g.CreateFieldIndexCollection, context: Context) -> Any:
         schema: Any = g.FieldType.Name(request.field_type).removeprefix("FieldType").lower()
         if request.HasField("field_index_params"):
-            schema = _plain(GrpcToRest.convert_payload_schema_params(request.field_index_params))
+            schema = plain(GrpcToRest.convert_payload_schema_params(request.field_index_params))
         body = {"field_name": request.field_name, "field_schema": schema}
         path = f"/collections/{request.collection_name}/index"
         done = self._ask(context, "PUT", path, body)
         return g.PointsOperationResponse(result=RestToGrpc.convert_update_result(done))
-
-
-def _question(request: Any) -> dict[str, Any]:
-    """A search, alone, of a batch or by groups, as JSON values."""
-    params = request.params if request.HasField("params") else None
-    query = request.query if request.HasField("query") else None
-    body = {
-        "query": None if query is None else _plain(GrpcToRest.convert_query(query)),
-        "using": request.using if request.HasField("using") else None,
-        "filter": _filter(request),
-        "limit": request.limit if request.HasField("limit") else None,
-        "params": None if params is None else _plain(GrpcToRest.convert_search_params(params)),
-        **_selected(request),
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def _selected(request: Any) -> dict[str, Any]:
-    """What of the points is asked for."""
-    payload = vector = None
-    if request.HasField("with_payload"):
-        payload = _plain(GrpcToRest.convert_with_payload_selector(request.with_payload))
-    if request.HasField("with_vectors"):
-        vector = _plain(GrpcToRest.convert_with_vectors_selector(request.with_vectors))
-    return {"with_payload": payload, "with_vector": vector}
 
 
 class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: ignore[misc]
@@ -238,7 +182,7 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
 
     def UpdateAliases(self, request: g.ChangeAliases, context: Context) -> Any:
         steps = [GrpcToRest.convert_alias_operations(step) for step in request.actions]
-        done = self._ask(context, "POST", "/collections/aliases", {"actions": _plain(steps)})
+        done = self._ask(context, "POST", "/collections/aliases", {"actions": plain(steps)})
         return g.CollectionOperationResponse(result=done)
 
     def Get(self, request: g.GetCollectionInfoRequest, context: Context) -> Any:
@@ -252,8 +196,8 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
 
     def Create(self, request: g.CreateCollection, context: Context) -> Any:
         body = {
-            "vectors": _plain(GrpcToRest.convert_vectors_config(request.vectors_config)),
-            **_configured(request),
+            "vectors": plain(GrpcToRest.convert_vectors_config(request.vectors_config)),
+            **configured(request),
             **{name: getattr(request, name) for name in PLAIN if request.HasField(name)},
         }
         done = self._ask(context, "PUT", f"/collections/{request.collection_name}", body)
@@ -261,7 +205,7 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
 
     def Update(self, request: g.UpdateCollection, context: Context) -> Any:
         path = f"/collections/{request.collection_name}"
-        body = _configured(request)
+        body = configured(request)
         if request.metadata:
             body["metadata"] = GrpcToRest.convert_payload(request.metadata)
         done = self._ask(context, "PATCH", path, body)
@@ -270,23 +214,6 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):  # type: i
     def Delete(self, request: g.DeleteCollection, context: Context) -> Any:
         done = self._ask(context, "DELETE", f"/collections/{request.collection_name}", {})
         return g.CollectionOperationResponse(result=done)
-
-
-PLAIN = ("shard_number", "on_disk_payload", "replication_factor", "write_consistency_factor")
-_CONFIGURED: Mapping[str, Callable[[Any], Any]] = {
-    "hnsw_config": GrpcToRest.convert_hnsw_config_diff,
-    "optimizers_config": GrpcToRest.convert_optimizers_config_diff,
-    "quantization_config": GrpcToRest.convert_quantization_config,
-    "strict_mode_config": GrpcToRest.convert_strict_mode_config,
-}
-
-
-def _configured(request: Any) -> dict[str, Any]:
-    return {
-        name: _plain(convert(getattr(request, name)))
-        for name, convert in _CONFIGURED.items()
-        if request.HasField(name)
-    }
 
 
 class _Root(qdrant_pb2_grpc.QdrantServicer):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.pipeline.media.clips import tone
-from tests.pipeline.media.odd_media import flat
+from tests.pipeline.media.made_media import flat
 
 HLS = (
     "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:9\n{more}#EXTINF:9,\n{where}\n"

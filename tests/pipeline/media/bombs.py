@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.pipeline.media.odd_media import flat, patched
+from tests.pipeline.media.made_media import flat, patched
 from tests.support.ffmpeg_program import run_ffmpeg
 
 MB = 1 << 20

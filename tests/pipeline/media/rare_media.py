@@ -11,11 +11,10 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.pipeline.media.odd_media import (
+from tests.pipeline.media.made_media import (
     H264,
     PICTURE,
     SOUND,
-    Odd,
     by_ffmpeg,
     changed,
     data,
@@ -23,6 +22,7 @@ from tests.pipeline.media.odd_media import (
     pcm,
     still,
 )
+from tests.pipeline.media.odd_media import Odd
 
 
 def of_wav(at: int, value: bytes) -> Callable[[bytes], bytes]:

@@ -21,7 +21,7 @@ from pipeline.media.window import DecodeEnd
 from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.attack_files import attacks
 from tests.pipeline.media.canary import AddressCanary, FileCanary
-from tests.pipeline.media.odd_media import flat
+from tests.pipeline.media.made_media import flat
 
 pytestmark = pytest.mark.server
 

@@ -14,7 +14,7 @@ from pipeline.media.window import DecodeEnd
 from pipeline.records import Status
 from pipeline.settings_embedding import DecodeSettings
 from tests.pipeline.media.clips import decoded, tone, write_numbered
-from tests.pipeline.media.odd_media import H264, PICTURE, SOUND
+from tests.pipeline.media.made_media import H264, PICTURE, SOUND
 from tests.support.ffmpeg_program import run_ffmpeg
 
 DECODERS = ["pyav", "ffmpeg"]
