@@ -61,6 +61,12 @@ class IndexSettings(SettingsPart):
     upserts_at_once: int = Field(
         2, ge=1, le=16, description="Requests that write on their way to a server at once."
     )
+    points_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="Points a second that a load writes to a server at most, as in 500, where "
+        "searches must stay quick meanwhile; empty: as many as the server takes.",
+    )
     anchor_vectors: bool = Field(
         False,
         description="Whether an asset's own point has the mean of its segments' vectors, to find "

@@ -78,6 +78,7 @@ class Upserts:
         self._on_upsert = on_upsert
         self._packer = None if connection.local or not settings.prefer_grpc else PointPacker()
         self._on_their_way: deque[Future[None]] = deque()
+        self._next_s = 0.0  # of the monotonic clock: when `points_per_s` allows the next request
         # In a folder there is no second writer, and the look costs a part of the upsert.
         self._unless_later: int | None = None if connection.local else more.get("sequence")
 
@@ -97,12 +98,20 @@ class Upserts:
         size = self._points_per_request(batch)
         for start in range(0, len(batch), size):
             some = slice(start, start + size)
+            self._keep_pace(len(batch.point_ids[some]))
             self._send(batch.point_ids[some], vectors[some], payloads[some])
 
     def wait(self) -> None:
         """Return when all that was put is written. Raises IndexUnavailable."""
         while self._on_their_way:
             self._on_their_way.popleft().result()
+
+    def _keep_pace(self, points: int) -> None:
+        """Wait until the server may be given so many. What came late is not made up for."""
+        if self._settings.points_per_s is None or self._connection.local:
+            return
+        time.sleep(max(0.0, self._next_s - time.monotonic()))
+        self._next_s = max(self._next_s, time.monotonic()) + points / self._settings.points_per_s
 
     def _send(
         self,

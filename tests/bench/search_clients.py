@@ -56,12 +56,16 @@ def asked_by(
 
 @contextmanager
 def loading(
-    settings: Settings, shards: Sequence[tuple[Path, Sequence[ObjectOutcome]]]
+    settings: Settings,
+    shards: Sequence[tuple[Path, Sequence[ObjectOutcome]]],
+    points_per_s: float | None = None,
 ) -> Iterator[None]:
-    """Another process loads these shards over and over, until the context ends."""
+    """Another process loads these shards over and over, until the context ends; where that is said,
+    so many points a second."""
     spawn = multiprocessing.get_context("spawn")
     begun = spawn.Event()
-    given = (settings.index.model_dump_json(), list(shards), begun)
+    index = settings.index.model_copy(update={"points_per_s": points_per_s})
+    given = (index.model_dump_json(), list(shards), begun)
     process = spawn.Process(target=_load, args=given, daemon=True)
     process.start()
     try:

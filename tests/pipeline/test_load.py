@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import IndexMismatch, IndexUnavailable
 from pipeline.ids import anchor_id, asset_id
+from pipeline.index import upserts
 from pipeline.index.load import load_shard
 from pipeline.index.points import StoredPoint
 from pipeline.index.upserts import Upserts
@@ -19,6 +22,7 @@ from pipeline.index.vector_index import VectorIndex, open_index
 from pipeline.records import Status
 from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import read_segments, write_segments
+from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import (
     SPACES,
     bad,
@@ -164,3 +168,27 @@ def test_a_server_out_of_reach_is_named_without_its_key(grpc: bool) -> None:
         pass
     assert "http://127.0.0.1:9" in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_load_keeps_its_pace_on_a_server(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        slept.append(seconds)
+
+    clock = SimpleNamespace(monotonic=lambda: now, sleep=sleep, perf_counter=time.perf_counter)
+    monkeypatch.setattr(upserts, "time", clock)
+    settings = served.settings.model_copy(update={"upsert_points": 5})
+    with open_index(settings) as index:
+        index.ensure_collection(SPACES)
+        load(index, tmp_path, [("a.mp4", "g1", 30)], 1, batch_rows=10)
+        assert slept == []
+    with open_index(settings.model_copy(update={"points_per_s": 10.0})) as index:
+        load(index, tmp_path, [("a.mp4", "g2", 30)], 2, batch_rows=10)
+        assert live(index) == {"a.mp4": whole("g2", 30)}
+    assert slept == pytest.approx([0.0, *[0.5] * 5])
