@@ -52,6 +52,15 @@ def test_ray_says_in_words_that_its_processes_did_not_come_up_in_time() -> None:
     assert "timed out during startup" in code, broke("ray", "says it otherwise")
 
 
+def test_ray_says_in_words_that_an_actor_raised_as_it_was_made() -> None:
+    import ray
+
+    raised = ray.exceptions.RayTaskError("made", "Traceback\nValueError: why", ValueError("why"))
+    said = str(ray.exceptions.ActorDiedError(raised)).splitlines()
+    assert "creation task" in said[0], broke("ray", "says it otherwise")
+    assert said[-1] == "ValueError: why", broke("ray", "does not end with the reason")
+
+
 def test_ray_reads_the_variables_that_keep_it_on_loopback() -> None:
     from ray._private import auto_init_hook, ray_constants, services
 

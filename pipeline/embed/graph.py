@@ -31,7 +31,7 @@ from pipeline import codec
 from pipeline.embed.cluster import NODE_LABEL, own_node
 from pipeline.embed.decode_tasks import DecodeTask, decode_tasks, size_of_plan, task_size
 from pipeline.embed.fetch import FETCHES_AT_ONCE
-from pipeline.embed.graph_errors import named
+from pipeline.embed.graph_errors import graph_error
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.left_out import failed_shard, killed_workers
 from pipeline.embed.plan_feeder import PlanFeeder
@@ -131,7 +131,7 @@ def _drawn(receipts: ray.data.Dataset, board: ProgressBoard) -> Iterator[ShardRe
         ray.data.exceptions.SystemException,
         ray.data.exceptions.ExecutionTimeoutError,
     ) as error:
-        raise named(error) from error
+        raise graph_error(error) from error
     finally:
         board.forget_actors()
 

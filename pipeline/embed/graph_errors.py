@@ -12,7 +12,7 @@ from pipeline.errors import SensedexError
 _OF_ITS_START = "creation task"
 
 
-def named(error: BaseException) -> SensedexError | EncoderError:
+def graph_error(error: BaseException) -> SensedexError | EncoderError:
     """What to raise in its place."""
     own = _own_error(error)
     if own is not None:
