@@ -67,16 +67,19 @@ def run_graph(
     of ours that no retry can help comes as it is.
     """
     configure_ray_data()
-    blocks = [pa.table({"first": [task.first], "count": [task.count]}) for task in tasks]
+    # A block a task, made here: of Arrow tables Ray asks a worker, table by table, what they are,
+    # and that worker first has to start.
+    items = [{"first": task.first, "count": task.count} for task in tasks]
+    ranges = ray.data.from_items(items, override_num_blocks=len(items))
     several = pools.writers if pools.writers > 1 else 0
     with writer_pool(job, board.handle, several) as writers:
-        receipts = _stages(job, ray.data.from_arrow(blocks), board, feeder, pools, writers)
+        receipts = _stages(job, ranges, board, feeder, pools, writers)
         yield from _drawn(receipts, board)
 
 
 def _stages(
     job: EmbedJob,
-    tasks: ray.data.Dataset,
+    ranges: ray.data.Dataset,
     board: ProgressBoard,
     feeder: PlanFeeder,
     pools: Pools,
@@ -84,7 +87,7 @@ def _stages(
 ) -> ray.data.Dataset:
     encode = job.settings.encode
     return (
-        tasks.map_batches(
+        ranges.map_batches(
             RayDecode,
             batch_size=None,
             batch_format="pyarrow",

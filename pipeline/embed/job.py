@@ -1,4 +1,8 @@
-"""The job that the stages of a run share, wherever they run; and cutting rows into chunks."""
+"""The job that the stages of a run share, wherever they run; and cutting rows into chunks.
+
+Each stage's own modules are imported as it is made: an actor of the graph is a process, and has no
+use for what the others import.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,21 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from encoders.protocol import Encoder
-from pipeline.embed.decode import DecodeStage
-from pipeline.embed.encode import EncodeStage
-from pipeline.embed.fetch import Fetched, fetched_ahead
 from pipeline.embed.rows import Shard
-from pipeline.embed.write import WriteStage
-from pipeline.models.spaces import load_chosen
 from pipeline.progress import AddProgress
 from pipeline.records import PlanRow, VectorSpace
 from pipeline.settings import Settings
 from pipeline.state.receipts import RunFolder
 from pipeline.state.store import Store, open_store
+
+if TYPE_CHECKING:
+    from pipeline.embed.decode import DecodeStage
+    from pipeline.embed.encode import EncodeStage
+    from pipeline.embed.fetch import Fetched
+    from pipeline.embed.write import WriteStage
 
 T = TypeVar("T")
 
@@ -34,14 +39,20 @@ class EmbedJob:
     objects_by_shard: dict[int, int]
 
     def decode_stage(self, add_progress: AddProgress) -> DecodeStage:
+        from pipeline.embed.decode import DecodeStage
+
         fingerprints = tuple(sorted({space.fingerprint for space in self.spaces}))
         encoder = self.settings.encode.encoder
         return DecodeStage(self.settings.decode, encoder, fingerprints, add_progress)
 
     def fetched(self, rows: Iterator[PlanRow]) -> AbstractContextManager[Iterator[Fetched]]:
+        from pipeline.embed.fetch import fetched_ahead
+
         return fetched_ahead(self.settings.source, self.settings.decode, rows)
 
     def encode_stage(self, add_progress: AddProgress) -> EncodeStage:
+        from pipeline.embed.encode import EncodeStage
+
         return EncodeStage(
             self.load_encoders,
             self.spaces,
@@ -51,9 +62,13 @@ class EmbedJob:
         )
 
     def write_stage(self, add_progress: AddProgress) -> WriteStage:
+        from pipeline.embed.write import WriteStage
+
         return WriteStage(self.open_store, self.run, self.spaces, add_progress)
 
     def load_encoders(self) -> list[Encoder]:
+        from pipeline.models.spaces import load_chosen
+
         names = dict.fromkeys(space.encoder for space in self.spaces)
         return [load_chosen(self.settings, name) for name in names]
 

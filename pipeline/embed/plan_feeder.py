@@ -13,6 +13,7 @@ import ray
 
 from pipeline.embed.cluster import own_node, pinned_to
 from pipeline.embed.job import EmbedJob
+from pipeline.lazy_pandas import make_arrays_without_pandas
 from pipeline.planning.file import PlanFile
 
 
@@ -31,6 +32,7 @@ def rows_for(feeder: Any, first: int, count: int) -> pa.Table:
 
 class _Feeder:
     def __init__(self, job: EmbedJob) -> None:
+        make_arrays_without_pandas()
         # Nobody tells the actor before it ends: a copy must not lie about after it.
         with job.open_store().local_copy(job.run.plan) as path:
             self._plan = PlanFile(path)

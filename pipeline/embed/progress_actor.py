@@ -6,6 +6,7 @@ It is on the driver's node: what is lost with that is the run itself.
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -61,7 +62,7 @@ class ProgressBoard:
         """Kill all actors of the graph, which then ends with an error."""
         with suppress(ray.exceptions.RayError):
             for actor in ray.get(self.handle.actors.remote()):
-                ray.kill(actor)
+                ray.kill(pickle.loads(actor))
 
     def forget_actors(self) -> None:
         """An actor ends when nobody knows it any more."""
@@ -101,7 +102,7 @@ class _Board:
         self._stages: dict[Stage, StageProgress] = {}
         self._attempts = Attempts(living_nodes)
         self._begun: set[int] = set()
-        self._places: dict[str, tuple[str, Any]] = {}
+        self._places: dict[str, tuple[str, bytes]] = {}
         self._stage_of: dict[str, Stage] = {}
         self._most: dict[Stage, int] = {}
 
@@ -128,7 +129,7 @@ class _Board:
     def begun_shards(self) -> frozenset[int]:
         return frozenset(self._begun)
 
-    def arrived(self, actor_id: str, node: str, actor: Any, stage: Stage) -> None:
+    def arrived(self, actor_id: str, node: str, actor: bytes, stage: Stage) -> None:
         self._places[actor_id] = (node, actor)
         self._stage_of[actor_id] = stage
         here = sum(self._stage_of[each] is stage for each in self._places)
@@ -140,7 +141,7 @@ class _Board:
     def stranded(self, living: Collection[str]) -> bool:
         return any(node not in living for node, _ in self._places.values())
 
-    def actors(self) -> list[Any]:
+    def actors(self) -> list[bytes]:
         return [actor for _, actor in self._places.values()]
 
     def forget_actors(self) -> None:
@@ -185,7 +186,9 @@ class Ledger:
         self._started_again = context.was_current_actor_reconstructed
         me = context.current_actor
         me._ray_weak_ref = True  # else the board would keep alive what Ray takes out of a pool
-        board.arrived.remote(context.get_actor_id(), self._node, me, stage)
+        # As bytes: to read a handle, the board would import Ray Data, which it has no use for.
+        handle = pickle.dumps(me)
+        board.arrived.remote(context.get_actor_id(), self._node, handle, stage)
 
     def begin(self, piece: str, *, shards: Collection[int] = (), batch: bool = False) -> Verdict:
         answer = self._board.begin.remote(piece, self._node, shards, batch)
