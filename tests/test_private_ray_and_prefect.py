@@ -10,6 +10,7 @@ import inspect
 import logging
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +151,16 @@ def test_prefect_logs_what_failed_by_these_loggers_in_these_words() -> None:
         assert re.search(rf"[\"'](prefect\.)?{word}[\"']", engines), broke(
             "prefect", f"has no logger {name}"
         )
+
+
+def test_rays_workers_begin_with_the_module_that_is_named() -> None:
+    """tests/pipeline/test_graph.py looks at a worker."""
+    import ray
+    from ray._private.utils import try_import_each_module
+
+    began = (Path(ray.__file__).parent / "_private/workers/default_worker.py").read_text()
+    given = "--worker-preload-modules" in began and try_import_each_module.__name__ in began
+    assert given, broke("ray", "gives its workers no modules to begin with")
 
 
 def test_ray_knows_handles_that_keep_no_actor_alive() -> None:

@@ -7,7 +7,6 @@ with `--debug`, before or after the command's name, with a traceback, too.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from dataclasses import asdict
@@ -45,9 +44,9 @@ from flows.cli.weights import app as weights_app
 from flows.debugging import DEBUG_VARIABLE
 from pipeline.embed.ray_session import exit_with
 from pipeline.errors import SensedexError
+from pipeline.garbage import look_for_garbage_seldom
 
 EPILOG = "Exit status: " + "; ".join(f"{code.value} {text}" for code, text in MEANINGS.items())
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
 app = typer.Typer(
     name="sensedex",
     help="Makes a bucket of media searchable across the senses.",
@@ -86,9 +85,7 @@ def main() -> None:
     # Threads of torch that wait do not spin. Beside any other work a sentence was encoded in 5 ms
     # so, and in 15 to 100 otherwise (docs/performance.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Torch, Ray and Prefect make objects by the hundred thousand as they are imported, and none of
-    # them is garbage: looked for at every 700th, as Python does, it takes a fifth of an import.
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
+    look_for_garbage_seldom()
     with logged_as_asked(sys.argv[1:]), heeding_interrupts() as interrupted:
         try:
             status = _invoke()

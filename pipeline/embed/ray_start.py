@@ -20,6 +20,7 @@ from pipeline.first_contact import why_silent
 from pipeline.settings import Settings
 
 RAY_CLIENT_PORT = 10001
+WORKERS_IMPORT = "pipeline.embed.worker_start"
 START_TRIES = 3
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if "RAY_ADDRESS" in os.environ:
         return
+    # Read by the raylet that this process starts.
+    os.environ.setdefault("RAY_preload_python_modules", WORKERS_IMPORT)
     # Named for the systems on which Ray takes this node's address to be 127.0.0.1 by itself; with
     # that address, all of its servers listen there and nowhere else.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

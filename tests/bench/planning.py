@@ -28,10 +28,11 @@ TARGET_MB = 500.0
 
 
 class FakeClient:
-    """As much of a client as a listing asks for: 8 of 10 objects are media, 1 a sidecar."""
+    """As much of a client as a listing asks for: 8 of 10 objects are media, 1 a sidecar. It lists
+    so many, or those of the given numbers."""
 
-    def __init__(self, objects: int) -> None:
-        self._objects = objects
+    def __init__(self, objects: int | range) -> None:
+        self._numbers = range(objects) if isinstance(objects, int) else objects
 
     def get_paginator(self, _: str) -> FakeClient:
         return self
@@ -39,7 +40,7 @@ class FakeClient:
     def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
         when = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
         page: list[dict[str, Any]] = []
-        for number in range(self._objects):
+        for number in self._numbers:
             last = number % 10
             suffix = "srt" if last == 1 else "json" if last == 9 else "mp4"
             key = f"films/{number // 1000:06d}/clip {number - (last == 1):09d}.{suffix}"

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from tests.bench.server_load import NAMES, NO_SERVER, spaces_of, unit_vectors
 from tests.support.invented_assets import rows_of
 from tests.support.real_qdrant import QdrantNode, QdrantNodes, named_binary
 
+SETTLED_S = 12  # more than two of a server's flushes
 KINDS: Mapping[str, dict[str, Any]] = {
     "float32": {},
     "float16": {"datatype": "float16"},
@@ -81,12 +85,8 @@ def measured(
             settings = IndexSettings(url=first.url, grpc_port=first.grpc_port, **changed)
             empty = _resident(first)
             _load(settings, points, dimension)
+            disk = _settled_bytes(first.folder / "storage")
             _end(first)
-            disk = sum(
-                file.stat().st_blocks * 512
-                for file in (first.folder / "storage").rglob("*")
-                if "wal" not in file.parts  # of one size, however many points there are
-            )
             first.start()
             _warm(settings, dimension)
             memory = _resident(first) - empty
@@ -131,6 +131,31 @@ def _load(settings: IndexSettings, points: int, dimension: int) -> None:
                 batch = SegmentBatch(some, some, ["g1"] * len(some), vectors, payloads[part])
                 upserts.put(batch, some)
         collections.wait_built("size", lambda _: None)
+
+
+def _settled_bytes(storage: Path) -> int:
+    """On disk, once that holds still: what an optimisation has replaced goes at the next flush. A
+    server that is ended before would read both when it starts again."""
+    same = 0
+    before = -1
+    while same < SETTLED_S:
+        now = _bytes_of(storage)
+        same = same + 1 if now == before else 0
+        before = now
+        time.sleep(1)
+    return before
+
+
+def _bytes_of(storage: Path) -> int:
+    """Without the log of writes, which is of one size, however many points there are."""
+    total = 0
+    for folder, folders, names in os.walk(storage):
+        if "wal" in folders:
+            folders.remove("wal")
+        for name in names:
+            with suppress(FileNotFoundError):  # gone since
+                total += os.stat(os.path.join(folder, name)).st_blocks * 512
+    return total
 
 
 def _warm(settings: IndexSettings, dimension: int) -> None:

@@ -1,6 +1,6 @@
 """What planning from each source takes, of a million objects: a listing, an inventory, a manifest.
 
-    python -m tests.bench.sources [--objects N] [--json FILE]
+    python -m tests.bench.sources [--objects N] [--only "inventory Parquet" ...] [--json FILE]
 
 No network: a listing's pages come from a fake paginator, an inventory's and a manifest's files from
 this disk. So the figures are what this machine does; a real listing waits for a request every 1,000
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from unittest.mock import patch
 from pipeline.records import MediaObject
 from tests.bench.planning import FakeClient, peak_mb
 
-FILES = 10
+FILES = 10  # at least
+ROWS_PER_FILE = 250_000
 WHAT = ("listing", "inventory CSV", "inventory ORC", "inventory Parquet", "manifest CSV")
 AGAIN = "inventory, sorted before"
 
@@ -51,24 +52,32 @@ class DiskClient:
         return True
 
 
-def objects(count: int) -> Iterator[MediaObject]:
+def objects(numbers: int | range) -> Iterator[MediaObject]:
     """The same as `FakeClient` lists, as records, in their order."""
     from pipeline.s3.listing import list_pages
 
-    client: Any = FakeClient(count)
+    client: Any = FakeClient(numbers)
     return list_pages(client, "media", "")
 
 
-def write_files(root: Path, count: int) -> None:
-    """Inventories of each format, their rows spread over all files, and a manifest."""
+def write_files(root: Path, count: int, wanted: Collection[str]) -> None:
+    """Inventories of each wanted format, their rows spread over all files, and a manifest. Of one
+    file at a time the rows are in memory."""
     from tests.support.inventory_files import SCHEMAS, Version, put_inventory
 
     client = DiskClient(root)
+    files = max(FILES, count // ROWS_PER_FILE)
     for format_ in SCHEMAS:
-        versions = [Version(obj) for obj in objects(count)]
-        files: Sequence[list[Version]] = [versions[number::FILES] for number in range(FILES)]
-        put_inventory(client, "lists", f"{format_}/", format_, files, of="media",
+        if f"inventory {format_}" not in wanted:
+            continue
+        spread = (
+            [Version(obj) for obj in objects(range(number, count, files))]
+            for number in range(files)
+        )
+        put_inventory(client, "lists", f"{format_}/", format_, spread, of="media",
                       created=datetime(2026, 1, 2, tzinfo=UTC))  # fmt: skip
+    if "manifest CSV" not in wanted:
+        return
     with (root / "manifest.csv").open("w") as file:
         file.write("uri,etag,size_bytes,last_modified,year:int\n")
         for number, obj in enumerate(objects(count)):
@@ -117,29 +126,30 @@ def plan_once(root: Path, what: str, count: int) -> dict[str, float]:
     }
 
 
-def measure(count: int) -> list[dict[str, Any]]:
+def measure(count: int, wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """Each beside the first of them."""
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="sensedex-") as folder:
         # In a process of its own, too: a child's peak memory begins with its parent's.
         written = [sys.executable, "-m", "tests.bench.sources", "--write", folder]
-        written += ["--objects", str(count)]
+        written += ["--objects", str(count), "--only", *wanted]
         subprocess.run(written, check=True)
-        of_listing: dict[str, float] = {}
-        for what in (*WHAT, AGAIN):
+        of_first: dict[str, float] = {}
+        for what in wanted:
             command = [sys.executable, "-m", "tests.bench.sources", "--once", folder]
             command += ["--what", what, "--objects", str(count)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             facts: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
             assert facts["to_embed"] == count * 8 // 10, facts
-            of_listing = of_listing or facts
+            of_first = of_first or facts
             for name, unit in (("seconds", "s"), ("cpu_seconds", "s"), ("peak_mb", "MB")):
                 results.append(
                     {
                         "name": f"plan {count:,} objects by {what}: {name}",
                         "value": round(facts[name], 1),
                         "unit": unit,
-                        "baseline": round(of_listing[name], 1),
-                        "ratio": round(facts[name] / of_listing[name], 3),
+                        "baseline": round(of_first[name], 1),
+                        "ratio": round(facts[name] / of_first[name], 3),
                     }
                 )
     return results
@@ -148,22 +158,23 @@ def measure(count: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--objects", type=int, default=1_000_000)
+    parser.add_argument("--only", nargs="+", choices=(*WHAT, AGAIN), default=(*WHAT, AGAIN))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--what", default="", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.write is not None:
-        write_files(given.write, given.objects)
+        write_files(given.write, given.objects, given.only)
         return
     if given.once is not None:
         print(json.dumps(plan_once(given.once, given.what, given.objects)))
         return
-    results = measure(given.objects)
-    print(f"{'':66} {'value':>10} {'listing':>10} {'ratio':>7}")
+    results = measure(given.objects, given.only)
+    print(f"{'':66} {'value':>10} {given.only[0]:>17} {'ratio':>7}")
     for row in results:
-        value, listing = f"{row['value']} {row['unit']}", f"{row['baseline']} {row['unit']}"
-        print(f"{row['name']:66} {value:>10} {listing:>10} {row['ratio']:>7}")
+        value, first = f"{row['value']} {row['unit']}", f"{row['baseline']} {row['unit']}"
+        print(f"{row['name']:66} {value:>10} {first:>17} {row['ratio']:>7}")
     if given.json is not None:
         given.json.write_text(json.dumps(results, indent=1))
 

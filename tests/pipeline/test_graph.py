@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -21,6 +22,7 @@ from pipeline.embed.decode_tasks import DecodeTask, TaskSize, decode_tasks
 from pipeline.embed.graph import configure_ray_data
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.rounds import FRUITLESS, StageNotStarted
+from pipeline.garbage import OBJECTS_BETWEEN_COLLECTIONS
 from pipeline.models.spaces import spaces_of
 from pipeline.progress import ProgressReporter, Stage, StageProgress
 from pipeline.records import Status
@@ -30,6 +32,14 @@ from tests.support.deadly_job import CARD, DeadlyJob, RefusedJob, SlowJob, Unfin
 from tests.support.known_bucket import planned
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
+
+
+@pytest.mark.usefixtures("ray_running")
+def test_a_worker_looks_for_garbage_seldom() -> None:
+    import ray
+
+    found = ray.get(ray.remote(lambda: gc.get_threshold()[0]).remote())
+    assert found == OBJECTS_BETWEEN_COLLECTIONS
 
 
 @pytest.mark.usefixtures("ray_running")

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -102,7 +102,7 @@ def put_inventory(
     bucket: str,
     folder: str,
     format_: str,
-    files: Sequence[Sequence[Version]],
+    files: Iterable[Sequence[Version]],
     *,
     of: str,
     created: datetime,
