@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start some hundred processes, and each would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test browser suite types-and-bf16 check lint style types eval chaos bench infra-check setup \
+.PHONY: demo test browser checkers suite types-and-bf16 check lint style types eval chaos bench infra-check setup \
 	clean help
 
 help:
@@ -58,7 +58,7 @@ types: $(READY)
 # Two files at a time (one, where there is one core), and beside them, on two more workers, what
 # mostly waits for a clock (tests/support/waiting_apart.py). Types are checked meanwhile, and what
 # depends on the precision runs once more, forced to bf16: what they say comes at their end.
-test: style browser
+test: style browser checkers
 ifeq ($(ARGS),)
 	@$(MAKE) --no-print-directory -j2 suite types-and-bf16
 else
@@ -69,6 +69,13 @@ endif
 # For tests/serve/page; where it cannot be had, those tests are skipped.
 browser: $(READY)
 	@bash infra/setup/browser.sh
+
+# For tests/infra/test_tools.py: those that Go builds in a minute, once. Where they cannot be had, those
+# tests are skipped; promtool, which takes many minutes, is left to `make infra-check`.
+checkers: $(READY)
+	@! command -v go > /dev/null || PYTHON=$(abspath $(BIN))/python TOOLS_AT_ONCE=2 \
+	  bash infra/setup/tools.sh "$(INFRA_TOOLS)" kubeconform kustomize hclfmt schemas || \
+	  echo "The checkers of infra/ could not be built: their tests are skipped"
 
 suite:
 	$(BIN)/python -m pytest -n$(WORKERS) $(SIDE_BY_SIDE) --durations=20

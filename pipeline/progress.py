@@ -71,7 +71,8 @@ class StageProgress:
 @dataclass(frozen=True, slots=True)
 class RunProgress:
     """A snapshot. `total_objects` is how many objects the run has to embed; `phase` says in a few
-    words what it is doing now ("starting Ray", "embedding", "sweeping").
+    words what it is doing now ("starting Ray", "embedding", "sweeping"). `recovered_objects` are
+    those of a stopped run's shards, which are loaded alone, and only once they are taken over.
 
     `objects_by_status` counts what has ended so far, with its sidecars; `shards` how many are
     planned, recovered, committed and loaded; `retries` the steps that were tried again, by the code
@@ -81,6 +82,7 @@ class RunProgress:
     phase: str
     total_objects: int = 0
     total_shards: int = 0
+    recovered_objects: int = 0
     stages: Mapping[Stage, StageProgress] = field(default_factory=dict)
     workers: Mapping[Stage, int] = field(default_factory=dict)
     objects_by_status: Mapping[str, int] = field(default_factory=dict)
@@ -90,6 +92,10 @@ class RunProgress:
 
     def of(self, stage: Stage) -> StageProgress:
         return self.stages.get(stage, StageProgress())
+
+    def total_of(self, stage: Stage) -> int:
+        """Objects that come through the stage, as far as is known."""
+        return self.total_objects + (self.recovered_objects if stage is Stage.LOAD else 0)
 
     def waiting_for(self, stage: Stage) -> int:
         """Objects that the stage before has done and this one has not: a window's worth of memory
@@ -205,7 +211,12 @@ class ProgressReporter:
         with self._lock:
             ended = _plus(self.latest.objects_by_status, event.objects_by_status)
             shards = _plus(self.latest.shards, {state: 1})
-            self.latest = replace(self.latest, objects_by_status=ended, shards=shards)
+            recovered = self.latest.recovered_objects
+            if event.recovered:
+                recovered += sum(event.objects_by_status.values())
+            self.latest = replace(
+                self.latest, objects_by_status=ended, shards=shards, recovered_objects=recovered
+            )
         self.tell(event)
 
     def loaded(self, event: ShardLoaded) -> None:

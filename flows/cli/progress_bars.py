@@ -51,7 +51,10 @@ def _bars(console: Console) -> Iterator[OnProgress]:
                 ids[stage] = progress.add_task(stage, total=now.total_objects, media="")
             counts = now.of(stage)
             progress.update(
-                ids[stage], completed=counts.objects, media=f"{counts.media_ms / 1000:.0f} s"
+                ids[stage],
+                total=now.total_of(stage),
+                completed=counts.objects,
+                media=f"{counts.media_ms / 1000:.0f} s",
             )
 
     with progress:
@@ -67,7 +70,7 @@ def _lines(console: Console) -> OnProgress:
             return
         last[:] = [now.phase, moment]
         counts = [
-            f"{stage} {now.of(stage).objects}/{now.total_objects} "
+            f"{stage} {now.of(stage).objects}/{now.total_of(stage)} "
             f"({now.of(stage).media_ms / 1000:.0f} s)"
             for stage in STAGES_SHOWN
             if now.total_objects and now.of(stage).objects

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that there is a Chromium for tests/serve/test_page.py: Debian's own, where that can be
+# Sees to it that there is a Chromium for tests/serve/page: Debian's own, where that can be
 # had without a password. Without one those tests are skipped, and this says so; it never fails.
 # NO_BROWSER=1 keeps it from installing anything.
 set -euo pipefail

@@ -95,6 +95,7 @@ def _sum(before: RunProgress, now: RunProgress) -> RunProgress:
         now,
         total_objects=before.total_objects + now.total_objects,
         total_shards=before.total_shards + now.total_shards,
+        recovered_objects=before.recovered_objects + now.recovered_objects,
         stages=stages,
         workers=workers,
         objects_by_status=Counter(before.objects_by_status) + Counter(now.objects_by_status),
