@@ -6,6 +6,7 @@ torch. Nothing here begins a thread, which a fork would lose.
 
 from __future__ import annotations
 
+import gc
 import importlib
 
 from pipeline.s3.client import make_client
@@ -39,3 +40,5 @@ def preload() -> None:
     for name in (*BY_OTHERS, *BY_A_RUN):
         importlib.import_module(name)
     make_client(SourceSettings(bucket="any", endpoint_url="http://127.0.0.1:9"))
+    gc.collect()
+    gc.freeze()  # forks share it, and do not copy it by looking for garbage
