@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 PAYLOAD_BYTES = 900.0
-PAYLOAD_INDEX_BYTES = 400.0
+PAYLOAD_INDEX_BYTES = 700.0
 GRAPH_BYTES_PER_LINK = 8.75  # of hnsw_m, for one vector: 140 for 16
 ID_BYTES = 60.0
 # Of a collection, whatever its points: buffers, its parts' own files in memory.
