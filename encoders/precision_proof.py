@@ -31,7 +31,7 @@ from encoders.proof_inputs import fixed_inputs
 from encoders.protocol import Encoder
 
 # Raised when the inputs, the comparison or the networks' arithmetic change: all is proved anew.
-PROOF_VERSION = 1
+PROOF_VERSION = 2
 Build = Callable[[str, Collection[Modality]], Encoder]
 Rows = NDArray[np.float32] | None
 logger = logging.getLogger(__name__)

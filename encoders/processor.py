@@ -1,4 +1,4 @@
-"""Tells processors apart: where bf16 is fast, and for what kind of device a proof holds."""
+"""Tells processors apart: where bf16 and int8 are fast, and for what kind of device a proof is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ import torch
 # oneDNN's names of instruction sets that multiply bf16; any other name holds it to less.
 BF16_SETS = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10", "DEFAULT", "ALL")
 
+VNNI_SETS = (*BF16_SETS, "AVX512_CORE_VNNI", "AVX2_VNNI")
+
 
 def has_fast_bf16() -> bool:
     """Whether this CPU multiplies bf16 itself and oneDNN may use it; where not, bf16 is several
     times slower than fp32 (docs/performance.md)."""
     has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(has) and max_cpu_isa().startswith(BF16_SETS)
+
+
+def has_vnni() -> bool:
+    """Whether this CPU sums products of bytes in 32 bits."""
+    return bool(torch.cpu._is_vnni_supported())
+
+
+def onednn_has_vnni() -> bool:
+    """Whether oneDNN may do so, too."""
+    return has_vnni() and max_cpu_isa().startswith(VNNI_SETS)
 
 
 def max_cpu_isa() -> str:

@@ -5,6 +5,8 @@ The last block is computed only at the token that the head reads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +15,8 @@ from encoders.imagebind.config import TowerConfig
 from encoders.network import Mlp
 
 EPS = 1e-6
+Attend = Callable[..., Tensor]
+"""As `F.scaled_dot_product_attention`, by its first five parameters."""
 
 
 class Attention(nn.Module):
@@ -28,6 +32,7 @@ class Attention(nn.Module):
         self.bias_v = nn.Parameter(torch.zeros(1, 1, width)) if config.bias_kv else None
         self.out_proj = nn.Linear(width, width)
         self.in_proj: nn.Module | None = None  # takes the place of the two above: int8.py
+        self.attend: Attend = F.scaled_dot_product_attention
 
     def forward(self, x: Tensor, pool: Tensor | None, causal: bool) -> Tensor:
         """x (B,L,D) to (B,L,D); with `pool` (B,) to (B,1,D), the query at that token alone."""
@@ -50,9 +55,7 @@ class Attention(nn.Module):
         if causal and pool is not None:
             mask = (torch.arange(length, device=x.device) <= pool[:, None])[:, None, None, :]
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal and pool is None
-        )
+        out = self.attend(q, k, v, attn_mask=mask, is_causal=causal and pool is None)
         attended: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return attended
 

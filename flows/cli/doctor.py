@@ -113,8 +113,7 @@ def _gpu() -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        from encoders.imagebind.int8 import has_vnni
-        from encoders.processor import has_fast_bf16
+        from encoders.processor import has_fast_bf16, has_vnni
 
         bf16, vnni = ("yes" if has else "no" for has in (has_fast_bf16(), has_vnni()))
         cpu = f"none; the encoder runs on the CPU (bf16 of its own: {bf16}, VNNI for int8: {vnni})"

@@ -50,7 +50,7 @@ class FakeClient:
                     "Key": key,
                     "LastModified": when,
                     "ETag": etag,
-                    "Size": 3_000_000 + number,
+                    "Size": 3_000_000 + number % 1_000_000,  # shards are cut by objects
                     "StorageClass": "STANDARD",
                 }
             )

@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from encoders.imagebind.config import HUGE
-from encoders.imagebind.int8 import has_vnni, to_int8
+from encoders.imagebind.int8 import to_int8
 from encoders.imagebind.model import ImageBind
 from encoders.modality import Modality
 from encoders.preprocess.image import normalize
 from encoders.preprocess.text import CONTEXT, token_ids
-from encoders.processor import has_fast_bf16
+from encoders.processor import has_fast_bf16, has_vnni
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
 from tests.bench.targets import at_least

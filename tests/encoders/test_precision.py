@@ -16,13 +16,13 @@ from encoders.catalogue import CARDS
 from encoders.errors import WeightsError
 from encoders.imagebind.config import DEMO, TINY, ImageBindConfig
 from encoders.imagebind.encode import ImageBindEncoder
-from encoders.imagebind.int8 import Int8Linear, has_vnni, to_int8
+from encoders.imagebind.int8 import Int8Linear, to_int8
 from encoders.imagebind.model import ImageBind
 from encoders.loading import load_encoder
 from encoders.modality import Modality
 from encoders.precision import MIN_COSINE, Precision
 from encoders.preprocess.text import token_ids
-from encoders.processor import has_fast_bf16
+from encoders.processor import has_fast_bf16, has_vnni
 from encoders.protocol import Encoder
 from encoders.seeded import seeded_state_dict
 from encoders.weights import load_into
