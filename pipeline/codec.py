@@ -161,7 +161,7 @@ def _converted(column: pa.Array, hint: Any) -> Iterable[Any]:
 
 
 def _structs(records: Sequence[object], struct: pa.StructType) -> pa.Array:
-    parts = [pa.array([getattr(one, part.name) for one in records], part.type) for part in struct]
+    parts = [pa.array(list(map(attrgetter(part.name), records)), part.type) for part in struct]
     return pa.StructArray.from_arrays(parts, fields=list(struct))
 
 

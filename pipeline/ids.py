@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.records import MediaObject
 
@@ -25,6 +26,7 @@ class Recipe:
     sampling: str
     tags: str = ""
 
+    @lru_cache(maxsize=16)  # noqa: B019  records of one run; asked for each object of a plan
     def digest(self) -> str:
         facts = [sorted(self.space_fingerprints), self.segmenter, self.sampling]
         facts += [self.tags] if self.tags else []
