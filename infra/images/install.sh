@@ -10,10 +10,11 @@
 # TORCH_INDEX    for cpu: the address of a package index that has torch without CUDA. Where it is
 #                empty, torch comes from the lock, with CUDA's libraries: it computes on a CPU alike,
 #                and is 4.8 GB. The index's wheels are held to the lock's version, not to its hashes.
+# PREFIX         another folder than /opt/sensedex.
 # LEAVE_OUT_TORCH=1 proves the steps without the 3 GB of torch; no image is made with it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-prefix=/opt/sensedex
+prefix=${PREFIX:-/opt/sensedex}
 extras=(--extra demo --extra traces)
 
 locked() { python3 "$here/infra/images/locked.py" "$@"; }

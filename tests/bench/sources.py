@@ -60,7 +60,7 @@ def objects(numbers: int | range) -> Iterator[MediaObject]:
     return list_pages(client, "media", "")
 
 
-def write_files(root: Path, count: int, wanted: Collection[str]) -> None:
+def write_files(root: Path, count: int, wanted: Collection[str] = WHAT) -> None:
     """Inventories of each wanted format, their rows spread over all files, and a manifest. Of one
     file at a time the rows are in memory."""
     from tests.support.inventory_files import SCHEMAS, Version, put_inventory

@@ -166,7 +166,8 @@ def test_the_image_keeps_its_budget(root_dir: Path, taken: set[str], locked: Any
 
 
 @pytest.mark.parametrize(
-    "name", ["install.sh", "start.sh", "prove.sh", "prove-roles.sh", "../compose/up.sh"]
+    "name",
+    ["install.sh", "start.sh", "prove.sh", "prove-roles.sh", "prove-steps.sh", "../compose/up.sh"],
 )
 def test_scripts_parse(root_dir: Path, name: str) -> None:
     path = root_dir / "infra/images" / name

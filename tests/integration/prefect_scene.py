@@ -225,8 +225,11 @@ def entries_of(log: str) -> list[str]:
 def is_written_again(entry: str) -> bool:
     """What Prefect's server could not write to SQLite beside another write: it reads and writes in
     one transaction, for which SQLite does not wait. A worker's heartbeat, of which the next one
-    comes in seconds, or that a run is late, which its service says at its next turn. On a busy
-    machine they are seen now and then (docs/scheduling.md)."""
+    comes in seconds, or that a run is late, which its service says at its next turn. After the
+    former the server closes the worker's channel, and its reader trips over that; the worker opens
+    another. On a busy machine they are seen now and then (docs/scheduling.md)."""
+    if "WorkerChannelConnection._receive_loop" in entry and "WebSocket is not connected" in entry:
+        return True
     again = "Worker channel heartbeat persistence failed" in entry or "'name': 'Late'" in entry
     return again and "database is locked" in entry
 
