@@ -70,11 +70,11 @@ endif
 browser: $(READY)
 	@bash infra/setup/browser.sh
 
-# For tests/infra/test_tools.py: those that Go builds in a minute, once. Where they cannot be had, those
-# tests are skipped; promtool, which takes many minutes, is left to `make infra-check`.
+# For tests/infra/test_tools.py: Go builds them in some minutes, once. Where they cannot be had, those
+# tests are skipped.
 checkers: $(READY)
 	@! command -v go > /dev/null || PYTHON=$(abspath $(BIN))/python TOOLS_AT_ONCE=2 \
-	  bash infra/setup/tools.sh "$(INFRA_TOOLS)" kubeconform kustomize hclfmt schemas || \
+	  bash infra/setup/tools.sh "$(INFRA_TOOLS)" || \
 	  echo "The checkers of infra/ could not be built: their tests are skipped"
 
 suite:

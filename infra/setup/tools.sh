@@ -7,12 +7,14 @@ shift
 mkdir -p "$folder/bin"
 folder=$(cd "$folder" && pwd)
 
-# Name, module and version. promtool's is that of Prometheus 3.16.0, which infra/compose runs.
+# Name, module and version, and tags of the build. promtool's is that of Prometheus 3.16.0, which
+# infra/compose runs; of its service discoveries only the one that is used there is built, and not every
+# cloud's client: half the time.
 tools=(
   "kubeconform github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
   "kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.8.2"
   "hclfmt github.com/hashicorp/hcl/v2/cmd/hclfmt@v2.24.0"
-  "promtool github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
+  "promtool github.com/prometheus/prometheus/cmd/promtool@v0.316.0 -tags=remove_all_sd,enable_dns_sd"
 )
 # Its schemas are Kubernetes' own, Apache-2.0.
 schemas=kubernetes-validate==1.37.0
@@ -20,7 +22,7 @@ kubernetes=v1.34.0-local-strict
 
 wanted=" ${*:-kubeconform kustomize hclfmt schemas promtool} "
 for tool in "${tools[@]}"; do
-  read -r name module <<< "$tool"
+  read -r name module tags <<< "$tool"
   [[ $wanted == *" $name "* ]] || continue
   [ ! -x "$folder/bin/$name-${module##*@}" ] || continue
   if ! command -v go > /dev/null; then
@@ -29,7 +31,7 @@ for tool in "${tools[@]}"; do
   fi
   echo "Building $name ${module##*@} (minutes, only this once)"
   GOBIN="$folder/bin" CGO_ENABLED=0 GOFLAGS="-p=${TOOLS_AT_ONCE:-1} -buildvcs=false" \
-    nice go install -trimpath -ldflags "-s -w" "$module"
+    nice go install -trimpath -ldflags "-s -w" ${tags:+"$tags"} "$module"
   mv "$folder/bin/$name" "$folder/bin/$name-${module##*@}"
 done
 if [[ $wanted == *" schemas "* ]] && [ ! -d "$folder/schemas/$kubernetes" ]; then
