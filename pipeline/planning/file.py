@@ -81,7 +81,7 @@ class PlanFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         with _said_of(path):
-            self._file = pq.ParquetFile(path.open("rb"))
+            self._file = pq.ParquetFile(path.open("rb"), pre_buffer=False)
             about = self._file.metadata
             lengths = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
         self._begins = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -118,7 +118,8 @@ def read_plan(path: Path) -> Iterator[PlanRow]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    with _said_of(path), pq.ParquetFile(path) as file:
+    # `pre_buffer` keeps all that was read, to the last row: the whole file in memory.
+    with _said_of(path), pq.ParquetFile(path, pre_buffer=False) as file:
         yield file
 
 

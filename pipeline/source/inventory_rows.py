@@ -53,7 +53,7 @@ def inventory_batches(
 
 def _batches(path: Path, inventory: Inventory, columns: list[str]) -> Iterator[pa.RecordBatch]:
     if inventory.format is InventoryFormat.PARQUET:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # it would keep all of it
             yield from file.iter_batches(ROWS_PER_BATCH, columns=columns)
     elif inventory.format is InventoryFormat.ORC:
         orc = pa.orc.ORCFile(path)

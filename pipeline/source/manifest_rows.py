@@ -71,7 +71,7 @@ def _rows(path: Path, name: str) -> Iterator[Values]:
         elif plain.endswith((".jsonl", ".ndjson")):
             yield from _json_rows(path, name)
         elif name.lower().endswith(".parquet"):
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:  # it would keep all of it
                 for batch in file.iter_batches(ROWS_PER_BATCH):
                     yield from batch.to_pylist()
         else:

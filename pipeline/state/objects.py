@@ -249,7 +249,7 @@ def _read_rows(store: Store, name: str, bucket: str) -> Iterator[StateRow]:
     with (
         _said_of(store, name),
         store.local_copy(name) as path,
-        pq.ParquetFile(path) as file,
+        pq.ParquetFile(path, pre_buffer=False) as file,  # it would keep the whole state
     ):
         missing = _missing(file.schema_arrow, bucket)
         for batch in file.iter_batches(ROWS_PER_BATCH):

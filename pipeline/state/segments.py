@@ -219,7 +219,7 @@ def file_sha256(path: Path) -> str:
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)  # it would keep all of it
     except (pa.ArrowInvalid, OSError) as error:
         raise _corrupt(path, str(error)) from error
 
