@@ -59,6 +59,7 @@ def test_each_object_of_the_shards_is_in_one_task(
     chosen: set[int],
 ) -> None:
     monkeypatch.setattr(plan_files, "ROWS_PER_BATCH", per_batch)
+    monkeypatch.setattr(plan_files, "ROWS_PER_GROUP", 2 * per_batch)
     shards = [-1, 0, 0, -1, 0, 1, 1, 1, -1, -1, 2, 2, 3, -1, 3, -1]
     rows = planned(shards)
     path = written(tmp_path, rows)

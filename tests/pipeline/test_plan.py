@@ -250,6 +250,7 @@ def test_the_file_keeps_what_asks_for_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_file, "ROWS_PER_BATCH", 3)
+    monkeypatch.setattr(plan_file, "ROWS_PER_GROUP", 3)
     same, gone = SelectedObject(obj("same")), SelectedObject(obj("gone"))
     nasty = ["+ %.mp4", "new\nline.mp4", "🐕.mp4", "/a/../b.mp4"]
     selected = [
