@@ -4,7 +4,9 @@
 
 A made bucket has pictures of many sizes, films of many lengths and bit rates, or both and sounds. A
 try probes a bucket that no run has seen, for a shorter time than a person would, and runs it then;
-the run after a run goes by what that took, on a second bucket of the kind. Both count.
+the run after a run goes by what that took, on a second bucket of the kind. Both count. Probe and
+runs are processes of their own, as a person's are: in one that has started before, a start is
+another.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from pipeline.estimate.compare import compared
 from pipeline.media.ffmpeg import find_ffmpeg
 from pipeline.planning.plan import plan
 from pipeline.progress import ProgressReporter
+from pipeline.report.read import read_report
 from pipeline.report.record import RunReport
 from pipeline.run.probe import probe
 from pipeline.run.whole_run import run_index
@@ -49,7 +53,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--probe-s", type=float, default=12.0)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.part is not None:
+        PARTS[options.part](_settings(options.folder), options.probe_s)
+        return
     inside: Counter[str] = Counter()
     of: Counter[str] = Counter()
     print(f"{'bucket':<14}{'by':<12}{'figure':<14}{'expected':>24}{'was':>12}")
@@ -89,26 +98,38 @@ def main() -> None:
 
 def _tried(
     folder: Path, fill: Callable[[Path, int], None], number: int, probe_s: float
-) -> list[tuple[str, RunReport]]:
+) -> Iterator[tuple[str, RunReport]]:
     """A run that was probed before; then one over as many more objects, by that run."""
-    media = folder / "media"
-    media.mkdir()
-    fill(media, 2 * number)
-    settings = _settings(folder, media)
+    (folder / "media").mkdir()
+    settings = _settings(folder)
+    for again, by in enumerate(("a probe", "a run")):
+        fill(folder / "media", 2 * number + again)
+        for part in ("run",) if again else ("probe", "run"):
+            command = [sys.executable, "-m", "tests.bench.estimates", "--part", part]
+            command += ["--folder", str(folder), "--probe-s", str(probe_s)]
+            subprocess.run(command, check=True)
+        yield by, read_report(settings)
+
+
+def _probe(settings: Settings, probe_s: float) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(settings, RunOptions(), Path(scratch) / "plan", ProgressReporter())
         found = probe(settings, planned, Path(scratch), lambda _: None, probe_s)
         keep_calibration(planned.state.store, found)
-    first = run_index(settings)
-    fill(media, 2 * number + 1)
-    return [("a probe", first), ("a run", run_index(settings))]
 
 
-def _settings(folder: Path, media: Path) -> Settings:
+def _run(settings: Settings, _: float) -> None:
+    run_index(settings)
+
+
+PARTS: dict[str, Callable[[Settings, float], None]] = {"probe": _probe, "run": _run}
+
+
+def _settings(folder: Path) -> Settings:
     return load_settings(
         None,
         {
-            "source.folder": str(media),
+            "source.folder": str(folder / "media"),
             "state.location": str(folder / "state"),
             "index.path": str(folder / "qdrant"),
             "embed.engine": "loop",
