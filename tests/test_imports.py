@@ -162,3 +162,16 @@ def test_who_does_not_encode_imports_no_torch(module: str) -> None:
     """Each process of a graph imports the stages: torch is three seconds and 200 MB of it."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_who_reads_a_parquet_file_says_whether_it_is_kept(root_dir: Path) -> None:
+    """By default pyarrow keeps all that was read of it: a plan's whole size, in the driver."""
+    silent = [
+        f"{path.relative_to(root_dir).as_posix()}:{node.lineno}"
+        for path in modules(root_dir)
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "pq.ParquetFile"
+        and "pre_buffer" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert silent == []
