@@ -15,6 +15,7 @@ from pipeline.ahead import ahead
 from pipeline.embed.engine import usable_cores
 from pipeline.embed.fetch import FETCHES_AT_ONCE, Fetched
 from pipeline.embed.job import EmbedJob, chunks
+from pipeline.embed.reused_memory import keep_freed_memory
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.media.sandbox.server_process import prepare_children
 from pipeline.models.weights import weights_bytes
@@ -52,6 +53,7 @@ def run_in_loop(
     job: EmbedJob, rows: Iterator[PlanRow], add_progress: AddProgress
 ) -> Iterator[ShardReceipt]:
     """Receipts, as their shards are committed. No object's own fault raises."""
+    keep_freed_memory()
     prepare_children()  # half a second
     batch = windows_per_batch(job.settings.encode, usable_cores())
     decoders = workers_of_loop(job)[Stage.DECODE]

@@ -16,6 +16,7 @@ from pipeline.embed.job import EmbedJob, chunks
 from pipeline.embed.left_out import failed_outcome, killed_workers
 from pipeline.embed.plan_feeder import rows_for
 from pipeline.embed.progress_actor import Ledger, Reporter
+from pipeline.embed.reused_memory import keep_freed_memory
 from pipeline.embed.rows import DecodedRow, decoded_table
 from pipeline.embed.writer_pool import ShardWriter, receipts_of
 from pipeline.media.sandbox.server_process import prepare_children
@@ -84,6 +85,7 @@ class RayEncode:
         self._reporter = Reporter(board)
         self._batch_size = job.settings.encode.batch_size
         self._refused: EncoderError | None = None
+        keep_freed_memory()
         try:
             self._stage = job.encode_stage(self._reporter.add)
         except EncoderError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -73,7 +73,8 @@ class WriteStage:
         """Take a table of `rows.encoded_schema`; give the receipts of shards that it completes."""
         columns = [n for n in encoded.schema.names if n not in self._names]
         sizes: dict[int, int] = {}
-        for number, row in enumerate(encoded.select(columns).to_pylist()):
+        all_vectors = vectors_of(encoded, self._names)
+        for vectors, row in zip(all_vectors, encoded.select(columns).to_pylist(), strict=True):
             shard = row["shard"]
             if shard in self._written:
                 continue
@@ -86,7 +87,6 @@ class WriteStage:
             if row["failure"] is not None:
                 asset.failure = codec.from_bytes(Failure, row["failure"])
                 continue
-            vectors = vectors_of(encoded, number, self._names)
             if vectors:
                 asset.rows[row["segment_index"]] = self._segment_row(row, vectors)
         for shard, objects in sizes.items():
@@ -94,7 +94,7 @@ class WriteStage:
             if len(assets) == objects and all(asset.complete for asset in assets.values()):
                 yield self._commit(shard, self._shards.pop(shard))
 
-    def _segment_row(self, row: dict[str, object], vectors: dict[str, object]) -> SegmentRow:
+    def _segment_row(self, row: dict[str, object], vectors: Mapping[str, object]) -> SegmentRow:
         segment = Segment(int(row["segment_index"]), int(row["start_ms"]), int(row["end_ms"]))  # type: ignore[call-overload]
         asset, generation = str(row["asset_id"]), str(row["generation"])
         return SegmentRow(

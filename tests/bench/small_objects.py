@@ -47,17 +47,21 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1))
 
 
+def picture(path: Path, width: int, height: int, seed: int = 0) -> Path:
+    """A JPEG like a photograph in what a decoder has to do: waves with grain, at quality 88."""
+    down, across = np.mgrid[0:height, 0:width] * (640 / width) + seed
+    waves = [127 + 60 * np.sin(across / s) + 60 * np.sin(down / (s + 7)) for s in (9, 21, 55)]
+    grain = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
+    pixels = np.stack(waves, axis=-1) + grain
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path, quality=88)
+    return path
+
+
 def made(folder: Path) -> dict[str, Path]:
-    """Pictures like photographs in what a decoder has to do: waves with grain, at quality 88."""
+    """A file of each kind, by its name."""
     files = {}
-    rng = np.random.default_rng(0)
     for width, height in ((640, 480), (1280, 960), (4000, 3000)):
-        down, across = np.mgrid[0:height, 0:width] * (640 / width)
-        waves = [127 + 60 * np.sin(across / s) + 60 * np.sin(down / (s + 7)) for s in (9, 21, 55)]
-        pixels = np.stack(waves, axis=-1) + rng.normal(0, 6, (height, width, 3))
-        path = folder / f"{width}.jpg"
-        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path, quality=88)
-        files[f"{width}x{height}"] = path
+        files[f"{width}x{height}"] = picture(folder / f"{width}.jpg", width, height)
     for name, codec in (("sound.wav", "pcm_s16le"), ("sound.mp3", "libmp3lame")):
         run("-f", "lavfi", "-i", "sine=440:r=44100:d=5", "-c:a", codec, folder / name)
         files[f"5 s of {name[6:]}"] = folder / name
@@ -81,12 +85,12 @@ def measured(name: str, path: Path, repeats: int) -> list[dict[str, Any]]:
     rows = []
     for way, items in ways.items():
         list(items())
-        before = _cpu_s()
+        before = cpu_s_of_all()
         for _ in range(repeats):
             list(items())
         row = {
             "name": f"{name}: {way}",
-            "value": round((_cpu_s() - before) / repeats * 1000, 3),
+            "value": round((cpu_s_of_all() - before) / repeats * 1000, 3),
             "unit": "CPU ms an object",
             "targets": [at_most(TARGETS_MS[name])] if way == "shared child" else [],
         }
@@ -105,7 +109,7 @@ def _by_pillow(path: Path) -> object:
     return np.asarray(resized.crop((left, top, left + 224, top + 224)))
 
 
-def _cpu_s() -> float:
+def cpu_s_of_all() -> float:
     """Of this process, its children and theirs, living or ended."""
     time.sleep(0.05)  # a child that has said its last word is still on its way out
     total = 0.0

@@ -163,9 +163,10 @@ def test_vectors_cross_the_tables_unchanged() -> None:
     frames = np.full((1, 224, 224, 3), 9, np.uint8)
     table = encode.table(decoded_table([window("a", 0, frames), end("a", 1)]))
     names = [space.vector_name for space in SPACES]
-    assert set(vectors_of(table, 0, names)) == {"vision"}
-    assert vectors_of(table, 0, names)["vision"][:2].tolist() == [1.0, 0.0]
-    assert vectors_of(table, 1, names) == {}
+    of_window, of_end = vectors_of(table, names)
+    assert set(of_window) == {"vision"}
+    assert of_window["vision"][:2].tolist() == [1.0, 0.0]
+    assert of_end == {}
 
 
 @pytest.mark.parametrize(

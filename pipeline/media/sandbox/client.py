@@ -16,8 +16,9 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pipeline.byte_ranges import ByteRanges
 from pipeline.errors import MediaRejected
@@ -30,6 +31,7 @@ from pipeline.records import MediaInfo
 from pipeline.settings_embedding import DecodeSettings
 
 _LAST_WORDS = (DecodeEnd, Poster, Exception)
+_READ_BYTES = 4096
 _LAST_WORD_WAIT_S = 10.0
 """Long for the same reason as EXIT_WAIT_S. A child that has said its last word ends at once."""
 
@@ -127,8 +129,9 @@ class Job:
         self._data = data
         self._control = control
         self._left_s = wall_s
+        self._read = memoryview(b"")
 
-    def give(self, file: BinaryIO, wall_s: float, *more: int) -> None:
+    def give(self, file: FileIO, wall_s: float, *more: int) -> None:
         """Hand the next file, open, to a child that takes several, with so much time for it, and
         `more` open files beside it.
 
@@ -148,19 +151,33 @@ class Job:
         as it must."""
         filled = 0
         while filled < len(buffer):
-            began = time.monotonic()
-            if self._left_s <= 0:
-                raise TimeoutError
-            self._data.settimeout(self._left_s)
-            try:
-                got = self._data.recv_into(buffer[filled:])
-            except ConnectionError as error:
-                raise BrokenWireError("the connection broke") from error
-            finally:
-                self._left_s -= time.monotonic() - began
-            if got == 0:
-                raise BrokenWireError("the child ended before its work")
-            filled += got
+            if not self._read:
+                # A message's beginning is short, and what follows it has mostly come with it.
+                if len(buffer) - filled >= _READ_BYTES:
+                    filled += self._receive_into(buffer[filled:])
+                    continue
+                room = bytearray(_READ_BYTES)
+                self._read = memoryview(room)[: self._receive_into(memoryview(room))]
+            taken = min(len(self._read), len(buffer) - filled)
+            buffer[filled : filled + taken] = self._read[:taken]
+            self._read = self._read[taken:]
+            filled += taken
+
+    def _receive_into(self, buffer: memoryview) -> int:
+        """How many bytes came: one or more."""
+        if self._left_s <= 0:
+            raise TimeoutError
+        began = time.monotonic()
+        self._data.settimeout(self._left_s)
+        try:
+            got = self._data.recv_into(buffer)
+        except ConnectionError as error:
+            raise BrokenWireError("the connection broke") from error
+        finally:
+            self._left_s -= time.monotonic() - began
+        if got == 0:
+            raise BrokenWireError("the child ended before its work")
+        return got
 
     def end(self, patience_s: float) -> ChildExit:
         """Returns when the child is gone: of itself within `patience_s`, else killed."""

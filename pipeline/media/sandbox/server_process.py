@@ -18,6 +18,17 @@ _MODULE = "pipeline.media.sandbox.server"
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 """No credential is among them: what decodes hostile media has none."""
 
+_MALLOC = ":".join(
+    (
+        "glibc.malloc.mmap_threshold=33554432",
+        "glibc.malloc.trim_threshold=1073741824",
+        "glibc.malloc.hugetlb=1",
+    )
+)
+"""A child keeps what one picture had for the next: to give it back and be given it anew took longer
+than to decode a small one (docs/performance.md). It lives for few objects, under a limit. Other
+C libraries pass this over."""
+
 _LOCK = threading.Lock()
 _servers: list[_Server] = []  # none or one
 _stop_registered: list[bool] = []
@@ -58,6 +69,7 @@ class _Server:
         root = str(Path(__file__).resolve().parents[3])
         environment = {n: os.environ[n] for n in _KEPT_ENVIRONMENT if n in os.environ}
         environment.update(PYTHONPATH=root, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+        environment.update(GLIBC_TUNABLES=_MALLOC)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _MODULE, str(theirs.fileno())],

@@ -11,9 +11,10 @@ only these kinds share one, stands in docs/security.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +50,13 @@ class SandboxDecoder:
 
     def decode(self, path: Path, fetched: ByteRanges | None = None) -> Iterator[Item]:
         """As `decode_in_child`, and raises what that raises."""
-        size_bytes = path.stat().st_size
-        shares = self._settings.objects_per_child > 1 and fetched is None
-        if shares and _may_share(path, size_bytes):
-            items = self._decode_shared(path, size_bytes)
+        if self._settings.objects_per_child > 1 and fetched is None:
+            items = self._decode_shared(path)
             if items is not None:
                 yield from items
                 return
         # A device's library reads as it likes: a file with holes is not for it.
-        worth_it = self._settings.decoder == "nvdec" or size_bytes >= MIN_AUTO_BYTES
+        worth_it = self._settings.decoder == "nvdec" or path.stat().st_size >= MIN_AUTO_BYTES
         nvdec = self._nvdec if worth_it and fetched is None else None
         yield from decode_in_child(path, self._settings, fetched=fetched, nvdec=nvdec)
 
@@ -73,10 +72,13 @@ class SandboxDecoder:
             self._job.end(0.0)
             self._job = None
 
-    def _decode_shared(self, path: Path, size_bytes: int) -> tuple[Item, ...] | None:
-        """None where it did not end well, whatever the reason."""
+    def _decode_shared(self, path: Path) -> tuple[Item, ...] | None:
+        """None where it is none to share a child for, or did not end well, whatever the reason."""
         try:
-            with path.open("rb") as file:
+            with path.open("rb", buffering=0) as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                if not _may_share(file, size_bytes):
+                    return None
                 still = self._ask(file)
             frame = still.frame if still.frame is not None else self._frame(still)
         except (OSError, BrokenWireError, ValueError):  # TimeoutError is an OSError
@@ -94,7 +96,7 @@ class SandboxDecoder:
         window = Window(Segment(0, 0, 0), frame[None], None)
         return still.info, window, DecodeEnd(Status.INDEXED, 0, cpu_seconds=still.cpu_seconds)
 
-    def _ask(self, file: BinaryIO) -> Still:
+    def _ask(self, file: FileIO) -> Still:
         wall_s = min(MAX_WALL_S, self._settings.max_wall_s)
         if self._job is not None:
             self._job.give(file, wall_s)
@@ -111,8 +113,8 @@ class SandboxDecoder:
         return self._area.frame(still.width, still.height)
 
 
-def _may_share(path: Path, size_bytes: int) -> bool:
-    if not 0 < size_bytes <= MAX_OBJECT_BYTES:
-        return False
-    with path.open("rb") as file:
-        return file.read(8).startswith(_COMMON_MAGIC)
+def _may_share(file: FileIO, size_bytes: int) -> bool:
+    """Says so by its first bytes; where it is read from next stays as it was."""
+    return 0 < size_bytes <= MAX_OBJECT_BYTES and os.pread(file.fileno(), 8, 0).startswith(
+        _COMMON_MAGIC
+    )

@@ -133,6 +133,21 @@ def test_a_broken_one_is_rejected_as_alone(
     assert _alike(_frame(decoder, pictures["PNG"]), before)
 
 
+def test_a_child_keeps_the_memory_of_one_picture_for_the_next(pictures: dict[str, Path]) -> None:
+    """The system hands it out page by page, which takes longer than to decode a small picture."""
+    decoder = SandboxDecoder(DecodeSettings())
+    for _ in range(8):
+        _frame(decoder, pictures["JPEG"])
+    [child] = _children()
+    before = _page_faults(child)
+    for _ in range(16):
+        _frame(decoder, pictures["JPEG"])
+    assert _children() == [child]
+    pages_of_a_picture = 640 * 480 * 3 // 4096
+    assert (_page_faults(child) - before) / 16 < pages_of_a_picture / 4
+    decoder.close()
+
+
 @pytest.mark.slow("a fork server for each, 8 s of these")
 @pytest.mark.usefixtures("hostile_server")
 @pytest.mark.parametrize(
@@ -199,6 +214,11 @@ def _frame(decoder: SandboxDecoder, path: Path) -> NDArray[np.uint8]:
     [window] = [item for item in decoder.decode(path) if isinstance(item, Window)]
     assert window.frames is not None
     return window.frames
+
+
+def _page_faults(pid: int) -> int:
+    """Those for which nothing was read; proc_pid_stat(5), minflt."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
