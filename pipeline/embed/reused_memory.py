@@ -18,7 +18,7 @@ def keep_freed_memory() -> None:
     """For this process, before it imports torch.
 
     A small encoder's forward on a CPU asks for a few megabytes hundreds of times a second. glibc
-    gives such blocks back at once and is given them anew, page by page: a third of the time
+    gives such blocks back at once and is given them anew, page by page: a quarter of the time
     (docs/performance.md). So what is free is kept, and torch asks for large pages where the system
     has them to give. Another C library is left as it is.
     """
