@@ -14,6 +14,7 @@ from flows.cli.demo_server import DemoServer, demo_server
 from pipeline.embed.ray_start import prepare_environment, start_ray
 from pipeline.settings import Settings
 from tests.support.marked_processes import EQUAL_WORKERS
+from tests.support.python_path import python_path
 
 pytest_plugins = (
     "tests.support.fixtures_qdrant",
@@ -88,6 +89,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv(name, raising=False)
     for name in [n for n in os.environ if n.startswith("SENSEDEX_") and n not in LET_THROUGH]:
         patch.delenv(name)
+    patch.setenv("PYTHONPATH", python_path(os.environ.get("PYTHONPATH", "")))
     patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     yield

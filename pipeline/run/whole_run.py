@@ -14,6 +14,7 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from pipeline.embed.engine import Engine, engine_for, engine_session
+from pipeline.garbage import garbage_seldom_looked_for
 from pipeline.lazy_pandas import make_arrays_without_pandas
 from pipeline.local_files import scratch_folder
 from pipeline.planning.plan import RunPlan, plan
@@ -76,6 +77,7 @@ def run_index(
     wanted = options or RunOptions()
     make_arrays_without_pandas()
     with (
+        garbage_seldom_looked_for(),
         watched_run(settings, on_progress, on_event) as reporter,
         scratch_folder() as folder,
         plain_runner(reporter.phase) if runner is None else nullcontext(runner) as calling,

@@ -21,6 +21,7 @@ import psutil
 
 from tests.support.free_port import free_port
 from tests.support.marked_processes import EQUAL_WORKERS
+from tests.support.python_path import python_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOK_EVERY_S = 0.25
@@ -175,7 +176,7 @@ class RealRun:
                 cwd=folder,
                 env={
                     **_plain_environment(),
-                    "PYTHONPATH": str(ROOT),
+                    "PYTHONPATH": python_path(ROOT),
                     **EQUAL_WORKERS,
                     **environment,
                 },

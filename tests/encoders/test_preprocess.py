@@ -21,6 +21,7 @@ from encoders.preprocess.audio import FRAMES, MEAN, STD, log_mel, log_mel_window
 from encoders.preprocess.image import crop_of, normalize
 from encoders.preprocess.text import END_ID, START_ID, clean, token_ids
 from tests.support import media_files
+from tests.support.python_path import python_path
 
 
 @pytest.mark.parametrize("name", ["dog", "car", "bird"])
@@ -111,7 +112,7 @@ def test_a_torchaudio_of_another_torch_is_named(root_dir: Path, tmp_path: Path) 
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root_dir}"},
+        env={**os.environ, "PYTHONPATH": python_path(tmp_path, root_dir)},
         capture_output=True,
         text=True,
         check=True,

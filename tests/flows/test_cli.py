@@ -20,6 +20,7 @@ from flows.cli.init import settings_text
 from pipeline.settings import Settings, load_settings
 from tests.flows.forked import Ended, commands
 from tests.support import media_files
+from tests.support.python_path import python_path
 
 Forked = Callable[..., Ended]
 
@@ -35,7 +36,7 @@ def forked(root_dir: Path) -> Iterator[Forked]:
 
 
 def environment(root: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "100"}
+    return {**os.environ, "PYTHONPATH": python_path(root), "COLUMNS": "100"}
 
 
 def sensedex(*words: str, cwd: Path, root: Path) -> subprocess.CompletedProcess[str]:

@@ -242,7 +242,7 @@ def test_a_second_encoder_stands_beside_the_first(bucket: S3Server, tmp_path: Pa
     also = [{"encoder": "clip", "weights": str(folder)}]
     labels = ["a dog", "a bell", "rain"]
     more = {"encode__also": also, "decode__frames_per_window": 4, "tags__labels": labels}
-    settings = settings_of(tmp_path, bucket.url, **more)
+    settings = in_loop(tmp_path, bucket.url, **more)
     report = run_in_flow(settings, RunOptions(), lambda _: None)
     assert report.objects_by_status["indexed"] == 10
     picture = tmp_path / "asked.jpg"

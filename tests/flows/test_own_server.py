@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.marked_processes import left_over, marked, marked_environment
+from tests.support.python_path import python_path
 
 # A process that only waits takes the server's place, by Prefect's own class.
 STARTED = """
@@ -61,7 +62,7 @@ def test_a_run_that_was_done_and_gave_ray_up_leaves_no_server(
     with subprocess.Popen(
         [sys.executable, "-c", STARTED],
         cwd=tmp_path,
-        env={**marked_environment(mark), "PYTHONPATH": str(root_dir)},
+        env={**marked_environment(mark), "PYTHONPATH": python_path(root_dir)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -85,7 +86,7 @@ def test_a_server_that_does_not_come_up_in_time_is_told_as_that(
         cwd=tmp_path,
         env={
             **marked_environment(mark),
-            "PYTHONPATH": str(root_dir),
+            "PYTHONPATH": python_path(root_dir),
             "PREFECT_HOME": str(tmp_path),
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "0",
         },
@@ -109,7 +110,7 @@ def test_what_a_stopped_server_was_not_told_is_no_line_on_the_screen(
     ended = subprocess.run(
         [sys.executable, "-c", FAILED],
         cwd=tmp_path,
-        env={**marked_environment(mark), "PYTHONPATH": str(root_dir)},
+        env={**marked_environment(mark), "PYTHONPATH": python_path(root_dir)},
         input="go on\n",
         capture_output=True,
         text=True,

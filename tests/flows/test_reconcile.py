@@ -27,6 +27,7 @@ from pipeline.verify.findings import (
 )
 from tests.support import media_files
 from tests.support.index_damage import an_old_generation_is_left, points_hide
+from tests.support.python_path import python_path
 from tests.support.run_settings import reconcile_parameters
 from tests.support.s3_server import S3Server
 
@@ -89,7 +90,7 @@ def test_the_command_says_it_by_its_status(
         more.append(f"encode.encoder={settings.encode.encoder}")
         command = [sys.executable, "-m", "flows.cli.main", "verify", "--bucket", "media"]
         command += ["--endpoint-url", server.url, *(f"--set={word}" for word in more), *words]
-        env = {**os.environ, "PYTHONPATH": str(root_dir), "COLUMNS": "110"}
+        env = {**os.environ, "PYTHONPATH": python_path(root_dir), "COLUMNS": "110"}
         return subprocess.run(
             command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=250
         )

@@ -37,6 +37,7 @@ from pipeline.state.run_progress import (
 from pipeline.state.store import FolderStore
 from tests.support import media_files
 from tests.support.event_scene import EventScene
+from tests.support.python_path import python_path
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server, fill
 from tests.support.stopped_runs import StoppedError, stop_before
@@ -57,7 +58,7 @@ def status_of(settings: Settings, *more: str) -> str:
     """As it is asked for in another terminal, by the state's place alone."""
     done = subprocess.run(
         [sys.executable, "-c", STATUS, "status", "--state", settings.state.location, *more],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"},
+        env={**os.environ, "PYTHONPATH": python_path(*sys.path), "COLUMNS": "160"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -33,6 +33,7 @@ from pipeline.settings import Settings
 from tests.support.free_port import free_port
 from tests.support.marked_processes import EQUAL_WORKERS, heeds_interrupts
 from tests.support.patience import PATIENCE
+from tests.support.python_path import python_path
 from tests.support.run_settings import settings_for
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ class PrefectScene:
             "PREFECT_SERVER_DATABASE_TIMEOUT": "100",
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "100",
             "DO_NOT_TRACK": "1",
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": python_path(self.root),
             "PYTHONUNBUFFERED": "1",
             **self.more_env,
         }

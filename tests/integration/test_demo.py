@@ -18,6 +18,7 @@ import pytest
 from flows.cli.demo import read_examples
 from tests.support.marked_processes import heeds_interrupts, left_over, marked_environment
 from tests.support.patience import PATIENCE
+from tests.support.python_path import python_path
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect, pytest.mark.server]
 
@@ -42,7 +43,8 @@ def wheel(root_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(mark: str, tmp_path: Path, wheel: Path) -> dict[str, str]:
     return {
         **marked_environment(mark),
-        "PYTHONPATH": str(wheel),  # before the checkout, which the suite's environment has, too
+        # Before the checkout, which the suite's environment has, too.
+        "PYTHONPATH": python_path(wheel),
         "HOME": str(tmp_path),
         "COLUMNS": "120",
     }

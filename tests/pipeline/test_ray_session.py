@@ -98,9 +98,16 @@ def get_node(*given):
     return known(*given)
 
 services.get_node = get_node
+
+def command_of(child):
+    try:
+        return " ".join(child.cmdline())
+    except psutil.ZombieProcess:  # of the session before, not looked after yet
+        return ""
+
 try:
     with ray_session(Settings()):
-        told = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+        told = [command_of(child) for child in psutil.Process().children()]
         servers = [sum(name in one for one in told) for name in ("gcs/gcs_server", "log_monitor")]
         print("answers", ray.get(ray.put(7)), servers)
 except RayUnavailable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import pytest
 
 from pipeline.embed.engine import Engine, Machine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
+from pipeline.garbage import OBJECTS_BETWEEN_COLLECTIONS
 from pipeline.index.vector_index import open_index
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
 from pipeline.run.whole_run import run_index
 from pipeline.settings_embedding import EmbedSettings
 from tests.support import media_files
+from tests.support.python_path import python_path
 from tests.support.run_settings import settings_for
 from tests.support.s3_server import S3Server
 
@@ -121,7 +124,7 @@ def test_a_run_of_little_starts_nothing(s3_server: S3Server, tmp_path: Path) -> 
         done = subprocess.run(
             [sys.executable, "-c", code, *words],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, "PYTHONPATH": python_path(*sys.path)},
             capture_output=True,
             text=True,
             check=False,
@@ -140,6 +143,36 @@ def test_a_run_of_little_starts_nothing(s3_server: S3Server, tmp_path: Path) -> 
     settings = settings_for(tmp_path, s3_server.url, encode__encoder="imagebind-demo")
     with open_index(settings.index) as index:
         assert index.count() == 3
+
+
+def test_garbage_is_looked_for_seldom_while_it_runs_and_as_before_thereafter(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    """Prefect's process and an application begin with Python's own threshold."""
+    s3_server.client().put_object(Bucket="media", Key="0.jpg", Body=media_files.jpeg(0))
+    settings = settings_for(tmp_path, s3_server.url, encode__encoder="imagebind-demo")
+    before = gc.get_threshold()
+    seen: list[int] = []
+
+    class PlannedError(Exception):
+        """Enough was seen."""
+
+    def planned(_: object) -> None:
+        seen.append(gc.get_threshold()[0])
+        raise PlannedError
+
+    gc.set_threshold(700, 10, 10)
+    try:
+        with pytest.raises(PlannedError):
+            run_index(settings, on_plan=planned)
+        assert seen == [OBJECTS_BETWEEN_COLLECTIONS]
+        assert gc.get_threshold() == (700, 10, 10)
+        gc.set_threshold(0, 10, 10)  # not at all
+        with pytest.raises(PlannedError):
+            run_index(settings, on_plan=planned)
+        assert seen[-1] == 0
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_a_load_that_fails_ends_the_run_and_the_next_goes_on(

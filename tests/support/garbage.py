@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 # The young, how often they are collected before the older, and these before the oldest.
-THRESHOLDS = (100_000, 20, 50)
+THRESHOLDS = (300_000, 20, 50)
 
 
 @pytest.hookimpl(wrapper=True)

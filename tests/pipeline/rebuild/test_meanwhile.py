@@ -35,6 +35,7 @@ from tests.pipeline.rebuild.scene import (
 from tests.support.alias_reader import ASSETS, expected, reads_of
 from tests.support.fixtures_qdrant import Served
 from tests.support.invented_assets import SPACES, live, whole
+from tests.support.python_path import python_path
 from tests.support.qdrant_server import StandIn
 from tests.support.small_runs import run_of
 
@@ -187,7 +188,7 @@ def test_killed_it_goes_on(server: StandIn, tmp_path: Path, root_dir: Path) -> N
                 *("--state", str(tmp_path / "state"), "--set", "index.prefer_grpc=false"),
             ],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root_dir)},
+            env={**os.environ, "PYTHONPATH": python_path(root_dir)},
         )
         wait_for(lambda: receipts.is_dir() and len(list(receipts.iterdir())) >= 5)
         child.send_signal(signal.SIGKILL)
