@@ -42,6 +42,13 @@ def test_qdrant_keeps_each_collection_in_a_connection_of_sqlite(tmp_path: Path) 
     assert database.execute("select count(*) from points").fetchone() == (1,), broke(
         package, "has no table `points`"
     )
+    written: list[q.PointStruct] = []
+    collections["c"].storage.persist = written.append
+    client.upsert("c", [q.PointStruct(id=2, vector=[1.0, 0.0])])
+    client.set_payload("c", {"a": 1}, [1])
+    assert [one.id for one in written] == [2, 1], broke(
+        package, "writes points by another than collection.storage.persist"
+    )
     client.close()
     assert len(list(tmp_path.glob(COLLECTION_FILES))) == 1, broke(
         package, f"has no {COLLECTION_FILES}"

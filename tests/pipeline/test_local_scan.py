@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from qdrant_client import models as q
 
 from pipeline.index.asking import LIVE, grouped_request, hits_of, hits_of_groups, request_of
 from pipeline.index.conditions import Condition, parse_condition
+from pipeline.index.embedded import COLLECTION_FILES
 from pipeline.index.local_rows import LocalRows, arrays_of
 from pipeline.index.local_scan import LocalScan
 from pipeline.index.question import matching
@@ -266,3 +270,32 @@ def test_a_folder_s_vectors_come_back_as_they_were_written(tmp_path: Path) -> No
         assert hit.point_id == wanted.point_id
         load(index, tmp_path, [("a.mp4", "g2", 3), ("b.mp4", "g1", 9)], 2)
         assert live(index) == {"a.mp4": whole("g2", 3), "b.mp4": whole("g1", 9)}
+
+
+def test_a_folder_holds_arrays_and_the_plain_client_reads_them(tmp_path: Path) -> None:
+    """Lists of numbers, as that client writes them, take three times as long to read."""
+    settings = IndexSettings(path=tmp_path / "qdrant", collection="media")
+    with open_index(settings) as index:
+        index.ensure_collection(SPACES)
+        load(index, tmp_path, [("a.mp4", "g1", 3)], 1)
+    with closing(QdrantClient(path=str(settings.path))) as plain:
+        [name] = (one.name for one in plain.get_collections().collections)
+        found, _ = plain.scroll(name, with_vectors=True, limit=10)
+        first = rows_of("a.mp4", "g1", 3)[0]
+        [read] = [one for one in found if one.id == first.point_id]
+        assert isinstance(read.vector, dict)
+        assert read.vector["vision"] == pytest.approx(first.vectors["vision"], abs=1e-7)
+        assert {type(v) for v in stored_vectors(settings)} == {np.ndarray}
+        plain.overwrite_payload(name, read.payload or {}, [read.id])  # it writes the point anew
+        assert list in {type(v) for v in stored_vectors(settings)}
+    with open_index(settings) as index:  # ours reads lists, too
+        load(index, tmp_path, [("a.mp4", "g2", 3)], 2)
+        assert live(index) == {"a.mp4": whole("g2", 3)}
+
+
+def stored_vectors(settings: IndexSettings) -> list[Any]:
+    assert settings.path is not None
+    [file] = settings.path.glob(COLLECTION_FILES)
+    with closing(sqlite3.connect(file)) as database:
+        points = [pickle.loads(row) for (row,) in database.execute("select point from points")]
+    return [vector for one in points for vector in (one.vector or {}).values()]
