@@ -56,8 +56,7 @@ class LocalRows:
     def look(self, arrays: Arrays) -> None:
         """Forget what was looked up if any payload is another than it was. Before all else."""
         there = arrays.payload
-        same = len(there) == len(self.payloads) and all(map(operator.is_, there, self.payloads))
-        if not same:
+        if there != self.payloads:  # the same objects are equal without being looked into
             self.payloads = list(there)
             live = [n for n, one in enumerate(there) if one.get("live") is True and _shown(one)]
             self._live = np.array(live, np.intp)
