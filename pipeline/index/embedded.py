@@ -121,7 +121,7 @@ def _in_single_precision(client: QdrantClient) -> None:
 
 def _written_as_arrays(client: QdrantClient) -> None:
     """Have the engine write vectors as arrays, in single precision, where they come as lists of
-    numbers: a folder is read three times sooner then, and takes half the room. The engine reads
+    numbers: a folder is read three times sooner then, in half the memory. The engine reads
     both. Where another release keeps what writes elsewhere, lists are written."""
     collections = getattr(getattr(client, "_client", None), "collections", {})
     for collection in collections.values():
