@@ -16,7 +16,7 @@ def look_for_garbage_seldom() -> None:
     them is garbage: looked for after every 700th, as Python does, it takes a fifth of an import.
     """
     young, *older = gc.get_threshold()
-    if 0 < young < OBJECTS_BETWEEN_COLLECTIONS:  # none is: never, as somebody wants it
+    if 0 < young < OBJECTS_BETWEEN_COLLECTIONS:  # 0 is never, and somebody's wish
         gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *older)
 
 

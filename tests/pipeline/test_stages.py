@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -20,7 +21,13 @@ from pipeline.embed.encode import EncodeStage
 from pipeline.embed.fetch import fetched_ahead
 from pipeline.embed.job import EmbedJob
 from pipeline.embed.local import SMALL_ENCODER_BYTES, run_in_loop, windows_per_batch
-from pipeline.embed.rows import DecodedRow, Shard, decoded_table, vectors_of
+from pipeline.embed.rows import (
+    DecodedRow,
+    Shard,
+    decoded_table,
+    vector_column,
+    vectors_of,
+)
 from pipeline.embed.write import WriteStage
 from pipeline.ids import asset_id
 from pipeline.models.spaces import spaces_of
@@ -245,3 +252,14 @@ def test_a_small_encoder_s_batch_has_a_part_for_each_core(tmp_path: Path) -> Non
     assert windows_per_batch(EncodeSettings(weights=str(large), batch_size=8), 4) == 8
     two = EncodeSettings(additional=(EncoderChoice(encoder="frozen-in-time", weights=str(large)),))
     assert windows_per_batch(two, 4) == 32
+
+
+def test_the_vectors_of_a_table_that_was_cut_and_joined() -> None:
+    """As Ray Data hands tables on."""
+    given = [np.full(4, n, np.float32) if n % 3 else None for n in range(10)]
+    whole = pa.table({"vision": vector_column(given)})
+    joined = pa.concat_tables([whole.slice(1, 3), whole.slice(5, 4)])
+    for table, rows in ((whole, given), (joined, given[1:4] + given[5:9])):
+        found = [one.get("vision") for one in vectors_of(table, ["vision"])]
+        wanted = [None if one is None else one.tolist() for one in rows]
+        assert [None if one is None else one.tolist() for one in found] == wanted
