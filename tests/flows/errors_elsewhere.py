@@ -17,7 +17,7 @@ ELSEWHERE = {
     "VersionConflict": "caught by who writes",
     "NotAnEvent": "of one message: it is left, tests/pipeline/test_events.py",
     "LeaseLost": "another run's doing, tests/pipeline/test_lease.py",
-    "StateMoved": "another run's doing, tests/flows/test_index.py",
+    "StateMoved": "another run's doing, tests/pipeline/test_whole_run.py",
     "ShardsMissing": "a cluster that loses all, tests/pipeline/test_attempts.py",
     "GraphBroken": "a cluster that loses all, tests/pipeline/test_attempts.py",
     "BrokenInstall": "a library of another torch, tests/encoders/test_preprocess.py",

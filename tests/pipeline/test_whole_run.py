@@ -16,6 +16,9 @@ from pipeline.embed.engine import Engine, Machine, choose_engine
 from pipeline.errors import BucketNotFound, SensedexError, StoreUnavailable
 from pipeline.garbage import OBJECTS_BETWEEN_COLLECTIONS
 from pipeline.index.vector_index import open_index
+from pipeline.report.read import read_status
+from pipeline.report.record import RunReport
+from pipeline.run.begin import StateMoved
 from pipeline.run.step_runner import LOAD, PLAN, Step, plain_runner
 from pipeline.run.whole_run import run_index
 from pipeline.settings_embedding import EmbedSettings
@@ -173,6 +176,27 @@ def test_garbage_is_looked_for_seldom_while_it_runs_and_as_before_thereafter(
         assert seen[-1] == 0
     finally:
         gc.set_threshold(*before)
+
+
+def test_a_run_that_another_overtook_writes_nothing_and_may_be_called_again(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    s3_server.client().put_object(Bucket="media", Key="0.jpg", Body=media_files.jpeg(0))
+    settings = settings_for(tmp_path, s3_server.url, encode__encoder="imagebind-demo")
+    others: list[RunReport] = []
+
+    def meanwhile(_: object) -> None:
+        others.append(run_index(settings))
+
+    with pytest.raises(StateMoved, match="Another run wrote the state"):
+        run_index(settings, on_plan=meanwhile)
+    status = read_status(settings)
+    assert (status.run_id, status.lease_holder) == (others[0].run_id, None)
+    assert status.unfinished_runs == 0
+    assert len(list((tmp_path / "state/runs").iterdir())) == 1
+    again = run_index(settings)
+    assert again.bytes_fetched == 0
+    assert again.objects_by_action == {"unchanged": 1}
 
 
 def test_a_load_that_fails_ends_the_run_and_the_next_goes_on(
