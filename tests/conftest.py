@@ -11,8 +11,7 @@ import hypothesis
 import pytest
 
 from flows.cli.demo_server import DemoServer, demo_server
-from pipeline.embed.ray_start import prepare_environment, start_ray
-from pipeline.settings import Settings
+from pipeline.embed.ray_start import prepare_environment
 from tests.support.marked_processes import EQUAL_WORKERS
 from tests.support.python_path import python_path
 
@@ -23,6 +22,7 @@ pytest_plugins = (
     "tests.support.needs",
     "tests.support.patience",
     "tests.support.waiting_apart",
+    "tests.support.started_once",
     "tests.support.permitted_skips",
 )
 
@@ -103,22 +103,3 @@ def seaweed_server(
     """One real S3 server for all tests, empty at first; each takes a bucket of its own name."""
     with demo_server(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def ray_running(_environment: None) -> Iterator[None]:
-    """One Ray session for all tests; the code under test finds it and leaves it running."""
-    import ray
-
-    start_ray(Settings())
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def prefect_running(_environment: None) -> Iterator[None]:
-    """One temporary Prefect server for all tests."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield

@@ -88,7 +88,7 @@ def until(what: str, look: Callable[[], T | None], within_s: float, log: Path | 
         found = look()
         if found:
             return found
-        time.sleep(0.5)
+        time.sleep(1)  # to ask Prefect takes 30 ms of a core
     said = log.read_text(errors="replace")[-3000:] if log is not None and log.exists() else ""
     raise AssertionError(f"{what}: not within {within_s * PATIENCE:.0f} s\n{said}")
 
