@@ -64,8 +64,9 @@ class IndexSettings(SettingsPart):
     points_per_s: float | None = Field(
         None,
         gt=0,
-        description="Points a second that a load writes to a server at most, as in 500, where "
-        "searches must stay quick meanwhile; empty: as many as the server takes.",
+        description="Points a second that a load writes to a server at most, as in 500. Empty: as "
+        "many as it takes, but on one of fewer than eight cores a fifth of the time while somebody "
+        "searches; 1e9 holds nothing.",
     )
     anchor_vectors: bool = Field(
         False,

@@ -17,6 +17,7 @@ from qdrant_client import models as q
 from pipeline.index.connection import Connection
 from pipeline.index.errors import completed
 from pipeline.index.packed_points import PointPacker, send_upsert, upsert_request
+from pipeline.index.room_for_searches import RoomForSearches
 from pipeline.index.updates import unless_later_or_shown
 from pipeline.settings_index import IndexSettings
 from pipeline.state.segments import SegmentBatch
@@ -38,6 +39,7 @@ def upserting(
     collection: str,
     settings: IndexSettings,
     more: Mapping[str, Any],
+    room: RoomForSearches,
     on_upsert: OnUpsert = ignore_upsert,
 ) -> Iterator[Upserts]:
     """`more` is added to each payload. All is written when the context has ended; with an error,
@@ -47,13 +49,15 @@ def upserting(
     that sequence.
     """
     if connection.local:
-        yield Upserts(connection, collection, settings, more, None, on_upsert)
+        yield Upserts(connection, collection, settings, more, None, room, on_upsert)
         return
     with ThreadPoolExecutor(settings.upserts_at_once, "upsert") as pool:
-        upserts = Upserts(connection, collection, settings, more, pool, on_upsert)
+        upserts = Upserts(connection, collection, settings, more, pool, room, on_upsert)
+        room.begin()
         try:
             yield upserts
             upserts.wait()
+            upserts.leave_room()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -68,6 +72,7 @@ class Upserts:
         settings: IndexSettings,
         more: Mapping[str, Any],
         pool: ThreadPoolExecutor | None,
+        room: RoomForSearches,
         on_upsert: OnUpsert = ignore_upsert,
     ) -> None:
         self._connection = connection
@@ -75,6 +80,7 @@ class Upserts:
         self._settings = settings
         self._more = more
         self._pool = pool
+        self._room = room
         self._on_upsert = on_upsert
         self._packer = None if connection.local or not settings.prefer_grpc else PointPacker()
         self._on_their_way: deque[Future[None]] = deque()
@@ -106,9 +112,17 @@ class Upserts:
         while self._on_their_way:
             self._on_their_way.popleft().result()
 
+    def leave_room(self) -> None:
+        """Rest where somebody searches, and `points_per_s` does not say how many that may cost."""
+        if self._settings.points_per_s is None and not self._connection.local:
+            self._room.rest(self.wait)
+
     def _keep_pace(self, points: int) -> None:
         """Wait until the server may be given so many. What came late is not made up for."""
-        if self._settings.points_per_s is None or self._connection.local:
+        if self._connection.local:
+            return
+        if self._settings.points_per_s is None:
+            self.leave_room()
             return
         time.sleep(max(0.0, self._next_s - time.monotonic()))
         self._next_s = max(self._next_s, time.monotonic()) + points / self._settings.points_per_s

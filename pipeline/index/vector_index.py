@@ -23,6 +23,7 @@ from pipeline.index.collections import Collections, check_fits
 from pipeline.index.connection import Connection, open_connection
 from pipeline.index.points import CollectionPoints
 from pipeline.index.question import matching
+from pipeline.index.room_for_searches import RoomForSearches
 from pipeline.index.types import Anchor, Hit, WindowsAsk, WindowsAsked
 from pipeline.index.updates import (
     IDS_PER_REQUEST,
@@ -56,6 +57,7 @@ class VectorIndex:
         self._name = name or settings.collection
         self.one_writer = connection.local  # a folder is one process's
         self._asker = Asker(connection, settings, self._name)
+        self._room = RoomForSearches(connection)
 
     @property
     def anchors_have_vectors(self) -> bool:
@@ -99,7 +101,7 @@ class VectorIndex:
         self, more: Mapping[str, Any], on_upsert: OnUpsert = ignore_upsert
     ) -> AbstractContextManager[Upserts]:
         """A context in which segments are written, several requests at a time."""
-        return upserting(self._connection, self._name, self._settings, more, on_upsert)
+        return upserting(self._connection, self._name, self._settings, more, self._room, on_upsert)
 
     def count_points(self, point_ids: Sequence[str]) -> int:
         """How many of these points are there, counted exactly."""

@@ -10,9 +10,10 @@ encodes the words is the bundled one. Milliseconds are of the library in this pr
 at a time: by one vector alone; of remembered words, with their moments; and of words never heard
 before, with the model, to the moments of 20 assets. Requests a second are of `sensedex serve`, a
 process of its own, asked for remembered words over kept connections by so many clients of this
-process, which takes its part of the cores. While a load runs, as fast as it can or held to a pace:
-another process gives a fifth of the assets a new content, and the old one again, shard by shard.
-The cold start is from the start of the process to the answer of the page and of the first search.
+process, which takes its part of the cores. While a load runs, as it does by default, not held at
+all, or to a pace: another process gives a fifth of the assets a new content, and the old one again,
+shard by shard. The cold start is from the start of the process to the answer of the page and of the
+first search.
 """
 
 from __future__ import annotations
@@ -58,9 +59,12 @@ CLIENTS = (1, 8, 32)
 TARGETS = {"one vector": (10.0, 40.0), "new words": (40.0, 120.0)}
 TARGET_COLD_S = 3.0
 TARGET_LOADED = 2.0
-# `index.points_per_s` of the loads that searches are timed beside, and what their rows say.
+# `index.points_per_s` of the loads that searches are timed beside, and what their rows say: none is
+# how it is by default.
+UNHELD = 1e9
 HELD_LOADS = {
     None: ", while a load runs",
+    UNHELD: ", while a load runs, not held",
     1000.0: ", while 1,000 points/s are loaded",
     250.0: ", while 250 points/s are loaded",
 }
@@ -191,7 +195,8 @@ class Bench:
         name = f"{self.engine}: {what}{when}"
         idle = self._idle(f"{self.engine}: {what}") if when else None
         targets = [at_most(asked[0]), at_most(asked[1], "p99")] if asked else []
-        targets += [at_most(TARGET_LOADED, "ratio")] if idle else []
+        held = when != HELD_LOADS[UNHELD]
+        targets += [at_most(TARGET_LOADED, "ratio")] if idle and held else []
         self.made.append(
             {
                 "name": name,

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
@@ -40,9 +41,9 @@ Answer = Callable[["StandIn", str, dict[str, Any]], Any]
 class StandIn:
     """The server's state. Tests may set `blunt`, `busy`: how often it says yellow first, `queued`:
     the points that wait for an optimisation, one number for each time that it is asked, `indexed`:
-    the vectors that are, alike, `tells_optimizations`, which older servers do not, and
-    `batch_takes_s`: how long a batch is at work, whether or not its client still waits.
-    `parameters` are those of each request's address."""
+    the vectors that are, alike, `tells_optimizations`, which older servers do not,
+    `batch_takes_s`: how long a batch is at work, whether or not its client still waits, and
+    `cores`, which it says that it has. `parameters` are those of each request's address."""
 
     port: int = 0
     engine: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
@@ -61,6 +62,8 @@ class StandIn:
     queued: list[int] = field(default_factory=list)
     indexed: list[int] = field(default_factory=list)
     tells_optimizations: bool = True
+    cores: int = 64
+    answered: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -97,8 +100,24 @@ class StandIn:
                 ):
                     if name and not asks and not self.engine.collection_exists(name):
                         raise KeyError(f"Collection `{name}` doesn't exist!")
-                    return handler(self, name, found)
+                    result = handler(self, name, found)
+                endpoint = pattern.replace(NAME, "/collections/{collection_name}")
+                self.answered[f"{verb} {endpoint}"] = datetime.now(UTC)
+                return result
         raise KeyError(f"no such request: {method} {path}")
+
+
+def _telemetry(server: StandIn, _name: str, _body: dict[str, Any]) -> Any:
+    """Of the first level of detail, what is looked at."""
+    responses = {
+        endpoint: {"200": {"count": 1, "last_responded": at.isoformat()}}
+        for endpoint, at in server.answered.items()
+    }
+    return {
+        "id": "stand-in",
+        "app": {"name": "qdrant", "version": VERSION, "system": {"cores": server.cores}},
+        "requests": {"rest": {"responses": responses}, "grpc": {"responses": {}}},
+    }
 
 
 def _create(server: StandIn, name: str, body: dict[str, Any]) -> bool:
@@ -162,6 +181,7 @@ def _aliases(server: StandIn, _name: str, body: dict[str, Any]) -> bool:
 NAME = r"/collections/([^/]+)"
 ROUTES: dict[tuple[str, str], Answer] = {
     ("GET", "/collections"): lambda s, _n, _b: s.engine.get_collections(),
+    ("GET", "/telemetry"): _telemetry,
     ("GET", "/aliases"): lambda s, _n, _b: s.engine.get_aliases(),
     ("POST", "/collections/aliases"): _aliases,
     ("GET", f"{NAME}/exists"): lambda s, n, _b: {"exists": s.engine.collection_exists(n)},
