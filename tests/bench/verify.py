@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -42,7 +43,6 @@ from pipeline.records import (
     Status,
     VectorSpace,
 )
-from pipeline.s3 import client as s3
 from pipeline.settings import Settings, load_settings
 from pipeline.state.commit import commit_state
 from pipeline.state.objects import StateRow, read_state
@@ -216,10 +216,13 @@ def make(folder: Path, made: Made) -> None:
 def look_once(folder: Path, made: Made, port: int) -> dict[str, Any]:
     """One look, in a process of its own: its peak memory is its own."""
     imports_mb = peak_mb()
-    client: Any = FakeClient(made)
-    s3.make_client = lambda _: client  # type: ignore[assignment]
     started = time.perf_counter(), time.process_time()
-    report = verify(settings_of(folder, port), AuditOptions(), ProgressReporter())
+    with (
+        patch("pipeline.source.bucket.make_fetching_client", lambda _: (FakeClient(made), None)),
+        patch("pipeline.source.bucket.first_contact", lambda *_: None),
+    ):
+        options = AuditOptions(recall_queries=0)  # what answers has no graph
+        report = verify(settings_of(folder, port), options, ProgressReporter())
     assert report.verdict == "agree", report.findings
     assert report.counts.live_segments == SEGMENTS * made.objects
     return {

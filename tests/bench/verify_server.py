@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.ids import anchor_id
-from pipeline.index.load import ASSET_FIELDS
+from pipeline.index.load import ASSET_FIELDS, NOT_ALWAYS
 from tests.bench.verify import SEGMENTS, Made
 
 POINTS_PER_PAGE = 2_000
@@ -67,7 +67,11 @@ class Points:
             payload |= {"live": True, "sequence": 1, "run_id": "a"}
             vector = self._vectors[self._made.in_pool(number, segment)]
         else:
-            payload = {name: payload.get(name) for name in ASSET_FIELDS}
+            payload = {
+                name: payload.get(name)
+                for name in ASSET_FIELDS
+                if name in payload or name not in NOT_ALWAYS
+            }
             payload |= {"kind": "asset", "segments": SEGMENTS, "status": "indexed"}
             payload |= {"decoded_ms": SEGMENTS * 2000}
             total = sum(
