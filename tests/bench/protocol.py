@@ -49,6 +49,7 @@ BUCKET = "bench-protocol"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=10_000)
+    parser.add_argument("--engine", default="ray", choices=["loop", "ray"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", OMP_NUM_THREADS="1")
@@ -63,7 +64,7 @@ def main() -> None:
                 "source.region": "us-east-1",
                 "index.path": folder / "qdrant",
                 "state.location": str(folder / "state"),
-                "embed.engine": "ray",
+                "embed.engine": options.engine,
             },
         )
         _fill(settings, options.objects)
@@ -131,10 +132,10 @@ class Beside:
     def _timed(self, step: str, work: Callable[..., Any]) -> Callable[..., Any]:
         self.wall_s[step] = self.cpu_s[step] = 0.0
 
-        def timed(*given: Any) -> Any:
+        def timed(*given: Any, **named: Any) -> Any:
             wall, cpu = time.perf_counter(), time.thread_time()
             try:
-                return work(*given)
+                return work(*given, **named)
             finally:
                 self.wall_s[step] += time.perf_counter() - wall
                 self.cpu_s[step] += time.thread_time() - cpu
