@@ -14,14 +14,15 @@ from encoders.errors import InputError, WeightsError
 from encoders.frozen_in_time.config import BASE, TINY, FrozenInTimeConfig
 from encoders.frozen_in_time.model import TEMPORAL, FrozenInTime, fit_frames
 from encoders.weights import load_into, read_state_dict
-from tests.encoders.standin import give_standin_weights, noise
+from tests.encoders.standin import give_standin_weights, noise, without_weights
 
 CONFIGS = {"tiny": TINY, "base": BASE}
 SLOW_BASE = pytest.param("base", marks=pytest.mark.slow("a network of the published size, 20 s"))
 
 
 def built(config: FrozenInTimeConfig) -> FrozenInTime:
-    model = FrozenInTime(config).eval().requires_grad_(False)
+    with without_weights():
+        model = FrozenInTime(config).eval().requires_grad_(False)
     give_standin_weights(model)
     return model
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import playwright
 import pytest
-from langchain_core.documents import Document
-from llama_index.core.schema import NodeWithScore
 from qdrant_client import QdrantClient
 
 from pipeline.run.whole_run import run_index
@@ -90,7 +88,10 @@ def test_javascript(root_dir: Path, served: ApiServer) -> None:
 
 
 def test_retrievers(root_dir: Path, indexed: ServedCorpus, tmp_path: Path) -> None:
-    """By LangChain and LlamaIndex themselves."""
+    """By LangChain and LlamaIndex themselves, which take a second to import."""
+    from langchain_core.documents import Document
+    from llama_index.core.schema import NodeWithScore
+
     settings = copied(indexed, tmp_path)
     client = QdrantClient(path=str(tmp_path / "qdrant"))
     names: dict[str, Any] = {"client": client, "settings": settings, "__name__": "snippet"}

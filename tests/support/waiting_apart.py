@@ -90,6 +90,12 @@ LONGEST = (
     "tests/flows/test_cli.py",
     "tests/pipeline/test_flip_readers.py",
     "tests/test_disasters.py",
+    "tests/flows/test_demo_server.py",
+    "tests/pipeline/test_events.py",
+    "tests/pipeline/test_ray_session.py",
+    "tests/pipeline/test_search_steps.py",
+    "tests/pipeline/media/test_needed_bytes.py",
+    "tests/pipeline/test_index_recall.py",
 )
 
 _ORDER = [file for files in TOGETHER[:4] for file in files]
