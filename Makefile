@@ -89,7 +89,7 @@ types-and-bf16:
 test check suite types-and-bf16: export OMP_WAIT_POLICY := passive
 # numpy asks for huge pages, and a virtual machine may take long to make them: 7 of the 9 seconds in
 # which the kernel makes room for the weights of a ViT-H.
-test check suite types-and-bf16: export NUMPY_MADVISE_HUGEPAGE := 0
+test suite types-and-bf16: export NUMPY_MADVISE_HUGEPAGE := 0
 
 # What a contributor runs before each commit: two cores, one minute. What each marker means stands in
 # pyproject.toml.

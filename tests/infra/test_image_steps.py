@@ -38,6 +38,7 @@ def test_the_steps_install_what_the_lock_says(root_dir: Path) -> None:
     assert re.search(r"^version \d+GB \S+", said, re.MULTILINE), "SeaweedFS says no version"
 
 
+@pytest.mark.slow("pip reads the whole lock: five seconds")
 def test_a_step_that_fails_is_named_and_leaves_nothing(root_dir: Path, tmp_path: Path) -> None:
     """A lock whose hashes are of other files installs nothing, and is not taken for proved."""
     for name in (".dockerignore", "hatch_build.py", "pyproject.toml"):
