@@ -10,10 +10,9 @@ encodes the words is the bundled one. Milliseconds are of the library in this pr
 at a time: by one vector alone; of remembered words, with their moments; and of words never heard
 before, with the model, to the moments of 20 assets. Requests a second are of `sensedex serve`, a
 process of its own, asked for remembered words over kept connections by so many clients of this
-process, which takes its part of the cores. While a load runs, as it does by default, not held at
-all, or to a pace: another process gives a fifth of the assets a new content, and the old one again,
-shard by shard. The cold start is from the start of the process to the answer of the page and of the
-first search.
+process, which takes its part of the cores. Beside a load, as it is by default, not held, or held to
+a pace: another process gives a fifth of the assets another content, again and again. The cold start
+is from the process's start to the page's answer and to the first search's.
 """
 
 from __future__ import annotations
@@ -59,8 +58,7 @@ CLIENTS = (1, 8, 32)
 TARGETS = {"one vector": (10.0, 40.0), "new words": (40.0, 120.0)}
 TARGET_COLD_S = 3.0
 TARGET_LOADED = 2.0
-# `index.points_per_s` of the loads that searches are timed beside, and what their rows say: none is
-# how it is by default.
+# `index.points_per_s` of the loads that searches are timed beside (none: by default), and the rows.
 UNHELD = 1e9
 HELD_LOADS = {
     None: ", while a load runs",

@@ -282,8 +282,7 @@ def test_a_folder_holds_arrays_and_the_plain_client_reads_them(tmp_path: Path) -
         [name] = (one.name for one in plain.get_collections().collections)
         found, _ = plain.scroll(name, with_vectors=True, limit=10)
         first = rows_of("a.mp4", "g1", 3)[0]
-        [read] = [one for one in found if one.id == first.point_id]
-        assert isinstance(read.vector, dict)
+        [read] = [one for one in found if one.id == first.point_id and isinstance(one.vector, dict)]
         assert read.vector["vision"] == pytest.approx(first.vectors["vision"], abs=1e-7)
         assert {type(v) for v in stored_vectors(settings)} == {np.ndarray}
         plain.overwrite_payload(name, read.payload or {}, [read.id])  # it writes the point anew
